@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem - allocators that abort when memory is exhausted, slabs and arenas.
+ *
+ * Because these never return NULL there are no untested branches; in exchange every size that
+ * a peer drives is checked against a limit before it gets here.
+ *
+ * struct slab hands out objects of one size from a free list.  It belongs to one thread; an
+ * object goes back to the slab it came from, on the same thread.  Objects are not zeroed.
+ *
+ * struct arena is a bump allocator that is emptied as a whole; it keeps its first block.
+ */
+#ifndef BASE_MEM_H
+#define BASE_MEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bug.h"
+#include "base/str.h"
+
+void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
+void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
+void *xrealloc(void *p, size_t size) __attribute__((returns_nonnull));
+/* N * SIZE with an overflow check. */
+void *xrealloc_array(void *p, size_t n, size_t size) __attribute__((returns_nonnull));
+char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
+/* A NUL-terminated copy of S. */
+char *xstrndup(struct str s) __attribute__((malloc, returns_nonnull));
+char *xasprintf(const char *fmt, ...) printf_like(1, 2);
+
+struct slab {
+	const char *name;   /* (const) for the memory report */
+	size_t object_size; /* (const) bytes */
+	void *free_list;    /* (own) objects not in use */
+	uint32_t used;      /* objects handed out now */
+	uint32_t idle;      /* objects in free_list */
+	uint32_t idle_max;  /* objects kept in free_list; more are given back to malloc */
+};
+
+void slab_init(struct slab *slab, const char *name, size_t object_size, uint32_t idle_max);
+void slab_fini(struct slab *slab); /* everything must have been put back */
+void *slab_get(struct slab *slab) __attribute__((returns_nonnull));
+void slab_put(struct slab *slab, void *object); /* NULL is fine */
+
+struct arena_block;
+
+struct arena {
+	struct arena_block *blocks; /* (own) newest first */
+	size_t block_size;          /* (const) payload bytes of a normal block */
+	size_t used;                /* bytes used of the newest block */
+};
+
+void arena_init(struct arena *arena, size_t block_size);
+void arena_fini(struct arena *arena);
+void arena_reset(struct arena *arena); /* frees all but one block */
+void *arena_alloc(struct arena *arena, size_t size) __attribute__((returns_nonnull));
+void *arena_calloc(struct arena *arena, size_t n, size_t size) __attribute__((returns_nonnull));
+struct str arena_str(struct arena *arena, struct str s); /* a copy, NUL-terminated beyond len */
+char *arena_printf(struct arena *arena, const char *fmt, ...) printf_like(2, 3);
+
+#endif

@@ -1,0 +1,1 @@
+liblimpet_a_SOURCES +=

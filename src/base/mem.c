@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A multiple of the strictest alignment, so that data[] behind it is aligned too. */
+struct arena_block {
+	struct arena_block *next;
+	size_t size;
+	_Alignas(16) char data[];
+};
+
+static _Noreturn void out_of_memory(size_t size)
+{
+	fprintf(stderr, "limpet: out of memory: %zu bytes asked\n", size);
+	abort();
+}
+
+void *xmalloc(size_t size)
+{
+	void *p = malloc(size ? size : 1);
+
+	if (!p)
+		out_of_memory(size);
+	return p;
+}
+
+void *xcalloc(size_t n, size_t size)
+{
+	void *p = calloc(n ? n : 1, size ? size : 1);
+
+	if (!p)
+		out_of_memory(size);
+	return p;
+}
+
+void *xrealloc(void *p, size_t size)
+{
+	void *q = realloc(p, size ? size : 1);
+
+	if (!q)
+		out_of_memory(size);
+	return q;
+}
+
+void *xrealloc_array(void *p, size_t n, size_t size)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(n, size, &total))
+		out_of_memory(SIZE_MAX);
+	return xrealloc(p, total);
+}
+
+char *xstrdup(const char *s)
+{
+	return xstrndup(str_of(s));
+}
+
+char *xstrndup(struct str s)
+{
+	char *copy = xmalloc(s.len + 1);
+
+	if (s.len)
+		memcpy(copy, s.p, s.len);
+	copy[s.len] = '\0';
+	return copy;
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+	int n;
+
+	va_start(ap, fmt);
+	n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		out_of_memory(0);
+	return text;
+}
+
+void slab_init(struct slab *slab, const char *name, size_t object_size, uint32_t idle_max)
+{
+	*slab = (struct slab){
+		.name = name,
+		.object_size = object_size < sizeof(void *) ? sizeof(void *) : object_size,
+		.idle_max = idle_max,
+	};
+}
+
+void slab_fini(struct slab *slab)
+{
+	bug_on(slab->used != 0);
+	while (slab->free_list) {
+		void *object = slab->free_list;
+
+		slab->free_list = *(void **)object;
+		free(object);
+	}
+	slab->idle = 0;
+}
+
+void *slab_get(struct slab *slab)
+{
+	void *object = slab->free_list;
+
+	slab->used++;
+	if (likely(object != NULL)) {
+		slab->free_list = *(void **)object;
+		slab->idle--;
+		return object;
+	}
+	return xmalloc(slab->object_size);
+}
+
+void slab_put(struct slab *slab, void *object)
+{
+	if (!object)
+		return;
+	bug_on(slab->used == 0);
+	slab->used--;
+	if (slab->idle >= slab->idle_max) {
+		free(object);
+		return;
+	}
+	*(void **)object = slab->free_list;
+	slab->free_list = object;
+	slab->idle++;
+}
+
+void arena_init(struct arena *arena, size_t block_size)
+{
+	*arena = (struct arena){ .block_size = block_size };
+}
+
+void arena_fini(struct arena *arena)
+{
+	arena_reset(arena);
+	free(arena->blocks);
+	arena->blocks = NULL;
+}
+
+void arena_reset(struct arena *arena)
+{
+	struct arena_block *block = arena->blocks;
+
+	while (block && (block->next || block->size > arena->block_size)) {
+		struct arena_block *next = block->next;
+
+		free(block);
+		block = next;
+	}
+	arena->blocks = block;
+	arena->used = 0;
+}
+
+void *arena_alloc(struct arena *arena, size_t size)
+{
+	struct arena_block *block = arena->blocks;
+	size_t need = (size + 15) & ~(size_t)15;
+
+	bug_on(need < size);
+	if (!block || need > block->size - arena->used) {
+		size_t block_size = need > arena->block_size ? need : arena->block_size;
+
+		block = xmalloc(sizeof(*block) + block_size);
+		block->next = arena->blocks;
+		block->size = block_size;
+		arena->blocks = block;
+		arena->used = 0;
+	}
+	arena->used += need;
+	return block->data + (arena->used - need);
+}
+
+void *arena_calloc(struct arena *arena, size_t n, size_t size)
+{
+	size_t total;
+	void *p;
+
+	bug_on(__builtin_mul_overflow(n, size, &total));
+	p = arena_alloc(arena, total);
+	memset(p, 0, total);
+	return p;
+}
+
+struct str arena_str(struct arena *arena, struct str s)
+{
+	char *copy = arena_alloc(arena, s.len + 1);
+
+	if (s.len)
+		memcpy(copy, s.p, s.len);
+	copy[s.len] = '\0';
+	return (struct str){ copy, s.len };
+}
+
+char *arena_printf(struct arena *arena, const char *fmt, ...)
+{
+	va_list ap, again;
+	char *text;
+	int n;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	bug_on(n < 0);
+	text = arena_alloc(arena, (size_t)n + 1);
+	vsnprintf(text, (size_t)n + 1, fmt, again);
+	va_end(again);
+	return text;
+}

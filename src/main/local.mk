@@ -1,0 +1,2 @@
+sbin_PROGRAMS += limpet
+limpet_SOURCES = src/main/main.c

@@ -1,0 +1,2 @@
+liblimpet_a_SOURCES += \
+	include/net/addr.h src/net/addr.c

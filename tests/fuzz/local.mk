@@ -1,0 +1,3 @@
+include tests/fuzz/http1.mk
+include tests/fuzz/proto.mk
+include tests/fuzz/model.mk

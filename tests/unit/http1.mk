@@ -1,0 +1,3 @@
+# UNIT_TESTS += tests/unit/test_x
+# tests_unit_test_x_SOURCES = tests/unit/test_x.c
+# tests_unit_test_x_LDADD = $(LDADD) $(CMOCKA_LIBS)

@@ -1,0 +1,7 @@
+# One block per test program; each layer has its own fragment.
+include tests/unit/base.mk
+include tests/unit/http1.mk
+include tests/unit/proto.mk
+include tests/unit/model.mk
+include tests/unit/balance.mk
+include tests/unit/run.mk
