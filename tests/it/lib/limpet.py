@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""A running Limpet: started on a configuration in a directory of its own, watched, ended."""
+import mmap
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+from .msg import Fail
+from .peer import DEADLINE, connect
+
+__all__ = ["Limpet", "find_limpet", "free_port", "run_limpet", "until", "is_sanitized", "SLOW"]
+
+BAD_WORDS = re.compile(rb"BUG at|AddressSanitizer|LeakSanitizer|ThreadSanitizer|"
+                       rb"UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed")
+
+
+def find_limpet():
+    """Path of the program under test, or None."""
+    places = [os.environ.get("LIMPET")]
+    for top in (os.environ.get("top_builddir"), os.path.join(os.path.dirname(__file__), "../../..")):
+        if top:
+            places += [os.path.join(top, "limpet"), os.path.join(top, "src/main/limpet")]
+    for place in places:
+        if place and os.access(place, os.X_OK) and os.path.isfile(place):
+            return os.path.abspath(place)
+    return None
+
+
+def _is_sanitized(binary):
+    try:
+        with open(binary, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as m:
+            return m.find(b"__asan_init") >= 0 or m.find(b"__tsan_init") >= 0
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+is_sanitized = _is_sanitized(find_limpet())
+SLOW = float(os.environ.get("LIMPET_IT_SLOW", "5" if is_sanitized else "1"))  # factor on "soon"
+
+
+def until(condition, what, timeout=None):
+    """Polls until CONDITION() is true; its value."""
+    limit = time.monotonic() + (DEADLINE if timeout is None else timeout)
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > limit:
+            raise Fail("did not come true in time: " + what)
+        time.sleep(0.003)
+
+
+def free_port(host="127.0.0.1"):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.bind((host, 0))
+        return s.getsockname()[1]
+
+
+def is_listening(port):
+    """Whether this machine listens on the TCP port, asked without connecting to it."""
+    want = ":%04X" % port
+    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(name) as f:
+                for line in f:
+                    part = line.split()
+                    if part[1].endswith(want) and part[3] == "0A":
+                        return True
+        except (OSError, IndexError):
+            pass
+    return False
+
+
+def run_limpet(args, env=None, timeout=20, cwd=None):
+    """Runs to the end: (exit status, stdout + stderr)."""
+    done = subprocess.run([find_limpet()] + list(args), stdout=subprocess.PIPE, cwd=cwd,
+                          stderr=subprocess.STDOUT, env=dict(os.environ, **(env or {})),
+                          timeout=timeout, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+class Limpet:
+    def __init__(self, directory, config, env, name="limpet"):
+        self.directory = directory
+        self.env = {k: str(v) for k, v in env.items()}
+        self.name = name
+        self.path = os.path.join(directory, name + ".yaml")
+        self.log_path = os.path.join(directory, name + ".log")
+        self.ports = [int(v) for k, v in self.env.items() if k.startswith("PORT")]
+        self.process = None
+        self.is_ended_by_test = False     # the case stops it itself and looks at the status
+        self.write(config)
+
+    def write(self, config):
+        with open(self.path, "w") as f:
+            f.write(config)
+
+    def start(self, wait_for=None):
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [find_limpet(), "-f", self.path], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=dict(os.environ, **self.env), cwd=self.directory)
+
+        def is_up():
+            if self.process.poll() is not None:
+                raise Fail("%s ended at start with %s: %s" % (
+                    self.name, self.process.returncode, self.log()[-1500:]))
+            return all(is_listening(p) for p in self.ports) and (
+                wait_for is None or os.path.exists(wait_for))
+        until(is_up, "%s listens on %s" % (self.name, self.ports or wait_for), 10)
+        return self
+
+    def log(self):
+        with open(self.log_path, "rb") as f:
+            return f.read().decode("utf-8", "replace")
+
+    def wait_log(self, pattern, timeout=None):
+        return until(lambda: re.search(pattern, self.log()), "log has /%s/; it has:\n%s" % (
+            pattern, self.log()[-800:]), timeout)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_exit(self, timeout=5):
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def rss(self):
+        with open("/proc/%d/status" % self.process.pid) as f:
+            return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) * 1024
+
+    def fds(self):
+        return len(os.listdir("/proc/%d/fd" % self.process.pid))
+
+    def finish(self):
+        """Ends it as an operator would and tells what was wrong with it: a list of sentences."""
+        wrong = []
+        if self.process is None:
+            return wrong
+        if not self.is_ended_by_test:
+            if self.process.poll() is not None:
+                wrong.append("%s is gone, status %d" % (self.name, self.process.returncode))
+            else:
+                self.process.send_signal(signal.SIGTERM)
+                status = self.wait_exit(5)
+                if status is None:
+                    wrong.append("%s did not end within 5 s of SIGTERM" % self.name)
+                elif status != 0:
+                    wrong.append("%s ended with status %d" % (self.name, status))
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        with open(self.log_path, "rb") as f:
+            text = f.read()
+        bad = BAD_WORDS.search(text)
+        if bad:
+            at = max(0, bad.start() - 100)
+            wrong.append("%s's log says: %s" % (
+                self.name, text[at:at + 1800].decode("utf-8", "replace")))
+        return wrong
+
+    def ask_stats(self, command, path=None):
+        """One command to the stats socket, as `socat` would send it; the answer."""
+        peer = connect(path or os.path.join(self.directory, "stats.sock"), name="stats")
+        try:
+            peer.send(command.encode() + b"\n")
+            return peer.read_all().decode("utf-8", "replace")
+        finally:
+            peer.close()
+
+    def stat_rows(self):
+        """`show stat` as a list of dictionaries."""
+        lines = [l for l in self.ask_stats("show stat").split("\n") if l]
+        names = lines[0].lstrip("# ").split(",")
+        return [dict(zip(names, line.split(","))) for line in lines[1:]]
