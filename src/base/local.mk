@@ -1,4 +1,8 @@
 liblimpet_a_SOURCES += \
 	include/base/bug.h src/base/bug.c \
+	include/base/clock.h src/base/clock.c \
+	include/base/log.h \
 	include/base/mem.h src/base/mem.c \
-	include/base/str.h src/base/str.c
+	include/base/siphash.h src/base/siphash.c \
+	include/base/str.h src/base/str.c \
+	include/base/thread.h

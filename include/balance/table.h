@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table - session table: key -> server, with an idle time, bounded, shared by all threads.
+ *
+ * A key is 1..128 bytes (a sid, the app's cookie, an address).  An entry names a server by number
+ * and the server's generation when it was made; an entry of an older generation is as good as gone
+ * and nobody has to scan for it.  An entry expires idle_ms after its last use; while it is open
+ * (table_open() without its table_close(): a request or WebSocket of the session runs) it does not.
+ *
+ * Always true:
+ *   1. No pointer into the table leaves it; answers are copied out.
+ *   2. At most max_entries: the entry that is next to expire by age order makes room, counted.
+ *   3. A keyed hash picks shard and bucket, so that clients cannot aim at one.
+ *
+ * Threads.  Call from any; each call holds one shard's mutex for one probe.  The hook runs after
+ * the mutex is let go.
+ */
+#ifndef BALANCE_TABLE_H
+#define BALANCE_TABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bug.h"
+#include "base/str.h"
+
+#define TABLE_KEY_MAX 128
+
+struct table;
+
+/* A key with its hash, so that it is hashed once per request. */
+struct table_key {
+	struct str bytes; /* (view) 1..TABLE_KEY_MAX */
+	uint64_t hash;
+};
+
+struct table_value {
+	uint32_t server;     /* number */
+	uint32_t generation; /* of the server when the entry was made (low bits may be kept alone) */
+	uint32_t idle_ms;    /* lifetime after the last use */
+	uint32_t opens;      /* requests and WebSockets that hold it now */
+	int64_t expires_in_ms; /* on read: left when no one holds it */
+};
+
+enum table_gone { TABLE_GONE_EXPIRED, TABLE_GONE_EVICTED, TABLE_GONE_DROPPED, TABLE_GONE_REPLACED };
+
+/* Called once for each entry that ends; used to count live sessions. */
+typedef void table_gone_fn(void *arg, struct str key, const struct table_value *value,
+			   enum table_gone why);
+
+struct table_options {
+	const char *name;     /* kept by reference; for "show table" */
+	uint32_t max_entries; /* 1..1<<30 */
+	table_gone_fn *on_gone; /* may be NULL */
+	void *arg;
+};
+
+struct table *table_new(const struct table_options *options);
+void table_free(struct table *table);
+/* Changes the bound (reload).  Entries above it go, oldest first, as new ones come. */
+void table_set_max(struct table *table, uint32_t max_entries);
+
+struct table_key table_key(const struct table *table, struct str bytes);
+/* Starts loading the cache lines that a lookup of KEY touches. */
+void table_prefetch(const struct table *table, const struct table_key *key);
+
+/* True and *VALUE when KEY is there and not expired. */
+bool table_find(struct table *table, const struct table_key *key, struct table_value *value);
+/* The same, and the entry is held open: the caller owes one table_close(). */
+bool table_open(struct table *table, const struct table_key *key, struct table_value *value);
+/* Lets go; the idle time starts now.  Fine when the entry has gone meanwhile. */
+void table_close(struct table *table, const struct table_key *key);
+/* Use without holding: the idle time starts again. */
+bool table_touch(struct table *table, const struct table_key *key, struct table_value *value);
+
+enum table_put { TABLE_PUT_NEW, TABLE_PUT_SAME, TABLE_PUT_CHANGED };
+/*
+ * Sets KEY to VALUE's server, generation and idle_ms (opens of an existing entry are kept when the server
+ * and generation are the same).  TABLE_PUT_CHANGED: *OLD (may be NULL) is what it replaced.
+ */
+enum table_put table_put(struct table *table, const struct table_key *key,
+			 const struct table_value *value, struct table_value *old);
+/* True when it was there. */
+bool table_drop(struct table *table, const struct table_key *key);
+
+/* Frees up to MAX expired entries; for a timer.  Returns how many. */
+uint32_t table_expire(struct table *table, uint32_t max);
+void table_clear(struct table *table);
+
+struct table_stats {
+	uint64_t entries, max_entries, size_bytes, lookups, hits, inserts, evictions, expirations;
+};
+void table_stats(const struct table *table, struct table_stats *stats);
+const char *table_name(const struct table *table);
+
+/*
+ * Walks all entries in pieces: calls FN for up to about MAX entries from *CURSOR (0 at first) on.
+ * Returns false at the end.  Entries that come or go meanwhile may be missed.  FN must not call the table.
+ */
+typedef void table_each_fn(void *arg, struct str key, const struct table_value *value);
+bool table_each(struct table *table, uint64_t *cursor, uint32_t max, table_each_fn *fn, void *arg);
+
+bool table_is_sane(struct table *table); /* for tests: checks every invariant, O(n) */
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config - what the configuration file said: an immutable snapshot.
+ *
+ * One struct config is built by config_load(), checked as a whole, and never changes afterwards;
+ * threads hold references and the last one frees it.  Everything in it is owned by the snapshot
+ * (its arena) but for the `state` pointers, which lead to run-time objects found by name that
+ * outlive every snapshot (model/server.h).  They are NULL until the snapshot is put in force.
+ *
+ * Durations are milliseconds; 0 means "no limit" only where said.  -1 in a backend's timeouts means
+ * "not set here": the frontend's value is used (timeout_of()).
+ */
+#ifndef MODEL_CONFIG_H
+#define MODEL_CONFIG_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/mem.h"
+#include "base/str.h"
+#include "net/addr.h"
+
+struct backend_state;
+struct frontend_state;
+struct match;
+
+enum traffic_mode { TRAFFIC_HTTP, TRAFFIC_TCP };
+enum proxy_mode { PROXY_NONE, PROXY_V1, PROXY_V2 };
+enum forwarded_mode { FORWARDED_NONE, FORWARDED_X, FORWARDED_RFC7239 };
+
+struct timeouts {
+	int64_t client_head_ms; /* from the first byte (or accept) to the whole head */
+	int64_t keep_alive_ms;  /* idle between two requests of a client */
+	int64_t client_ms;      /* client silent while it owes body bytes or takes none */
+	int64_t connect_ms;     /* server accepts the connection; retries of a busy socket included */
+	int64_t server_ms;      /* server silent while it owes a response or takes none of the body */
+	int64_t tunnel_ms;      /* both sides silent after an upgrade, and TCP mode */
+	int64_t queue_ms;       /* wait for a slot of max_connections_per_server */
+};
+
+/* Where in the file a thing was said, for messages. */
+struct config_pos {
+	const char *file;
+	uint32_t line, column; /* from 1; 0 = nowhere (a default) */
+};
+
+struct tls_client_conf; /* TLS to servers; parsed and kept, used from the TLS layer on */
+struct tls_bind_conf;   /* TLS to clients */
+
+struct bind_conf {
+	struct config_pos pos;
+	struct str text;              /* as written, after ${} */
+	struct sock_addr addr;
+	mode_t unix_mode;             /* of a Unix socket's file */
+	bool is_proxy_required;       /* accept_proxy given and not false */
+	bool is_proxy_from_any;       /* accept_proxy: true */
+	struct ip_net *proxy_nets;    /* accept_proxy: [...]; connections from others are refused */
+	size_t proxy_nets_n;
+	struct tls_bind_conf *tls;    /* NULL = plain */
+	uint32_t backlog;
+};
+
+struct header_edit {
+	struct str name, value; /* value.p == NULL: remove */
+};
+
+struct header_edits {
+	struct header_edit *edits; /* in file order: removals first, then settings */
+	size_t n;
+};
+
+struct respond_conf {
+	unsigned status; /* 0 = not a respond route */
+	struct str body, content_type;
+};
+
+struct redirect_conf {
+	unsigned status;   /* 0 = not a redirect route; 301 302 303 307 308 */
+	struct str to;     /* path, or absolute URI; empty = the same path and query */
+	struct str scheme; /* "" = as it came */
+	struct str host;   /* "" = as it came */
+};
+
+struct route {
+	struct config_pos pos;
+	struct str name;           /* given, or "route-N"; what logs show */
+	const struct match *match; /* (own, arena) NULL = always */
+	struct backend *backend;   /* NULL for respond and redirect */
+	struct respond_conf respond;
+	struct redirect_conf redirect;
+	struct header_edits request_edits;  /* remove_headers, set_headers */
+	struct header_edits response_edits; /* remove_response_headers, set_response_headers */
+};
+
+struct frontend {
+	struct config_pos pos;
+	struct str name;
+	enum traffic_mode mode;
+	struct bind_conf *binds;
+	size_t binds_n;
+	struct ip_net *trusted_proxies;
+	size_t trusted_proxies_n;
+	uint32_t max_connections; /* 0 = only the process limit */
+	struct timeouts timeouts; /* complete */
+	struct route *routes;
+	size_t routes_n;
+	struct backend *backend;  /* (view) default; NULL = 503 when no route matches */
+	bool has_request_log;     /* log: false turns request lines off for this frontend */
+	bool has_request_id;      /* request_id: keep or make X-Request-Id  [true] */
+	struct frontend_state *state;
+};
+
+enum balance_kind {
+	BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_LEAST_SESSIONS, BALANCE_RANDOM,
+	BALANCE_FIRST, BALANCE_HASH,
+	BALANCE_N
+};
+enum hash_source { HASH_IP, HASH_URI, HASH_HEADER, HASH_QUERY, HASH_COOKIE };
+
+enum stick_kind { STICK_ENGINEIO, STICK_COOKIE_INSERT, STICK_COOKIE_LEARN, STICK_IP, STICK_N };
+enum same_site { SAME_SITE_UNSET, SAME_SITE_LAX, SAME_SITE_STRICT, SAME_SITE_NONE };
+
+struct stick_rule {
+	struct config_pos pos;
+	enum stick_kind kind;
+	uint32_t max_entries;     /* of the table: engineio, cookie learn, ip with remember */
+	bool is_mirrored;         /* mirror: false keeps the table on this node */
+	/* engineio */
+	struct str path;          /* "/socket.io/" */
+	int64_t idle_ms;          /* 0 = auto: pingInterval + pingTimeout of the handshake */
+	bool is_unknown_rejected; /* unknown: reject; else forward */
+	/* cookie */
+	struct str cookie_name;
+	struct str secret;        /* insert */
+	bool is_http_only, is_secure;
+	enum same_site same_site;
+	struct str domain, cookie_path; /* "" = none; "/" */
+	int64_t max_age_s;        /* -1 = session cookie */
+	int64_t learn_idle_ms;    /* learn: entry's idle time */
+	/* ip */
+	uint8_t prefix_v4, prefix_v6;
+	int64_t remember_ms;      /* 0 = hash alone, no table */
+};
+
+struct worker_conf {
+	struct str name;         /* "3001", a socket's stem, or given; "" = the host's single worker */
+	struct sock_addr addr;
+	uint32_t weight;         /* 0..256 per cent of host's... absolute; effective = host weight * worker weight / 100 */
+	uint32_t max_connections; /* 0 = the backend's */
+};
+
+struct host_conf {
+	struct config_pos pos;
+	struct str name;
+	struct str address;          /* as written */
+	struct str glob;             /* "/run/chat/(*).sock" pattern without "unix:"; p == NULL = fixed workers */
+	struct worker_conf *workers; /* empty when glob */
+	size_t workers_n;
+	uint32_t weight;             /* [100] */
+	bool is_backup;
+	enum proxy_mode send_proxy;  /* resolved against the backend's */
+};
+
+enum check_kind { CHECK_NONE, CHECK_TCP, CHECK_HTTP };
+
+struct status_range {
+	uint16_t from, to;
+};
+
+struct health_conf {
+	enum check_kind kind;
+	struct str path, method, host; /* http; host "" = the server's address */
+	struct status_range *statuses;
+	size_t statuses_n;
+	int64_t interval_ms, fast_interval_ms, down_interval_ms, timeout_ms; /* fast, down: 0 = interval */
+	uint32_t fall, rise;
+	bool has_send_proxy;           /* checks open with a PROXY LOCAL header when traffic has one [true] */
+};
+
+struct passive_conf {
+	uint32_t failures; /* 0 = off */
+	int64_t window_ms;
+};
+
+struct backend {
+	struct config_pos pos;
+	struct str name;
+	uint32_t index; /* in config->backends */
+	enum traffic_mode mode;
+	enum balance_kind balance;
+	enum hash_source hash_source;
+	struct str hash_name; /* of the header, query key or cookie */
+	struct stick_rule *sticks;
+	size_t sticks_n;
+	struct host_conf *hosts;
+	size_t hosts_n;
+	enum proxy_mode send_proxy;
+	enum forwarded_mode forwarded;
+	struct health_conf health;
+	struct passive_conf passive;
+	uint32_t max_connections_per_server; /* 0 = no limit */
+	uint32_t queue_max;                  /* requests waiting at most; 0 = no limit of its own */
+	int64_t slow_start_ms;
+	int64_t drain_grace_ms;
+	uint32_t retries;
+	struct timeouts timeouts; /* -1 = not set here */
+	struct tls_client_conf *tls;
+	struct header_edits request_edits, response_edits;
+	struct backend_state *state;
+};
+
+enum log_format { LOG_TEXT, LOG_JSON, LOG_HAPROXY };
+
+struct log_conf {
+	struct str target; /* stderr, stdout, syslog, file:/p, unix:/dev/log, udp:h:p, none */
+	enum log_format format;
+	int level;         /* enum log_level of base/log.h */
+};
+
+enum ctl_level { CTL_USER, CTL_OPERATOR, CTL_ADMIN };
+
+struct stats_socket_conf {
+	struct config_pos pos;
+	struct sock_addr addr;
+	struct str text;
+	enum ctl_level level; /* [admin on Unix sockets, user elsewhere] */
+	mode_t unix_mode;     /* [0600] */
+};
+
+struct mirror_conf {
+	struct str redis, username, password, secret, prefix;
+	bool is_sync;
+	int64_t read_through_ms;
+};
+
+struct global_conf {
+	struct str node;
+	uint32_t threads;         /* resolved from auto; 1..64 */
+	uint32_t max_connections; /* resolved at start when 0 */
+	struct str user, group, chroot, pid_file; /* "" = none */
+	int64_t shutdown_grace_ms;
+	struct log_conf log;
+	struct stats_socket_conf *stats_sockets;
+	size_t stats_sockets_n;
+	struct str stats_http;    /* "" = none */
+	struct mirror_conf *mirror; /* NULL = none */
+	uint32_t head_size_max;   /* limits.head [16k - 1k]: bytes of a head */
+	uint32_t uri_size_max;    /* limits.uri [8k] */
+};
+
+struct config {
+	atomic_uint refs;
+	struct arena arena; /* (own) everything below */
+	const char *file;
+	uint64_t serial;    /* 1 for the first, counts reloads */
+	struct global_conf global;
+	struct frontend *frontends;
+	size_t frontends_n;
+	struct backend *backends;
+	size_t backends_n;
+	struct config_dump *dump; /* (own, arena) what -p and "show config" print */
+};
+
+/* Messages of a load: errors and warnings, each "file:line:column: text". */
+struct config_messages {
+	char **texts; /* (own) */
+	bool *are_errors;
+	size_t n, errors_n;
+};
+
+/*
+ * Reads, expands and checks FILE.  Returns the snapshot with one reference, or NULL when there was an
+ * error; MESSAGES is filled either way (warnings too) and freed with config_messages_fini().
+ * Blocks on the file and on name resolution: call it on the control thread or at start.
+ */
+struct config *config_load(const char *file, struct config_messages *messages) must_check;
+/* The same from memory; NAME is what messages call the file.  For tests and the fuzzer. */
+struct config *config_load_text(const char *name, struct str text, struct config_messages *messages)
+	must_check;
+void config_messages_fini(struct config_messages *messages);
+
+struct config *config_ref(struct config *config);
+void config_unref(struct config *config); /* NULL is fine */
+
+struct backend *config_backend(const struct config *config, struct str name);   /* or NULL */
+struct frontend *config_frontend(const struct config *config, struct str name); /* or NULL */
+
+/* The timeout in force: the backend's own, else the frontend's. */
+#define timeout_of(frontend, backend, which)                                                       \
+	((backend) && (backend)->timeouts.which >= 0 ? (backend)->timeouts.which                   \
+						     : (frontend)->timeouts.which)
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * match - the conditions of a route, compiled, and whether a request meets them.
+ *
+ * All keys of a match must hold.  A key's list holds when any of its plain patterns matches (or it
+ * has none) and none of its negated ones ("!pattern") does.
+ */
+#ifndef MODEL_MATCH_H
+#define MODEL_MATCH_H
+
+#include "net/addr.h"
+#include "proto/http1.h"
+
+struct match;
+
+/* What a request offers to conditions.  All views. */
+struct match_facts {
+	const struct http_head *head;
+	const struct ip_addr *client; /* the real client: PROXY header and trusted proxies applied */
+	struct str host;              /* authority without port, case as sent, brackets removed */
+	struct str path;              /* normalised for matching (uri_normalize_path) */
+	struct str sni;               /* from TLS; p == NULL = none */
+};
+
+/* Runs on any thread; no memory.  A regex that exceeds its match limit does not match. */
+bool match_holds(const struct match *match, const struct match_facts *facts);
+
+#endif

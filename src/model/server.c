@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "model/server.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/siphash.h"
+
+server_change_fn *server_change_hook;
+
+/* Written by the control thread alone; readers see a number only after its slot is filled. */
+static _Atomic(struct server *) servers[SERVERS_MAX];
+static atomic_uint servers_count;
+static struct backend_state *first_backend, **last_backend = &first_backend;
+static struct frontend_state *first_frontend, **last_frontend = &first_frontend;
+static uint32_t next_id = 2;
+static uint64_t next_serial = 1;
+
+#define BACKEND_STATE_MAGIC 0x424b5354u
+#define FRONTEND_STATE_MAGIC 0x46545354u
+
+struct backend_state *backend_state_get(struct str name)
+{
+	struct backend_state *backend;
+
+	for (backend = first_backend; backend; backend = backend->next)
+		if (str_eq(str_of(backend->name), name))
+			return backend;
+	backend = xcalloc(1, sizeof(*backend));
+	backend->magic = BACKEND_STATE_MAGIC;
+	backend->name = xstrndup(name);
+	backend->id = next_id++;
+	counters_init(&backend->counters, SCOPE_backend);
+	*last_backend = backend;
+	last_backend = &backend->next;
+	return backend;
+}
+
+struct frontend_state *frontend_state_get(struct str name)
+{
+	struct frontend_state *frontend;
+
+	for (frontend = first_frontend; frontend; frontend = frontend->next)
+		if (str_eq(str_of(frontend->name), name))
+			return frontend;
+	frontend = xcalloc(1, sizeof(*frontend));
+	frontend->magic = FRONTEND_STATE_MAGIC;
+	frontend->name = xstrndup(name);
+	frontend->id = next_id++;
+	counters_init(&frontend->counters, SCOPE_frontend);
+	*last_frontend = frontend;
+	last_frontend = &frontend->next;
+	return frontend;
+}
+
+struct backend_state *backend_state_first(void)
+{
+	return first_backend;
+}
+
+struct frontend_state *frontend_state_first(void)
+{
+	return first_frontend;
+}
+
+uint32_t servers_n(void)
+{
+	return atomic_load_explicit(&servers_count, memory_order_acquire);
+}
+
+struct server *server_by_number(uint32_t number)
+{
+	if (number >= servers_n())
+		return NULL;
+	return atomic_load_explicit(&servers[number], memory_order_relaxed);
+}
+
+uint64_t server_name_hash(struct str name)
+{
+	static const struct siphash_key fixed = { 0x6c696d7065742d31u, 0x6e616d652d686173u };
+
+	return siphash24(&fixed, name.p, name.len);
+}
+
+/* Name -> server: chains over all servers, by hash of backend and name. */
+#define NAME_BUCKETS 16384
+static uint32_t name_heads[NAME_BUCKETS]; /* number + 1; 0 = none */
+static uint32_t name_nexts[SERVERS_MAX];
+
+static uint32_t name_bucket(const struct backend_state *backend, struct str name)
+{
+	return (uint32_t)(server_name_hash(name) + backend->id * 0x9e3779b1u) % NAME_BUCKETS;
+}
+
+static struct server *server_new(struct backend_state *backend, struct str host, struct str worker,
+				 char *name)
+{
+	struct server *server = xcalloc(1, sizeof(*server));
+
+	server->magic = SERVER_MAGIC;
+	server->backend = backend;
+	server->name = name;
+	server->host_name = xstrndup(host);
+	server->worker_name = xstrndup(worker);
+	server->name_hash = server_name_hash(str_of(name));
+	atomic_init(&server->changed_at_ms, clock_ms());
+	counters_init(&server->counters, SCOPE_server);
+	return server;
+}
+
+struct server *server_get(struct backend_state *backend, struct str host, struct str worker)
+{
+	char *name = worker.len ? xasprintf("%.*s/%.*s", STR_ARG(host), STR_ARG(worker)) :
+				  xstrndup(host);
+	uint32_t bucket = name_bucket(backend, str_of(name));
+	uint32_t n = servers_n();
+
+	for (uint32_t at = name_heads[bucket]; at; at = name_nexts[at - 1]) {
+		struct server *server = server_by_number(at - 1);
+
+		if (server->backend == backend && strcmp(server->name, name) == 0) {
+			free(name);
+			return server;
+		}
+	}
+	if (n == SERVERS_MAX) {
+		free(name);
+		return NULL;
+	}
+	struct server *server = server_new(backend, host, worker, name);
+
+	server->number = n;
+	name_nexts[n] = name_heads[bucket];
+	name_heads[bucket] = n + 1;
+	atomic_store_explicit(&servers[n], server, memory_order_relaxed);
+	atomic_store_explicit(&servers_count, n + 1, memory_order_release);
+	return server;
+}
+
+bool server_set_state(struct server *server, unsigned set, unsigned clear, const char *why)
+{
+	unsigned old_state = atomic_load(&server->state);
+	unsigned new_state;
+
+	do {
+		new_state = (old_state & ~clear) | set;
+		if (new_state == old_state)
+			return false;
+	} while (!atomic_compare_exchange_weak(&server->state, &old_state, new_state));
+	atomic_store(&server->changed_at_ms, clock_ms());
+	if (!(old_state & SERVER_DOWN) && (new_state & SERVER_DOWN)) {
+		atomic_fetch_add(&server->downs, 1);
+		count(&server->counters, server_downs);
+	}
+	if (server_change_hook)
+		server_change_hook(server, old_state, new_state, why);
+	return true;
+}
+
+void server_new_generation(struct server *server)
+{
+	atomic_fetch_add(&server->generation, 1);
+	atomic_store(&server->sessions, 0);
+}
+
+static void srvset_index(struct srvset *set)
+{
+	uint32_t n = 8;
+
+	while (n < set->members_n * 2)
+		n *= 2;
+	set->member_of_number_n = n;
+	set->member_of_number = xcalloc(n, sizeof(*set->member_of_number));
+	for (uint32_t i = 0; i < set->members_n; i++) {
+		uint32_t at = set->members[i].server->number * 0x9e3779b1u & (n - 1);
+
+		while (set->member_of_number[at])
+			at = (at + 1) & (n - 1);
+		set->member_of_number[at] = i + 1;
+	}
+}
+
+struct srvset_member *srvset_find(struct srvset *set, const struct server *server)
+{
+	uint32_t mask = set->member_of_number_n - 1;
+	uint32_t at = server->number * 0x9e3779b1u & mask;
+
+	for (; set->member_of_number[at]; at = (at + 1) & mask) {
+		struct srvset_member *member = &set->members[set->member_of_number[at] - 1];
+
+		if (member->server == server)
+			return member;
+	}
+	return NULL;
+}
+
+static uint32_t srvset_host_index(struct srvset *set, const struct srvset_spec *spec)
+{
+	for (uint32_t i = set->hosts_n; i-- > 0;) /* a host's workers come one after another */
+		if (str_eq(str_of(set->hosts[i].name), spec->host))
+			return i;
+	set->hosts[set->hosts_n] = (struct srvset_host){
+		.name = xstrndup(spec->host),
+		.is_backup = spec->is_backup,
+	};
+	return set->hosts_n++;
+}
+
+struct srvset *srvset_build(struct backend_state *backend, const struct srvset_spec *specs, size_t n)
+{
+	struct srvset *set = xcalloc(1, sizeof(*set) + n * sizeof(set->members[0]));
+
+	set->magic = SRVSET_MAGIC;
+	set->serial = next_serial++;
+	set->hosts = xcalloc(n, sizeof(*set->hosts));
+	for (size_t i = 0; i < n; i++) {
+		struct server *server = server_get(backend, specs[i].host, specs[i].worker);
+		struct srvset_member *member = &set->members[set->members_n];
+
+		if (!server)
+			continue; /* the caller's log says that SERVERS_MAX is reached */
+		*member = (struct srvset_member){
+			.server = server,
+			.addr = specs[i].addr,
+			.weight = specs[i].weight,
+			.max_connections = specs[i].max_connections,
+			.host = srvset_host_index(set, &specs[i]),
+			.is_backup = specs[i].is_backup,
+			.send_proxy = specs[i].send_proxy,
+		};
+		set->hosts[member->host].members_n++;
+		set->members_n++;
+	}
+	srvset_index(set);
+	return set;
+}
+
+void srvset_free(struct srvset *set)
+{
+	if (!set)
+		return;
+	check_magic(set, SRVSET_MAGIC);
+	if (set->lookup)
+		set->lookup_free(set->lookup);
+	for (uint32_t i = 0; i < set->hosts_n; i++)
+		free((void *)(uintptr_t)set->hosts[i].name);
+	free(set->hosts);
+	free(set->member_of_number);
+	free(set);
+}
+
+struct srvset *srvset_publish(struct backend_state *backend, struct srvset *set)
+{
+	return atomic_exchange(&backend->set, set);
+}
