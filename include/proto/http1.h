@@ -42,8 +42,15 @@ struct http_field {
 	struct str name;  /* (view) as sent */
 	struct str value; /* (view) without surrounding white space */
 	uint8_t id;       /* enum http_field_id */
-	bool is_hop;      /* hop-by-hop: by its id (RFC 9110 7.6.1) or because Connection names it */
+	bool is_hop;      /* must not be passed on, see below */
 };
+/*
+ * is_hop is set on fields that are hop-by-hop by themselves (Connection, Keep-Alive,
+ * Proxy-Connection, TE, Transfer-Encoding, Upgrade, HTTP2-Settings; RFC 9110 7.6.1) and on those
+ * that Connection names, with the exception of Host, Content-*, cookies, Origin, X-Forwarded-*,
+ * Forwarded, X-Request-Id and Sec-WebSocket-*: a client must not be able to take those off.
+ * Proxy-Authenticate, Proxy-Authorization and Trailer are end-to-end here.
+ */
 
 /* How the body that follows a head is delimited (RFC 9112 6.3). */
 enum http_framing {
@@ -61,7 +68,11 @@ struct http_head {
 	bool has_content_length;
 	bool is_keep_alive;        /* RFC 9112 9.3 persistence, by version and Connection */
 	bool has_connection_upgrade; /* Connection names "upgrade" */
-	bool is_websocket;         /* has_connection_upgrade and Upgrade has the element "websocket" */
+	/*
+	 * has_connection_upgrade and Upgrade has the element "websocket", in HTTP/1.1 alone; a
+	 * request also must be a GET without a body (RFC 6455 4.1), a response a 101.
+	 */
+	bool is_websocket;
 	uint16_t fields_n;
 	size_t size;               /* bytes of the head, with the empty line */
 
@@ -69,14 +80,23 @@ struct http_head {
 	enum http_method method_id;
 	struct str method;    /* as sent; a token */
 	struct str target;    /* as sent */
-	struct str authority; /* Host's value or, in absolute form, the target's authority; may be empty in 1.0 */
-	struct str path;      /* target without query; "*" for OPTIONS *; raw, not decoded */
+	/*
+	 * Host's value or, in absolute form, the target's authority (RFC 9112 3.2.2: it wins over
+	 * Host): host [":" port], without user information, port 1..65535.  In HTTP/1.0 alone it may be
+	 * empty, or absent (p == NULL) without Host.
+	 */
+	struct str authority;
+	/*
+	 * Target without query; "*" for OPTIONS *; raw, not decoded.  A literal, not a view, when
+	 * an absolute-form target has no path: "/", or "*" for OPTIONS without a query.
+	 */
+	struct str path;
 	struct str query;     /* after '?', without it; p == NULL when there is no '?' */
 	bool is_absolute_form;
 	bool has_expect_continue;
 
 	/* Response. */
-	uint16_t status;   /* 100..999 */
+	uint16_t status;   /* 100..599 */
 	struct str reason; /* may be empty */
 
 	/* Index of the first field with that id, or -1. */
@@ -90,6 +110,9 @@ struct http1_limits {
 	uint32_t head_size_max;   /* bytes of the whole head; more: 431 */
 };
 
+#define HTTP1_METHOD_LEN_MAX 32         /* bytes of a method */
+#define HTTP1_CONNECTION_OPTIONS_MAX 32 /* elements of all Connection fields of one head */
+
 /*
  * Parses a request head at the start of BUF[0..LEN).  SEEN is how many of these bytes an earlier
  * call of the same head has had (0 at first), so that a slow sender costs no quadratic work.
@@ -100,6 +123,10 @@ struct http1_limits {
  *
  * A limit is reported as soon as it is passed, though the head be incomplete; so is any byte that
  * can't be in a head (NUL, bare CR, other controls), which is what refuses TLS on a plain port.
+ * A head that fills head_size_max bytes without being complete is too large, so a buffer of just
+ * that size will do.  Other mistakes are told at the end of their line at the latest.
+ *
+ * Cutting the input differently never changes the outcome or *WHY.
  */
 enum parse http1_parse_request(const char *buf, size_t len, size_t seen,
 			       const struct http1_limits *limits, struct http_head *head,
@@ -126,11 +153,13 @@ const char *http_method_name(enum http_method id);
 const char *http_status_reason(unsigned status); /* "Not Found"; "" when unknown */
 bool http_is_token(struct str s);                /* RFC 9110 5.6.2, not empty */
 bool http_is_field_value(struct str s);          /* RFC 9110 5.5: may be set as a value */
+/* host [":" port] as Host has it (RFC 9110 7.2): name, IPv4 or [IPv6], not empty. */
+bool http_is_authority(struct str s);
 
 /* Decoder of the chunked coding (RFC 9112 7.1).  Chunk extensions are dropped. */
 struct http1_chunked {
 	uint64_t left;        /* data bytes left of the current chunk */
-	uint32_t line_size;   /* bytes of the current chunk line or trailer section so far */
+	uint32_t line_size;   /* bytes of the current chunk line so far, or of the trailers seen */
 	uint8_t state;
 };
 
@@ -146,8 +175,9 @@ void http1_chunked_init(struct http1_chunked *chunked);
  *
  * PARSE_DONE: the body has ended, and with *USED the final CRLF; *DATA is empty.  The trailer
  * section, when one was sent, is taken only as a whole in one buffer; TRAILERS->fields[0..fields_n)
- * are its fields (views into BUF; framing, routing and hop-by-hop fields of RFC 9110 6.5.1 have
- * is_hop set and must not be passed on).  TRAILERS may be NULL when the caller drops trailers.
+ * are its fields (views into BUF; fields that have an id, and others that RFC 9110 6.5.1 bars from
+ * trailers, have is_hop set and must not be passed on).  While the section is incomplete, each call
+ * must begin with its first byte, that is, at what was left by *USED.  TRAILERS may be NULL when the caller drops trailers.
  * PARSE_BAD: *WHY is one of HTTP1_BAD_*.
  */
 enum parse http1_chunked_next(struct http1_chunked *chunked, const char *buf, size_t len,
