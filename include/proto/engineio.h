@@ -40,7 +40,7 @@ struct engineio_query {
 	bool is_sid_too_long;       /* with has_sid: over 128 bytes; sid holds the first 128 */
 	uint8_t version;            /* EIO=2, 3 or 4; 0 = not told or unknown */
 	enum engineio_transport transport;
-	bool is_jsonp; /* has a non-empty j= */
+	bool is_jsonp; /* has a j=, even an empty one */
 };
 
 /*
@@ -72,7 +72,7 @@ struct engineio_unescape {
 
 /*
  * Takes the byte C of a string's inside.  Returns how many decoded bytes (UTF-8) now stand in OUT
- * (0..7), or -1: C is the unescaped quote that ends the string.
+ * (0..7), or -1: C is the unescaped quote that ends the string, and U is ready for the next one.
  */
 int engineio_unescape(struct engineio_unescape *u, char c, char out[8]);
 
@@ -91,16 +91,16 @@ struct engineio_scan {
 
 	/* Private. */
 	uint8_t state;
+	uint8_t member;    /* whose value is being read */
 	uint8_t key_len;   /* 255 = longer than any that we know */
 	char key[12];      /* start of the string being read */
-	uint8_t depth;     /* open braces, saturating */
+	uint8_t depth;     /* open braces */
 	uint8_t sid_depth; /* depth at which the sid stands; 0 = no sid yet */
 	uint8_t ping_depth;
-	uint8_t figure;  /* which number is being read */
-	uint64_t number; /* its value so far */
 	bool has_interval, has_timeout;
-	bool in_outer; /* inside a string literal that holds the packets (JSONP) */
-	uint16_t seen; /* body bytes taken, ENGINEIO_SCAN_MAX at most */
+	bool in_outer;   /* inside a string literal that holds the packets (JSONP) */
+	uint16_t seen;   /* body bytes taken, ENGINEIO_SCAN_MAX at most */
+	uint64_t number; /* figure being read */
 	struct engineio_unescape outer, inner;
 };
 
@@ -110,7 +110,7 @@ void engineio_scan_init(struct engineio_scan *scan);
  * PARSE_DONE: there is a sid and nothing more to learn (both figures are known, or the sid's
  * object or the first 4096 bytes have ended); feeding more changes nothing.
  * PARSE_MORE: give the next piece.  A sid may be known already: engineio_scan_has_sid().
- * PARSE_BAD: there is none in the first 4096 bytes, or the body is compressed (gzip, zlib).
+ * PARSE_BAD: there is none in the first 4096 bytes, or the body is compressed (gzip).
  */
 enum parse engineio_scan_feed(struct engineio_scan *scan, struct str piece);
 
@@ -120,22 +120,21 @@ bool engineio_scan_has_sid(const struct engineio_scan *scan);
 /* The body is over.  True when a sid was found. */
 bool engineio_scan_finish(struct engineio_scan *scan);
 
-/* How packets are framed in a polling body; engineio_packets_init() chooses. */
+/* Looks for a close packet in the body of one poll's answer or of one post. */
 struct engineio_packets {
 	bool has_close; /* a close packet has been seen */
 
 	/* Private. */
-	uint8_t wrap; /* layers around the payload: none, JSONP answer, JSONP post */
+	uint8_t wrap; /* what is around the payload: nothing, JSONP of an answer or of a post */
 	uint8_t wrap_state;
-	uint8_t percent; /* percent-decoding of a post: digits seen */
-	uint8_t percent_high;
-	uint8_t slashes; /* backslashes of a post held back */
+	uint8_t percent; /* characters of a %xx held back */
+	char percent_high;
+	uint8_t slashes; /* backslashes held back */
 	uint8_t framing;
 	uint8_t state;
-	bool is_first_byte; /* EIO=4: the packet so far is exactly "1" */
-	bool is_text;       /* EIO=3 binary: this packet is a string */
-	uint8_t digits_n;
-	uint64_t left; /* length being read, or units left of this packet */
+	uint8_t digits_n; /* digits of a length so far */
+	bool is_text;     /* EIO=3 binary: this packet is a string */
+	uint64_t left;    /* length being read, or what is left of this packet */
 	struct engineio_unescape unescape;
 };
 

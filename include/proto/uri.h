@@ -42,12 +42,12 @@ bool uri_find_param(struct str query, struct str name, bool last, struct str *ra
 /*
  * The form of PATH (no query) that rules are matched against, never what is sent on:
  * percent-encoded bytes are decoded except %2F (written "%2F") and %00, which stay encoded; then
- * "." and ".." segments are resolved (RFC 3986 5.2.4; a climb above the root ends at the root) and
- * repeated slashes become one.  A '%' without two hex digits stays.
+ * repeated slashes become one, and "." and ".." segments are resolved (RFC 3986 5.2.4; a climb
+ * above the root ends at the root).  A '%' without two hex digits stays.
  *
  * Returns PATH itself when nothing changes (the usual case: one fast scan), else a view of OUT.
  * OUT_SIZE = PATH.len always suffices.  "*" is returned as it is; STR_NONE when the path does not
- * begin with '/', or its normal form does not fit in OUT.
+ * begin with '/', or OUT is too small.
  */
 struct str uri_normalize_path(struct str path, char *out, size_t out_size);
 
