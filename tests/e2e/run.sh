@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# End-to-end tests of Limpet with real Socket.IO servers and clients.
+#
+#   tests/e2e/run.sh [fast|full] [suite...]      suites: matrix keepalive conformance failure browser
+#
+# LIMPET=/path/to/limpet   the binary (default: limpet at the top of the tree, then build/limpet)
+# E2E_SLACK=3              stretches time limits for sanitizer builds and busy machines
+# E2E_SESSIONS=N           sessions per cell of the matrix
+# E2E_PROXY=reference      runs against lib/relay.mjs instead: what the tests accept; =control: what they refuse
+# E2E_KEEP=1               keeps temporary directories and the log of a limpet that failed
+set -u
+cd "$(dirname "$0")" || exit 2
+export E2E_MODE=fast
+case ${1:-} in
+fast|full) E2E_MODE=$1; shift ;;
+esac
+suites=${*:-matrix keepalive conformance failure browser}
+
+if ! command -v node >/dev/null; then
+	echo "1..0 # SKIP node is not installed"
+	exit 0
+fi
+if [ ! -d node_modules/socket.io ] || [ package.json -nt node_modules ]; then
+	if ! npm ci --no-audit --no-fund --loglevel=error >npm.log 2>&1; then
+		cat npm.log >&2
+		echo "1..0 # SKIP the npm packages of tests/e2e are not installed and cannot be fetched (offline?)"
+		exit 0
+	fi
+	touch node_modules
+fi
+if [ "${E2E_PROXY:-limpet}" = limpet ] && [ -z "${LIMPET:-}" ] && [ ! -x ../../limpet ] && [ ! -x ../../build/limpet ]; then
+	echo "Bail out! no limpet binary: run make first, or set LIMPET=/path/to/limpet" >&2
+	exit 2
+fi
+
+passed=0 failed=0 skipped=0
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+for suite in $suites; do
+	echo "# suite $suite ($E2E_MODE)"
+	timeout "${E2E_SUITE_LIMIT:-600}" node --test-reporter=tap "$suite.mjs" >"$out" 2>&1
+	status=$?
+	cat "$out"
+	p=$(sed -n 's/^# pass //p' "$out" | tail -n 1)
+	f=$(sed -n 's/^# fail //p' "$out" | tail -n 1)
+	c=$(sed -n 's/^# cancelled //p' "$out" | tail -n 1)
+	s=$(sed -n 's/^# skipped //p' "$out" | tail -n 1)
+	passed=$((passed + ${p:-0}))
+	failed=$((failed + ${f:-0} + ${c:-0}))
+	skipped=$((skipped + ${s:-0}))
+	if [ "$status" -ne 0 ] && [ "$((${f:-0} + ${c:-0}))" -eq 0 ]; then
+		echo "not ok - suite $suite ended with status $status"
+		failed=$((failed + 1))
+	fi
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
