@@ -1,7 +1,9 @@
 liblimpet_a_SOURCES += \
+	include/base/buf.h src/base/buf.c \
 	include/base/bug.h src/base/bug.c \
 	include/base/clock.h src/base/clock.c \
-	include/base/log.h \
+	include/base/list.h \
+	include/base/log.h src/base/log.c \
 	include/base/mem.h src/base/mem.c \
 	include/base/siphash.h src/base/siphash.c \
 	include/base/str.h src/base/str.c \

@@ -1,1 +1,3 @@
-liblimpet_a_SOURCES +=
+liblimpet_a_SOURCES += \
+	include/loop/loop.h src/loop/loop.c \
+	include/loop/timer.h src/loop/timer.c

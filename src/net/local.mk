@@ -1,2 +1,4 @@
 liblimpet_a_SOURCES += \
-	include/net/addr.h src/net/addr.c
+	include/net/addr.h src/net/addr.c \
+	include/net/conn.h src/net/conn.c \
+	include/net/listener.h src/net/listener.c

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer - a hierarchical wheel of one-shot timers with millisecond ticks.
+ *
+ * Six levels of 64 slots: a timer stands at the level of the highest six-bit digit in which its
+ * time differs from the wheel's, and moves down a level when the wheel reaches its slot.  Setting
+ * and stopping are O(1).
+ *
+ * Timers are lazy: timer_set() to a later time than the one queued only stores the wish; the timer
+ * is queued again when the earlier time comes.  So a deadline that every request pushes ahead
+ * costs one store.
+ */
+#ifndef LOOP_TIMER_H
+#define LOOP_TIMER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct timer;
+typedef void timer_fn(struct timer *timer);
+
+struct timer {
+	struct timer *next, **prev_next; /* slot's list; prev_next NULL = not queued */
+	int64_t at_ms;                   /* when it is wanted; 0 = not wanted */
+	int64_t queued_ms;               /* when it is queued for, <= at_ms unless at_ms is 0 */
+	timer_fn *fn;                    /* (const) container_of() finds the object */
+};
+
+#define WHEEL_LEVELS 6
+#define WHEEL_SLOTS 64
+
+struct wheel {
+	int64_t now_ms;
+	uint64_t used[WHEEL_LEVELS]; /* bit s: slot s has timers */
+	struct timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
+};
+
+void wheel_init(struct wheel *wheel, int64_t now_ms);
+/* Runs the timers up to NOW_MS. A timer's fn may set or stop any timer. */
+void wheel_advance(struct wheel *wheel, int64_t now_ms);
+/* When wheel_advance() has something to do next; -1 = nothing queued. */
+int64_t wheel_next_ms(const struct wheel *wheel);
+
+static inline void timer_init(struct timer *timer, timer_fn *fn)
+{
+	*timer = (struct timer){ .fn = fn };
+}
+/* AT_MS > 0, monotonic; in the past means at the next advance. */
+void timer_set(struct wheel *wheel, struct timer *timer, int64_t at_ms);
+/* It will not run; it may stay queued, so timer_fini() before its memory goes. */
+static inline void timer_stop(struct timer *timer)
+{
+	timer->at_ms = 0;
+}
+static inline bool timer_is_set(const struct timer *timer)
+{
+	return timer->at_ms != 0;
+}
+void timer_fini(struct wheel *wheel, struct timer *timer);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn - a non-blocking byte stream (TCP or Unix socket) on an edge-triggered loop.
+ *
+ * A conn remembers what the edges told: can_read and can_write stay true until a call learns
+ * otherwise.  A recv() that returns less than was asked for has emptied the socket (epoll(7), for
+ * streams), so no second one is made to learn EAGAIN; is_hung_up tells that the end is there to be
+ * read and lifts that rule.
+ *
+ * Registration is lazy: conn_watch() is called by whoever has to wait, once.  TLS will stand
+ * behind the same four calls.
+ *
+ * Threads: one.  Memory: the owner's; conn_close() closes the descriptor at once, events that are
+ * still under way in this turn are dropped, and the owner buries its memory.
+ */
+#ifndef NET_CONN_H
+#define NET_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "loop/loop.h"
+#include "net/addr.h"
+
+struct conn;
+
+enum conn_ev {
+	CONN_CONNECTED, /* connect() has succeeded; may be followed by CONN_IO in the same event */
+	CONN_IO,        /* can_read, can_write or is_hung_up have changed */
+	CONN_FAILED,    /* connect() has failed: conn->error */
+};
+
+typedef void conn_event_fn(struct conn *conn, enum conn_ev ev);
+
+enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FAIL };
+
+struct conn {
+	struct loop_fd lf; /* lf.fd == -1 when not watched */
+	int fd;            /* -1 = closed */
+	conn_event_fn *on_event; /* container_of() finds the owner */
+	int error;         /* errno of IO_FAIL or CONN_FAILED */
+	bool can_read, can_write;
+	bool is_connecting;
+	bool is_hung_up;   /* the peer has closed its side, or the connection is broken */
+	bool is_broken;    /* EPOLLERR or EPOLLHUP: both sides are gone */
+	bool is_eof;       /* recv() has returned 0 */
+	bool is_shut;      /* we have shut our side */
+};
+
+/* Takes over FD, which must be non-blocking. */
+void conn_init(struct conn *conn, int fd, conn_event_fn *on_event);
+/* 0 or negative errno.  Does nothing when it is watched already. */
+int conn_watch(struct loop *loop, struct conn *conn) must_check;
+
+/*
+ * Opens a connection to ADDR and watches it.  0: CONN_CONNECTED or CONN_FAILED follows, unless
+ * conn->is_connecting is false on return, when it is connected already (Unix sockets).  Negative
+ * errno: failed at once and nothing is open (-EAGAIN from a Unix socket: its backlog is full).
+ */
+int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+		 conn_event_fn *on_event) must_check;
+
+/* Reads into BUF's room, at most ROOM bytes of it.  IO_OK: at least one byte came. */
+enum io conn_recv(struct conn *conn, struct buf *buf, size_t room);
+/* Sends up to SIZE bytes; *SENT tells how many went.  IO_OK: all of them. IO_AGAIN: wait. */
+enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sent);
+enum io conn_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent);
+/* Sends BUF's bytes and consumes what went. */
+enum io conn_send_buf(struct conn *conn, struct buf *buf);
+/* Half-close: no more bytes from us. */
+void conn_shutdown(struct conn *conn);
+/* Closes. Idempotent. */
+void conn_close(struct conn *conn);
+/* Closes with a reset: the peer must not take what it has for complete. */
+void conn_reset(struct conn *conn);
+
+const char *conn_error_text(int error); /* constant: "connection refused" ... */
+
+#endif

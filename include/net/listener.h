@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener - listening sockets.
+ *
+ * Each traffic thread has its own socket on the same TCP address (SO_REUSEPORT), so the kernel
+ * spreads connections and no thread wakes for another's.  A Unix socket cannot be bound twice: all
+ * threads watch the same one (EPOLLEXCLUSIVE).
+ *
+ * listener_open() is called before privileges are dropped or on the control thread; the accepting
+ * object (struct acceptor) belongs to one traffic thread.
+ */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "loop/loop.h"
+#include "net/addr.h"
+
+struct listen_options {
+	int backlog;
+	mode_t unix_mode;   /* of a Unix socket's file */
+	bool is_reuse_port; /* TCP */
+	int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 = off */
+};
+
+/*
+ * A listening, non-blocking socket, or negative errno.  A stale Unix socket file (nobody listens) is
+ * replaced; one that is alive is -EADDRINUSE.
+ */
+int listener_open(const struct sock_addr *addr, const struct listen_options *options) must_check;
+
+struct acceptor;
+/* A new connection: FD is non-blocking and the callee's to close.  Return false to pause. */
+typedef bool acceptor_fn(struct acceptor *acceptor, int fd, const struct sock_addr *peer);
+
+/* Accepts on one thread. */
+struct acceptor {
+	struct loop_fd lf;
+	struct loop *loop;
+	int fd;             /* (own) */
+	acceptor_fn *on_accept;
+	struct timer retry; /* after running out of descriptors */
+	bool is_paused;
+	uint64_t pauses, errors;
+	struct grave grave;
+};
+
+int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd, acceptor_fn *on_accept)
+	must_check;
+void acceptor_pause(struct acceptor *acceptor);
+void acceptor_resume(struct acceptor *acceptor);
+void acceptor_stop(struct acceptor *acceptor); /* closes the socket */
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "net/conn.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void conn_init(struct conn *conn, int fd, conn_event_fn *on_event)
+{
+	*conn = (struct conn){
+		.lf = { .fd = -1 },
+		.fd = fd,
+		.on_event = on_event,
+		.can_read = true,
+		.can_write = true,
+	};
+}
+
+static void finish_connect(struct conn *conn, uint32_t events)
+{
+	socklen_t size = sizeof(conn->error);
+
+	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+		return;
+	conn->is_connecting = false;
+	conn->error = 0;
+	if (events & (EPOLLERR | EPOLLHUP) &&
+	    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &conn->error, &size) == 0 && conn->error) {
+		conn->on_event(conn, CONN_FAILED);
+		return;
+	}
+	conn->can_write = true;
+	conn->on_event(conn, CONN_CONNECTED);
+}
+
+static void on_ready(struct loop_fd *lf, uint32_t events)
+{
+	struct conn *conn = container_of(lf, struct conn, lf);
+
+	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+		conn->can_read = true;
+	if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+		conn->is_hung_up = true;
+	if (events & (EPOLLERR | EPOLLHUP))
+		conn->is_broken = true;
+	if (conn->is_connecting) {
+		finish_connect(conn, events);
+		return;
+	}
+	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+		conn->can_write = true;
+	conn->on_event(conn, CONN_IO);
+}
+
+int conn_watch(struct loop *loop, struct conn *conn)
+{
+	if (conn->lf.fd >= 0)
+		return 0;
+	return loop_fd_add(loop, &conn->lf, conn->fd, on_ready, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+}
+
+int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+		 conn_event_fn *on_event)
+{
+	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int one = 1;
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	conn_init(conn, fd, on_event);
+	conn->can_read = false;
+	if (!sock_addr_is_unix(addr)) {
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	}
+	if (connect(fd, &addr->sa, addr->size) != 0) {
+		if (errno != EINPROGRESS) {
+			rc = -errno;
+			goto fail;
+		}
+		conn->is_connecting = true;
+		conn->can_write = false;
+	}
+	rc = conn_watch(loop, conn);
+	if (rc == 0)
+		return 0;
+fail:
+	close(fd);
+	conn->fd = -1;
+	return rc;
+}
+
+enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
+{
+	ssize_t n;
+
+	if (conn->is_eof)
+		return IO_EOF;
+	if (!conn->can_read || conn->fd < 0)
+		return IO_AGAIN;
+	do
+		n = recv(conn->fd, buf_tail(buf), room, 0);
+	while (n < 0 && errno == EINTR);
+	if (likely(n > 0)) {
+		if ((size_t)n < room && !conn->is_hung_up)
+			conn->can_read = false;
+		buf_fill(buf, (size_t)n);
+		return IO_OK;
+	}
+	conn->can_read = false;
+	if (n == 0) {
+		conn->is_eof = true;
+		return IO_EOF;
+	}
+	if (errno == EAGAIN)
+		return IO_AGAIN;
+	conn->error = errno;
+	conn->is_broken = true;
+	return IO_FAIL;
+}
+
+static enum io sent_result(struct conn *conn, ssize_t n, size_t size, size_t *sent)
+{
+	*sent = n > 0 ? (size_t)n : 0;
+	if (likely(*sent == size))
+		return IO_OK;
+	conn->can_write = false;
+	if (n >= 0 || errno == EAGAIN)
+		return IO_AGAIN;
+	conn->error = errno;
+	conn->is_broken = true;
+	return IO_FAIL;
+}
+
+enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sent)
+{
+	ssize_t n;
+
+	*sent = 0;
+	if (size == 0)
+		return IO_OK;
+	if (!conn->can_write || conn->fd < 0)
+		return IO_AGAIN;
+	do
+		n = send(conn->fd, bytes, size, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return sent_result(conn, n, size, sent);
+}
+
+enum io conn_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent)
+{
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iov_n };
+	size_t size = 0;
+	ssize_t n;
+
+	*sent = 0;
+	for (int i = 0; i < iov_n; i++)
+		size += iov[i].iov_len;
+	if (size == 0)
+		return IO_OK;
+	if (!conn->can_write || conn->fd < 0)
+		return IO_AGAIN;
+	do
+		n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return sent_result(conn, n, size, sent);
+}
+
+enum io conn_send_buf(struct conn *conn, struct buf *buf)
+{
+	size_t sent;
+	enum io io;
+
+	if (!buf_length(buf))
+		return IO_OK;
+	io = conn_send(conn, buf_bytes(buf), buf_length(buf), &sent);
+	if (sent)
+		buf_consume(buf, sent);
+	return io;
+}
+
+void conn_shutdown(struct conn *conn)
+{
+	if (conn->fd < 0 || conn->is_shut)
+		return;
+	conn->is_shut = true;
+	(void)shutdown(conn->fd, SHUT_WR);
+}
+
+void conn_close(struct conn *conn)
+{
+	if (conn->fd < 0)
+		return;
+	loop_fd_forget(&conn->lf);
+	close(conn->fd);
+	conn->fd = -1;
+	conn->can_read = conn->can_write = false;
+}
+
+void conn_reset(struct conn *conn)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
+
+	if (conn->fd < 0)
+		return;
+	(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	conn_close(conn);
+}
+
+const char *conn_error_text(int error)
+{
+	switch (error) {
+	case ECONNREFUSED: return "connection refused";
+	case ECONNRESET: return "connection reset";
+	case EPIPE: return "broken pipe";
+	case ETIMEDOUT: return "connection timed out";
+	case EHOSTUNREACH: return "no route to host";
+	case ENETUNREACH: return "network unreachable";
+	case ENOENT: return "no such socket";
+	case EACCES: return "permission denied";
+	case EAGAIN: return "backlog full";
+	case EMFILE:
+	case ENFILE: return "out of descriptors";
+	case EADDRNOTAVAIL: return "out of local ports";
+	case 0: return "no error";
+	default: return "input/output error";
+	}
+}
