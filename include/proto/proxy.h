@@ -66,8 +66,9 @@ extern const char PROXY_WHY_CRC[];       /* CRC32C does not match */
 enum parse proxy_parse(const char *buf, size_t len, struct proxy_header *header, const char **why);
 
 /*
- * Write a header for HEADER's src and dst (version and size are ignored): AF_UNSPEC, or is_local,
- * becomes UNKNOWN (v1) or LOCAL (v2); a v4 address with a v6 one is written mapped (::ffff:).
+ * Write a header for HEADER's src and dst (version and size are ignored): a src of AF_UNSPEC, or
+ * is_local, becomes UNKNOWN (v1) or LOCAL (v2); a dst of AF_UNSPEC is written as zeros; a v4
+ * address beside a v6 one is written mapped (::ffff:).
  * v2 carries those of the TLVs that are there: CRC32C if WITH_CRC, ALPN, authority, unique id, SSL;
  * one that is too long to be of use (alpn, authority, cn over 255 bytes, unique id over 128, TLS
  * version over 32, cipher over 64) is left out.
