@@ -36,7 +36,8 @@ enum lb_result lb_take(struct lb_ask *ask, struct srvset_member *member, bool is
 /* True when some server of SET is ready (health page, "show stat"). */
 bool lb_has_ready(const struct srvset *set);
 
-/* Builds SET->lookup for BACKEND: schedule of round robin, Maglev table, cookie tokens.  Control thread. */
+/* Builds SET->lookup for BACKEND: schedule of round robin, Maglev table, cookie tokens.  Control
+ * thread. */
 void lb_prepare(const struct backend *backend, struct srvset *set);
 
 /* A fast random number; per thread. */
@@ -46,8 +47,9 @@ uint64_t lb_key_hash(struct str bytes);
 /* Hash of an address under a prefix; the same on every node. */
 uint64_t lb_ip_hash(const struct ip_addr *ip, unsigned prefix_v4, unsigned prefix_v6);
 /*
- * The member that a consistent hash of KEY_HASH names among those ready (weighted rendezvous up to 64 members,
- * Maglev above); NULL when none.  No slot is reserved.  Backup members only when no other is ready.
+ * The member that a consistent hash of KEY_HASH names among those ready (weighted rendezvous up to
+ * 64 members, Maglev above); NULL when none.  No slot is reserved.  Backup members only when no
+ * other is ready.
  */
 struct srvset_member *lb_by_hash(struct srvset *set, uint64_t key_hash);
 

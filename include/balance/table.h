@@ -9,8 +9,16 @@
  *
  * Always true:
  *   1. No pointer into the table leaves it; answers are copied out.
- *   2. At most max_entries: the entry that is next to expire by age order makes room, counted.
- *   3. A keyed hash picks shard and bucket, so that clients cannot aim at one.
+ *   2. At most max_entries.  Room is made in the shard of the new key, counted: by its entry that
+ * is next to expire (to the second; when many there were used lately, by the most idle of 16). Open
+ * entries go only when the shard has no other.
+ *   3. An expired entry is never returned.  Whoever meets it frees it; table_expire() called every
+ *      second frees it within about two seconds, whatever other entries there are.
+ *   4. A keyed hash picks shard and bucket, so that clients cannot aim at one.
+ *
+ * Memory: an empty table costs about 12 KiB; an entry of a full one at most 64 bytes, index
+ * included, when its key has 20 bytes or less (a sid); a longer key costs its length and malloc's
+ * share more. What a burst took is given back when a shard has become empty.
  *
  * Threads.  Call from any; each call holds one shard's mutex for one probe.  The hook runs after
  * the mutex is let go.
@@ -24,7 +32,10 @@
 #include "base/bug.h"
 #include "base/str.h"
 
-#define TABLE_KEY_MAX 128
+#define TABLE_KEY_MAX         128
+#define TABLE_SERVER_MAX      0xffff          /* numbers of servers that can be kept */
+#define TABLE_GENERATION_MASK 0xffff          /* what is kept of a generation: compare under it */
+#define TABLE_IDLE_MAX_MS     (20 * 86400000) /* longer idle times are cut to 20 days */
 
 struct table;
 
@@ -35,22 +46,22 @@ struct table_key {
 };
 
 struct table_value {
-	uint32_t server;     /* number */
-	uint32_t generation; /* of the server when the entry was made (low bits may be kept alone) */
-	uint32_t idle_ms;    /* lifetime after the last use */
-	uint32_t opens;      /* requests and WebSockets that hold it now */
-	int64_t expires_in_ms; /* on read: left when no one holds it */
+	uint32_t server;       /* number, 0..TABLE_SERVER_MAX */
+	uint32_t generation;   /* of the server when the entry was made; on read its low 16 bits */
+	uint32_t idle_ms;      /* lifetime after the last use, 1..TABLE_IDLE_MAX_MS */
+	uint32_t opens;        /* requests and WebSockets that hold it now */
+	int64_t expires_in_ms; /* on read: what is left; idle_ms when it is held */
 };
 
 enum table_gone { TABLE_GONE_EXPIRED, TABLE_GONE_EVICTED, TABLE_GONE_DROPPED, TABLE_GONE_REPLACED };
 
-/* Called once for each entry that ends; used to count live sessions. */
+/* Called once for each entry that ends (not by table_free()); used to count live sessions. */
 typedef void table_gone_fn(void *arg, struct str key, const struct table_value *value,
 			   enum table_gone why);
 
 struct table_options {
-	const char *name;     /* kept by reference; for "show table" */
-	uint32_t max_entries; /* 1..1<<30 */
+	const char *name;       /* kept by reference; for "show table" */
+	uint32_t max_entries;   /* 1..1<<30; also decides the number of shards */
 	table_gone_fn *on_gone; /* may be NULL */
 	void *arg;
 };
@@ -75,15 +86,19 @@ bool table_touch(struct table *table, const struct table_key *key, struct table_
 
 enum table_put { TABLE_PUT_NEW, TABLE_PUT_SAME, TABLE_PUT_CHANGED };
 /*
- * Sets KEY to VALUE's server, generation and idle_ms (opens of an existing entry are kept when the server
- * and generation are the same).  TABLE_PUT_CHANGED: *OLD (may be NULL) is what it replaced.
+ * Sets KEY to VALUE's server, generation and idle_ms; its idle time starts now.  Opens of an
+ * existing entry are kept, for those who hold it will close it.  TABLE_PUT_CHANGED (server or
+ * generation differ): *OLD (may be NULL) is what it replaced, and the hook was told of it.
  */
 enum table_put table_put(struct table *table, const struct table_key *key,
 			 const struct table_value *value, struct table_value *old);
 /* True when it was there. */
 bool table_drop(struct table *table, const struct table_key *key);
 
-/* Frees up to MAX expired entries; for a timer.  Returns how many. */
+/*
+ * Frees about MAX expired entries at most, and looks at four times as many; for a timer.  The next
+ * call goes on where this one stopped.  Returns how many.
+ */
 uint32_t table_expire(struct table *table, uint32_t max);
 void table_clear(struct table *table);
 
@@ -95,7 +110,8 @@ const char *table_name(const struct table *table);
 
 /*
  * Walks all entries in pieces: calls FN for up to about MAX entries from *CURSOR (0 at first) on.
- * Returns false at the end.  Entries that come or go meanwhile may be missed.  FN must not call the table.
+ * Returns false at the end.  Entries that come or go meanwhile may be missed.  FN gets copies, and
+ * no mutex is held.
  */
 typedef void table_each_fn(void *arg, struct str key, const struct table_value *value);
 bool table_each(struct table *table, uint64_t *cursor, uint32_t max, table_each_fn *fn, void *arg);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * table_shard - one shard of a session table: index, entries, timing wheel.  Private to table*.c.
+ *
+ *   cells[]  {tag, number+1}  open addressing, linear probing, backward-shift deletion
+ *      |
+ *      v number
+ *   chunks[number / 64][number % 64]  entries of 52 bytes; allocated as needed, numbers reused
+ *      ^ prev/next
+ *      |
+ *   links[0..63] wheel slots of one second, links[64] the list of open entries
+ *
+ * An entry stands in exactly one list.  A use only writes used_at; the entry stays in its slot and
+ * is put where it belongs when the wheel comes by.  So a lookup touches the cell and the entry and
+ * nothing else, and each use causes at most one later move.
+ *
+ * Always true (shard_is_sane):
+ *   1. The wheel comes by an entry within two seconds of its deadline (or earlier).  Deadlines
+ * farther off than the wheel reaches wait in its last slot and are put on again.
+ *   2. An entry in the open list has opens > 0; one in the wheel may have.
+ *   3. Cells and entries in use are as many as entries_n; every cell is reached from its home.
+ *
+ * Times are milliseconds since the table was made.  used_at keeps 32 bits of it: right as long as
+ * an entry is visited within 24 days, which TABLE_IDLE_MAX_MS and the wheel make sure of.
+ */
+#ifndef BALANCE_TABLE_SHARD_H
+#define BALANCE_TABLE_SHARD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "balance/table.h"
+
+#define SHARD_KEY_INLINE 20
+#define SHARD_CHUNK_N    64
+#define SHARD_WHEEL_N    64
+#define SHARD_TICK_MS    1000
+#define SHARD_OPENS_MAX  ((1u << 22) - 1)
+
+struct shard_link {
+	uint32_t prev, next; /* entry number, or SHARD_LIST + index in links[] */
+};
+#define SHARD_LIST      0xffffff00u
+#define SHARD_LIST_OPEN SHARD_WHEEL_N
+
+struct shard_entry {
+	struct shard_link link; /* when free: next = next free number + 1 */
+	uint32_t used_at;       /* ms, low 32 bits: end of the last use */
+	uint32_t idle_ms;
+	uint16_t server, generation;
+	uint32_t opens : 22;
+	uint32_t is_in_open_list : 1;
+	uint32_t is_dirty : 1; /* for the mirror: not yet on Redis */
+	uint32_t key_len : 8;  /* 0 = free */
+	uint32_t version[2];   /* for the mirror: hybrid logical clock, low half first */
+	unsigned char key[SHARD_KEY_INLINE]; /* or, when key_len is larger, a char * (own) */
+};
+_Static_assert(sizeof(struct shard_entry) == 52, "the budget is 64 bytes with the index");
+
+struct shard_cell {
+	uint32_t tag;   /* low half of the key's hash; its home is tag * cells_n / 2^32 */
+	uint32_t entry; /* number + 1; 0 = empty */
+};
+
+struct shard {
+	pthread_mutex_t mutex;
+	/* Read without the mutex by table_prefetch() alone. */
+	_Atomic(struct shard_cell *) cells; /* (own) */
+	_Atomic uint32_t cells_n;
+	_Atomic uint32_t entries_n; /* written under the mutex */
+	uint32_t chunks_n, chunks_cap;
+	uint32_t free_head;          /* number + 1 */
+	uint32_t numbers_n;          /* numbers ever given out of chunks[] */
+	struct shard_entry **chunks; /* (own) */
+	struct shard_link *links;    /* (own) NULL until the first entry */
+	int64_t tick;                /* slots up to this second have been emptied */
+	uint64_t size_bytes;         /* all that is owned but for the shard itself */
+	uint64_t lookups, hits, inserts, evictions, expirations;
+} __attribute__((aligned(64)));
+
+/* What ended under the mutex, to be told when it is free. */
+#define SHARD_GONE_N 16
+struct shard_gone {
+	uint32_t n;
+	bool is_wanted; /* else nothing is copied */
+	struct {
+		struct table_value value;
+		enum table_gone why;
+		uint8_t key_len;
+		char key[TABLE_KEY_MAX];
+	} items[SHARD_GONE_N];
+};
+
+/* All with the mutex held; NOW is ms since the table was made. */
+void shard_init(struct shard *shard);
+void shard_fini(struct shard *shard);
+struct shard_entry *shard_entry(const struct shard *shard, uint32_t number);
+/* Position in cells[], or UINT32_MAX. */
+uint32_t shard_find(const struct shard *shard, const struct table_key *key);
+struct shard_entry *shard_at(const struct shard *shard, uint32_t cell);
+uint32_t shard_number_at(const struct shard *shard, uint32_t cell);
+struct str shard_key(const struct shard_entry *entry);
+/* What is left of its idle time; <= 0 = expired.  Not for entries with opens. */
+int64_t shard_left_ms(const struct shard_entry *entry, int64_t now);
+void shard_value(const struct shard_entry *entry, int64_t now, struct table_value *value);
+/* KEY must be absent.  CELLS_FINAL: cells that the shard will need when the table is full. */
+struct shard_entry *shard_insert(struct shard *shard, const struct table_key *key,
+				 const struct table_value *value, int64_t now,
+				 uint32_t cells_final);
+void shard_use(struct shard_entry *entry, int64_t now);
+/* After idle_ms became less, or opens 0. */
+void shard_requeue(struct shard *shard, struct shard_entry *entry, uint32_t number, int64_t now);
+void shard_remove(struct shard *shard, uint32_t cell, enum table_gone why, int64_t now,
+		  struct shard_gone *gone);
+/* Notes that ENTRY's value ends; the entry itself stays. */
+void shard_note_gone(const struct shard_entry *entry, enum table_gone why, int64_t now,
+		     struct shard_gone *gone);
+/* Drops entries until GONE is full; true when there are more. */
+bool shard_drop_some(struct shard *shard, int64_t now, struct shard_gone *gone);
+/* False when the shard is empty. */
+bool shard_evict(struct shard *shard, int64_t now, struct shard_gone *gone);
+/*
+ * Turns the wheel up to NOW.  Stops when GONE is full or *VISITS is used up; true when there is
+ * more to do.
+ */
+bool shard_turn(struct shard *shard, int64_t now, uint32_t *visits, struct shard_gone *gone);
+bool shard_is_sane(struct shard *shard, int64_t now);
+
+#endif
