@@ -20,18 +20,24 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_N };
 enum log_style { LOG_STYLE_TEXT, LOG_STYLE_JSON };
 
-extern enum log_level log_threshold; /* written before threads start and by reload, read racily */
+/* Written at start and by reload; every access is a relaxed atomic one. */
+extern enum log_level log_threshold;
+#define log_wants(level) (__atomic_load_n(&log_threshold, __ATOMIC_RELAXED) >= (level))
 
 #define log_error(...) log_message(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...)                                                                              \
-	(log_threshold >= LOG_LEVEL_WARN ? log_message(LOG_LEVEL_WARN, __VA_ARGS__) : (void)0)
+	(log_wants(LOG_LEVEL_WARN) ? log_message(LOG_LEVEL_WARN, __VA_ARGS__) : (void)0)
 #define log_info(...)                                                                              \
-	(log_threshold >= LOG_LEVEL_INFO ? log_message(LOG_LEVEL_INFO, __VA_ARGS__) : (void)0)
+	(log_wants(LOG_LEVEL_INFO) ? log_message(LOG_LEVEL_INFO, __VA_ARGS__) : (void)0)
 #define log_debug(...)                                                                             \
-	(log_threshold >= LOG_LEVEL_DEBUG ? log_message(LOG_LEVEL_DEBUG, __VA_ARGS__) : (void)0)
+	(log_wants(LOG_LEVEL_DEBUG) ? log_message(LOG_LEVEL_DEBUG, __VA_ARGS__) : (void)0)
 
 void log_message(enum log_level level, const char *fmt, ...) printf_like(2, 3);
-/* One complete line of LEVEL, without time stamp or newline added: LINE ends in '\n'. */
+/*
+ * One complete line of LEVEL, without time stamp or newline added: LINE ends in '\n'.  It is dropped
+ * (not counted) when LEVEL is not wanted.  At most LOG_LINE_MAX bytes; the rest is cut off.
+ */
+#define LOG_LINE_MAX 32768
 void log_line(enum log_level level, struct str line);
 
 /*

@@ -1,3 +1,5 @@
-# UNIT_TESTS += tests/unit/test_x
-# tests_unit_test_x_SOURCES = tests/unit/test_x.c
-# tests_unit_test_x_LDADD = $(LDADD) $(CMOCKA_LIBS)
+# SPDX-License-Identifier: MIT
+# Base, loop and net layers.
+UNIT_TESTS += tests/unit/test_log
+tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_LDADD = $(LDADD) $(CMOCKA_LIBS)
