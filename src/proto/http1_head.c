@@ -5,13 +5,16 @@
  * Model.  The first call, and every later one whose new bytes end a line or hold something odd,
  * parses the head from its start.  A head has at most HTTP1_FIELDS_MAX + 3 lines, so that a
  * sender who trickles bytes can't make this quadratic: between two lines only the new bytes are
- * looked at.  No state is kept between calls.
+ * looked at.  Up to ALWAYS_SIZE bytes every call parses, so that garbage is refused while it is
+ * short.  No state is kept between calls.
  */
 #include "config.h"
 
 #include "proto/http1_internal.h"
 
 #include "proto/http1_scan.h"
+
+#define ALWAYS_SIZE 64
 
 static enum http_method method_id_of(struct str method)
 {
@@ -71,26 +74,37 @@ static enum parse take_target(struct http1_cursor *c, size_t size_max, struct ht
 	return PARSE_DONE;
 }
 
+/*
+ * Takes bytes by FORM, in which "9" stands for any digit and other bytes for themselves.
+ * *TAKEN points to them then.
+ */
+static enum parse take_form(struct http1_cursor *c, const char *form, const char *why,
+			    const char **taken)
+{
+	const char *p = c->p;
+
+	for (; *form; form++, p++) {
+		if (p == c->end)
+			return PARSE_MORE;
+		if (*form == '9' ? (unsigned char)(*p - '0') > 9 : *p != *form)
+			return http1_bad(c, http1_why_byte(*p, why));
+	}
+	*taken = c->p;
+	c->p = p;
+	return PARSE_DONE;
+}
+
 /* "HTTP/1.0" or "HTTP/1.1".  1.2 and on are refused: nobody speaks them, and none is defined. */
 static enum parse take_version(struct http1_cursor *c, const char *why, uint8_t *minor)
 {
-	static const char name[] = "HTTP/";
+	const char *version;
+	enum parse parse = take_form(c, "HTTP/9.9", why, &version);
 
-	for (unsigned i = 0; i < 5; i++) {
-		if (c->p + i == c->end)
-			return PARSE_MORE;
-		if (c->p[i] != name[i])
-			return http1_bad(c, http1_why_byte(c->p[i], why));
-	}
-	if (c->end - c->p < 8)
-		return PARSE_MORE;
-	if ((unsigned char)(c->p[5] - '0') > 9 || c->p[6] != '.' ||
-	    (unsigned char)(c->p[7] - '0') > 9)
-		return http1_bad(c, why);
-	if (c->p[5] != '1' || c->p[7] > '1')
+	if (parse != PARSE_DONE)
+		return parse;
+	if (version[5] != '1' || version[7] > '1')
 		return http1_bad(c, HTTP1_BAD_VERSION);
-	*minor = (uint8_t)(c->p[7] - '0');
-	c->p += 8;
+	*minor = (uint8_t)(version[7] - '0');
 	return PARSE_DONE;
 }
 
@@ -187,19 +201,22 @@ static enum parse take_status_line(struct http1_cursor *c, struct http_head *hea
 	enum parse parse = take_version(c, HTTP1_BAD_STATUS_LINE, &head->minor);
 	const char *p;
 
+	if (parse == PARSE_DONE)
+		parse = take_form(c, " 999", HTTP1_BAD_STATUS_LINE, &p);
 	if (parse != PARSE_DONE)
 		return parse;
-	/* " 200", then a space and the reason; without a reason many leave the space out. */
-	if (c->end - c->p < 5)
-		return PARSE_MORE;
-	p = c->p;
-	if (p[0] != ' ' || p[1] < '1' || p[1] > '5' || (unsigned char)(p[2] - '0') > 9 ||
-	    (unsigned char)(p[3] - '0') > 9 || (p[4] != ' ' && p[4] != '\r'))
+	if (p[1] < '1' || p[1] > '5')
 		return http1_bad(c, HTTP1_BAD_STATUS_LINE);
 	head->status = (uint16_t)((p[1] - '0') * 100 + (p[2] - '0') * 10 + (p[3] - '0'));
-	p += p[4] == ' ' ? 5 : 4;
-	c->p = http1_scan_value(p, c->end);
-	head->reason = str_sub(p, c->p);
+
+	/* A space and the reason; without a reason many leave the space out. */
+	if (c->p < c->end && *c->p == ' ') {
+		p = c->p + 1;
+		c->p = http1_scan_value(p, c->end);
+		head->reason = str_sub(p, c->p);
+	} else {
+		head->reason = (struct str){ c->p, 0 };
+	}
 	if (c->p < c->end && *c->p != '\r')
 		return http1_bad(c, http1_why_byte(*c->p, HTTP1_BAD_STATUS_LINE));
 	return http1_take_line_end(c);
@@ -235,13 +252,13 @@ enum parse http1_parse_request(const char *buf, size_t len, size_t seen,
 			       const struct http1_limits *limits, struct http_head *head,
 			       const char **why)
 {
-	/* When so much is there, a target that is too long shows, whatever goes before it. */
-	size_t tell_target = (size_t)limits->target_size_max + HTTP1_METHOD_LEN_MAX + 4;
+	/* From target_size_max to there a target may turn out too long, by what goes before it. */
+	size_t target_end_max = (size_t)limits->target_size_max + HTTP1_METHOD_LEN_MAX + 4;
 	struct http1_cursor c = { .p = buf, .kind = HTTP1_REQUEST };
 	enum parse parse;
 
-	if (!http1_has_news(buf, len, seen) && len < limits->head_size_max &&
-	    !(len >= tell_target && seen < tell_target))
+	if (seen >= ALWAYS_SIZE && !http1_has_news(buf, len, seen) && len < limits->head_size_max &&
+	    !(len > limits->target_size_max && seen < target_end_max))
 		return PARSE_MORE;
 	parse = parse_head(&c, len, limits, head);
 	if (parse == PARSE_BAD)
@@ -256,7 +273,7 @@ enum parse http1_parse_response(const char *buf, size_t len, size_t seen,
 	struct http1_cursor c = { .p = buf, .kind = HTTP1_RESPONSE };
 	enum parse parse;
 
-	if (!http1_has_news(buf, len, seen) && len < limits->head_size_max)
+	if (seen >= ALWAYS_SIZE && !http1_has_news(buf, len, seen) && len < limits->head_size_max)
 		return PARSE_MORE;
 	parse = parse_head(&c, len, limits, head);
 	if (parse == PARSE_BAD)
