@@ -141,7 +141,9 @@ export function make_app({ kind = 'v4', name = 'host/0', index = 0, width = 4, p
 		live: () => Object.keys(engine.clients).length,
 		/* Ends everything, so that nothing keeps the process. */
 		close: () => new Promise((done) => {
-			engine.close();
+			/* Not engine.close(): a polling session would wait half a minute for a poll to tell it to. */
+			for (const socket of Object.values(engine.clients))
+				socket.onClose('forced close');
 			server.close(() => done());
 			for (const socket of sockets)
 				socket.destroy();

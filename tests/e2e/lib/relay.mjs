@@ -74,6 +74,8 @@ export async function start_relay(workers, { mode })
 			else
 				res.writeHead(503).end('no server\n');
 		});
+		/* The rest of a body that nobody wants must not hold up the next request. */
+		res.once('finish', () => { req.unpipe(up); req.resume(); });
 		res.once('close', () => up.destroy());
 		req.pipe(up);
 	});
