@@ -164,7 +164,8 @@ bool engineio_is_unknown_sid_body(struct str body)
 	if (take_token(&rest, STR("{")))
 		return has_member(body, STR("\"code\""), STR("1")) &&
 		       has_member(body, STR("\"message\""), STR("\"Session ID unknown\""));
-	return take_token(&rest, STR("Session ID unknown")) && str_trim(rest).len == 0;
+	return take_token(&rest, STR("Session ID unknown")) && take_token(&rest, STR("")) &&
+	       rest.len == 0;
 }
 
 enum { UNESCAPE_PLAIN, UNESCAPE_SLASH, UNESCAPE_U1, UNESCAPE_U2, UNESCAPE_U3, UNESCAPE_U4 };

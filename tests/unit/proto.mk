@@ -1,3 +1,22 @@
-# UNIT_TESTS += tests/unit/test_x
-# tests_unit_test_x_SOURCES = tests/unit/test_x.c
-# tests_unit_test_x_LDADD = $(LDADD) $(CMOCKA_LIBS)
+# SPDX-License-Identifier: MIT
+UNIT_TESTS += tests/unit/test_uri
+tests_unit_test_uri_SOURCES = tests/unit/test_uri.c
+tests_unit_test_uri_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_cookie
+tests_unit_test_cookie_SOURCES = tests/unit/test_cookie.c
+tests_unit_test_cookie_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_engineio
+tests_unit_test_engineio_SOURCES = tests/unit/test_engineio.c
+tests_unit_test_engineio_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_engineio_scan
+tests_unit_test_engineio_scan_SOURCES = tests/unit/test_engineio_scan.c
+tests_unit_test_engineio_scan_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_engineio_packets
+tests_unit_test_engineio_packets_SOURCES = tests/unit/test_engineio_packets.c
+tests_unit_test_engineio_packets_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_websocket
+tests_unit_test_websocket_SOURCES = tests/unit/test_websocket.c
+tests_unit_test_websocket_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_proxy
+tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
+tests_unit_test_proxy_LDADD = $(LDADD) $(CMOCKA_LIBS)
