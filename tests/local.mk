@@ -1,11 +1,30 @@
 # SPDX-License-Identifier: MIT
 # Integration tests: python3, TAP.  tests/it/README.md.
 IT_TESTS = \
+	tests/it/a_boot.py \
+	tests/it/a_examples.py \
+	tests/it/a_reload.py \
+	tests/it/b_big.py \
+	tests/it/b_ends.py \
+	tests/it/b_fields.py \
+	tests/it/b_keepalive.py \
 	tests/it/b_relay.py \
-	tests/it/b_keepalive.py
+	tests/it/b_retry.py \
+	tests/it/b_routes.py \
+	tests/it/b_websocket.py \
+	tests/it/d_balance.py \
+	tests/it/e_cookie.py \
+	tests/it/e_ends.py \
+	tests/it/e_sid.py \
+	tests/it/g_proxy.py \
+	tests/it/l_log.py \
+	tests/it/l_stats.py \
+	tests/it/s_request.py \
+	tests/it/s_response.py
 IT_LIB = \
 	tests/it/lib/__init__.py \
 	tests/it/lib/case.py \
+	tests/it/lib/engine.py \
 	tests/it/lib/limpet.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py

@@ -198,7 +198,7 @@ def _run(number, sentence, function):
     for text in t.notes + wrong:
         for line in text.split("\n"):
             print("# " + line)
-    if wrong:
+    if wrong and t.limpets:
         print("# kept: %s" % t.directory)
     else:
         shutil.rmtree(t.directory, ignore_errors=True)
