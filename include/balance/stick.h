@@ -3,8 +3,9 @@
  * stick - which server a request belongs to, and what its response teaches.
  *
  * Asked once per request (stick_ask), told once per response (stick_learn_*), let go once
- * (stick_end).  Rules are tried in the configured order; the first that names a server able to
- * serve wins; all of them learn.
+ * (stick_end).  A known sid comes before everything, for no rule may move a live session.  Else
+ * rules are tried in the configured order; the first that names a server able to serve wins; all of
+ * them learn.
  */
 #ifndef BALANCE_STICK_H
 #define BALANCE_STICK_H
@@ -21,24 +22,27 @@ enum stick_result {
 	STICK_UNKNOWN, /* an unknown sid and the rule says reject: answer 400 code 1 */
 };
 
-/* Lives in the request from stick_ask() to stick_end(). */
+/* Lives in the request from stick_ask() to stick_end().  Not to be moved: key points into query. */
 struct stick {
 	enum stick_result result;
 	enum stick_kind kind;  /* of the rule that decided; STICK_N = none */
-	struct server *server; /* STICK_TO */
-	bool is_engineio;      /* the path is Engine.IO's of this backend */
-	bool is_handshake;     /* is_engineio and no sid: learn from the response */
-	bool has_sid;          /* never replay, never redispatch once a byte went out */
-	bool is_sid_known;     /* sid was in the table: it is held open until stick_end() */
-	bool has_valid_cookie; /* our cookie came and named cookie_server */
+	struct server *server; /* STICK_TO: a member of the set that is able to serve this */
+	bool is_own_session; /* for lb_take(): the session lives there, a draining server will do */
+	bool is_engineio;    /* the path is Engine.IO's of this backend */
+	bool is_handshake;   /* is_engineio, no sid, GET: learn from the response */
+	bool has_sid;        /* never replay, never redispatch once a byte went out */
+	bool is_sid_known;   /* sid was in the table: it is held open until stick_end() */
+	bool has_valid_cookie;              /* our cookie came and named cookie_server */
 	const struct server *cookie_server; /* what it named; no new one is set for the same */
-	const struct stick_rule *engineio_rule, *cookie_rule, *learn_rule,
-		*ip_rule;            /* (view) config */
-	struct engineio_query query; /* valid when is_engineio */
-	uint32_t idle_ms;            /* of the session: pingInterval + pingTimeout; 0 = not known */
-	struct table_key
-		key; /* of the sid; bytes point into query.sid: a stick must not be moved */
-	uint8_t learn_key_len; /* learn cookie of the request */
+	/* (view) The backend's rules of each kind, or NULL. */
+	const struct stick_rule *engineio_rule, *cookie_rule, *learn_rule, *ip_rule;
+	struct engineio_query query;  /* valid when is_engineio */
+	uint32_t idle_ms;             /* of a known session: its entry's; 0 = not known */
+	struct table_key key;         /* of the sid; valid when has_key */
+	bool has_key;                 /* has_sid, of 1 to 128 bytes */
+	const struct server *chosen;  /* what stick_chosen() was told last */
+	const struct server *pending; /* counted by lb_pending_add() until the sid is learned */
+	uint8_t learn_key_len; /* the app's cookie, as the key that it has in its table; 0 = none */
 	char learn_key[TABLE_KEY_MAX];
 };
 
@@ -49,40 +53,76 @@ struct stick_facts {
 	const struct ip_addr *client;
 };
 
+/*
+ * A sid over 128 bytes is treated as unknown, always: it is not learned either, because the readers
+ * of proto/engineio.h keep its first 128 bytes alone, and two of those might be alike.
+ */
 void stick_ask(struct stick *stick, const struct stick_facts *facts);
 
 /*
- * The handshake's response told a sid: the entry stands when this returns.  IDLE_MS 0 = not told: a
- * default of 45 s. Counts a live session on SERVER.  HOLD: the entry is held open (a
- * WebSocket-first session is not put in the table, use stick_session_begin()).
+ * A server was chosen, by stickiness or by balancing: remembers it for the address (ip remember)
+ * and for the app's cookie of the request, unless what is remembered is able to serve.  Told again
+ * when the request is redispatched: the new one then replaces the old.  CLIENT may be NULL.
  */
-void stick_learn_sid(const struct stick *stick, const struct backend *backend,
-		     struct server *server, struct str sid, uint32_t idle_ms);
-/* The session ended (close packet, WebSocket close, code 1 from its worker). */
-void stick_drop_sid(struct stick *stick, const struct backend *backend);
-/* A Set-Cookie field of the response; learns the app's cookie when the rule names it. */
-void stick_learn_set_cookie(const struct stick *stick, const struct backend *backend,
-			    struct server *server, struct str set_cookie);
-/* A server was chosen: what the other rules remember (ip remember, learn cookie of the request). */
-void stick_chosen(const struct stick *stick, const struct backend *backend, struct server *server,
+void stick_chosen(struct stick *stick, const struct backend *backend, struct server *server,
 		  const struct ip_addr *client);
 /*
+ * The handshake's response told a sid: the entry stands when this returns.  IDLE_MS 0 = not told: a
+ * default of 45 s.  Counts a live session on SERVER, backend_sids_learned and server_handshakes.
+ * A sid of 0 or over 128 bytes (scan.is_sid_too_long) is not taken.  A WebSocket-first session is
+ * not put in the table: stick_session_begin().
+ *
+ * Also for a request whose sid was not known and whose worker took it all the same (2xx, or 101):
+ * after a restart of ours the table fills again this way.
+ */
+void stick_learn_sid(struct stick *stick, const struct backend *backend, struct server *server,
+		     struct str sid, uint32_t idle_ms);
+/* The session ended (close packet, WebSocket close, code 1 from its worker). */
+void stick_drop_sid(struct stick *stick, const struct backend *backend);
+/* A Set-Cookie field of the response; learns (or forgets) the app's cookie when the rule names it.
+ */
+void stick_learn_set_cookie(const struct stick *stick, const struct backend *backend,
+			    struct server *server, struct str set_cookie);
+/*
  * The Set-Cookie value to add to the response, for the cookie insert rule: "" when the client has
- * that cookie already or there is no such rule.  Length written to OUT.
+ * that cookie already, there is no such rule, or OUT is too small.  Length written to OUT.
  */
 size_t stick_set_cookie(const struct stick *stick, struct srvset *set, const struct server *server,
 			char *out, size_t out_size);
+/*
+ * The handshake is over though no sid was told: a 101, an error.  Its server is no longer weighed
+ * as if a session were on the way.  Not needed when stick_end() or stick_learn_sid() follows at
+ * once.
+ */
+void stick_settled(struct stick *stick);
 /* Exactly once after stick_ask(). */
 void stick_end(struct stick *stick, const struct backend *backend);
 
-/* Sessions that never enter the table (WebSocket first): counted while their tunnel lives. */
+/*
+ * Sessions that never enter the table (WebSocket first): counted while their tunnel lives, and as
+ * server_handshakes.
+ */
 void stick_session_begin(struct server *server, uint32_t *generation);
 void stick_session_end(struct server *server, uint32_t generation);
 
-/* Makes the tables that BACKEND's rules need (kept over reloads). Control thread, before traffic.
+/*
+ * The value of the cookie learn rule as a key: itself, or, when it has over 128 bytes, its SHA-256.
+ * Returns the key's length; 0 = none.  Private to stick*.c.
+ */
+uint8_t stick_cookie_key(struct str value, char key[TABLE_KEY_MAX]);
+/* Reads the request's cookies: the two functions look at every cookie of the name in every field.
+ */
+struct srvset_member *stick_cookie_member(const struct stick_rule *rule, struct srvset *set,
+					  const struct http_head *head);
+uint8_t stick_cookie_learned(const struct stick_rule *rule, const struct http_head *head,
+			     char key[TABLE_KEY_MAX]);
+
+/*
+ * Makes the tables that BACKEND's rules need, or changes their bound (they are kept over reloads).
+ * Control thread, before the snapshot is published.
  */
 void stick_prepare(const struct backend *backend);
-/* Expires a bounded number of entries of all tables; for a timer of the control thread. */
+/* Expires a bounded number of entries of all tables; every second, on the control thread. */
 void stick_expire(void);
 
 const char *stick_kind_name(enum stick_kind kind); /* "engineio" ...; "-" for STICK_N */

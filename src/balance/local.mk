@@ -1,4 +1,8 @@
 # SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/balance/table.h include/balance/table_shard.h \
-	src/balance/table.c src/balance/table_shard.c
+	src/balance/table.c src/balance/table_shard.c \
+	include/balance/lb.h include/balance/strategies.h src/balance/lb.c \
+	src/balance/round_robin.c src/balance/least.c src/balance/random.c \
+	src/balance/first.c src/balance/hash.c src/balance/rendezvous.c src/balance/maglev.c \
+	include/balance/stick.h src/balance/stick.c src/balance/stick_cookie.c

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* The two cookie rules: our own token (insert), and the app's cookie (learn). */
+#include "config.h"
+
+#include "balance/stick.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <openssl/sha.h>
+
+#include "balance/lb.h"
+#include "proto/cookie.h"
+
+uint8_t stick_cookie_key(struct str value, char key[TABLE_KEY_MAX])
+{
+	if (value.len > TABLE_KEY_MAX) {
+		SHA256((const unsigned char *)value.p, value.len, (unsigned char *)key);
+		return SHA256_DIGEST_LENGTH;
+	}
+	if (value.len)
+		memcpy(key, value.p, value.len);
+	return (uint8_t)value.len;
+}
+
+/* Goes through the cookies of all Cookie fields that are called NAME; AT and REST are its place. */
+static bool next_cookie(const struct http_head *head, struct str name, uint16_t *at,
+			struct str *rest, struct str *value)
+{
+	struct str found;
+
+	for (;;) {
+		while (cookie_next(rest, &found, value))
+			if (str_eq(found, name))
+				return true;
+		while (*at < head->fields_n && head->fields[*at].id != FIELD_COOKIE)
+			++*at;
+		if (*at >= head->fields_n)
+			return false;
+		*rest = head->fields[(*at)++].value;
+	}
+}
+
+static uint16_t first_cookie_field(const struct http_head *head)
+{
+	int16_t first = head->first[FIELD_COOKIE];
+
+	return first < 0 ? head->fields_n : (uint16_t)first;
+}
+
+struct srvset_member *stick_cookie_member(const struct stick_rule *rule, struct srvset *set,
+					  const struct http_head *head)
+{
+	uint16_t at = first_cookie_field(head);
+	struct str rest = STR(""), value;
+	struct srvset_member *member = NULL;
+
+	while (!member && next_cookie(head, rule->cookie_name, &at, &rest, &value))
+		member = lb_by_token(set, value);
+	return member;
+}
+
+uint8_t stick_cookie_learned(const struct stick_rule *rule, const struct http_head *head,
+			     char key[TABLE_KEY_MAX])
+{
+	uint16_t at = first_cookie_field(head);
+	struct str rest = STR(""), value;
+	uint8_t len = 0;
+
+	while (!len && next_cookie(head, rule->cookie_name, &at, &rest, &value))
+		len = stick_cookie_key(value, key);
+	return len;
+}
+
+static uint32_t idle_of(int64_t ms)
+{
+	return ms < 1 ? 1 : ms > TABLE_IDLE_MAX_MS ? TABLE_IDLE_MAX_MS : (uint32_t)ms;
+}
+
+void stick_learn_set_cookie(const struct stick *stick, const struct backend *backend,
+			    struct server *server, struct str set_cookie)
+{
+	struct table *table = backend->state->tables[STICK_COOKIE_LEARN];
+	char bytes[TABLE_KEY_MAX];
+	struct str name, value;
+	bool is_deleted;
+	uint8_t len;
+
+	if (!stick->learn_rule || !table ||
+	    !set_cookie_parse(set_cookie, &name, &value, &is_deleted) ||
+	    !str_eq(name, stick->learn_rule->cookie_name))
+		return;
+	if (is_deleted) {
+		struct table_key old;
+
+		if (stick->learn_key_len) {
+			old = table_key(table,
+					(struct str){ stick->learn_key, stick->learn_key_len });
+			table_drop(table, &old);
+		}
+		return;
+	}
+	len = stick_cookie_key(value, bytes);
+	if (!len)
+		return;
+	struct table_key key = table_key(table, (struct str){ bytes, len });
+	struct table_value entry = {
+		.server = server->number,
+		.generation = atomic_load_explicit(&server->generation, memory_order_relaxed),
+		.idle_ms = idle_of(stick->learn_rule->learn_idle_ms),
+	};
+
+	table_put(table, &key, &entry, NULL);
+}
+
+/* printf() after *LEN bytes of OUT; *LEN becomes SIZE when it does not fit. */
+static void printf_like(4, 5) append(char *out, size_t size, size_t *len, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (*len >= size)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(out + *len, size - *len, fmt, ap);
+	va_end(ap);
+	*len = n < 0 || (size_t)n >= size - *len ? size : *len + (size_t)n;
+}
+
+size_t stick_set_cookie(const struct stick *stick, struct srvset *set, const struct server *server,
+			char *out, size_t out_size)
+{
+	static const char *const same_site[] = {
+		[SAME_SITE_UNSET] = "",
+		[SAME_SITE_LAX] = "; SameSite=Lax",
+		[SAME_SITE_STRICT] = "; SameSite=Strict",
+		[SAME_SITE_NONE] = "; SameSite=None",
+	};
+	const struct stick_rule *rule = stick->cookie_rule;
+	const struct srvset_member *member;
+	size_t len = 0;
+
+	if (!rule || (stick->has_valid_cookie && stick->cookie_server == server))
+		return 0;
+	member = srvset_find(set, server);
+	if (!member || !member->cookie[0])
+		return 0;
+	append(out, out_size, &len, "%.*s=%s; Path=%.*s", STR_ARG(rule->cookie_name),
+	       member->cookie, rule->cookie_path.len ? (int)rule->cookie_path.len : 1,
+	       rule->cookie_path.len ? rule->cookie_path.p : "/");
+	if (rule->domain.len)
+		append(out, out_size, &len, "; Domain=%.*s", STR_ARG(rule->domain));
+	if (rule->max_age_s >= 0)
+		append(out, out_size, &len, "; Max-Age=%lld", (long long)rule->max_age_s);
+	append(out, out_size, &len, "%s%s%s", rule->is_http_only ? "; HttpOnly" : "",
+	       rule->is_secure ? "; Secure" : "", same_site[rule->same_site]);
+	return len < out_size ? len : 0;
+}
