@@ -431,6 +431,8 @@ static int start_writer(const char **why)
 		return -errno;
 	}
 	log_state.batch = xmalloc(BATCH_SIZE);
+	log_state.dropped_told = log_dropped();
+	log_state.told_at_ms = 0;
 	atomic_store(&log_state.is_closing, false);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
