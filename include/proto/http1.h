@@ -19,21 +19,50 @@
 #define HTTP1_FIELDS_MAX 100 /* fields of one head or trailer section; more is refused (431) */
 
 enum http_method {
-	HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_CONNECT, HTTP_OPTIONS,
-	HTTP_TRACE, HTTP_PATCH, HTTP_OTHER,
+	HTTP_GET,
+	HTTP_HEAD,
+	HTTP_POST,
+	HTTP_PUT,
+	HTTP_DELETE,
+	HTTP_CONNECT,
+	HTTP_OPTIONS,
+	HTTP_TRACE,
+	HTTP_PATCH,
+	HTTP_OTHER,
 	HTTP_METHOD_N
 };
 
 /* Fields that the engine treats specially; every other one is FIELD_OTHER. */
 enum http_field_id {
 	FIELD_OTHER, /* 0 */
-	FIELD_HOST, FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, FIELD_CONNECTION,
-	FIELD_KEEP_ALIVE, FIELD_PROXY_CONNECTION, FIELD_PROXY_AUTHENTICATE,
-	FIELD_PROXY_AUTHORIZATION, FIELD_TE, FIELD_TRAILER, FIELD_UPGRADE, FIELD_EXPECT,
-	FIELD_COOKIE, FIELD_SET_COOKIE, FIELD_ORIGIN, FIELD_ACCEPT_ENCODING,
-	FIELD_CONTENT_ENCODING, FIELD_CONTENT_TYPE, FIELD_DATE, FIELD_X_FORWARDED_FOR,
-	FIELD_X_FORWARDED_PROTO, FIELD_X_FORWARDED_HOST, FIELD_X_FORWARDED_PORT, FIELD_FORWARDED,
-	FIELD_X_REQUEST_ID, FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_ACCEPT, FIELD_USER_AGENT,
+	FIELD_HOST,
+	FIELD_CONTENT_LENGTH,
+	FIELD_TRANSFER_ENCODING,
+	FIELD_CONNECTION,
+	FIELD_KEEP_ALIVE,
+	FIELD_PROXY_CONNECTION,
+	FIELD_PROXY_AUTHENTICATE,
+	FIELD_PROXY_AUTHORIZATION,
+	FIELD_TE,
+	FIELD_TRAILER,
+	FIELD_UPGRADE,
+	FIELD_EXPECT,
+	FIELD_COOKIE,
+	FIELD_SET_COOKIE,
+	FIELD_ORIGIN,
+	FIELD_ACCEPT_ENCODING,
+	FIELD_CONTENT_ENCODING,
+	FIELD_CONTENT_TYPE,
+	FIELD_DATE,
+	FIELD_X_FORWARDED_FOR,
+	FIELD_X_FORWARDED_PROTO,
+	FIELD_X_FORWARDED_HOST,
+	FIELD_X_FORWARDED_PORT,
+	FIELD_FORWARDED,
+	FIELD_X_REQUEST_ID,
+	FIELD_SEC_WEBSOCKET_KEY,
+	FIELD_SEC_WEBSOCKET_ACCEPT,
+	FIELD_USER_AGENT,
 	FIELD_HTTP2_SETTINGS,
 	HTTP_FIELD_N
 };
@@ -62,11 +91,12 @@ enum http_framing {
 
 struct http_head {
 	/* Both. */
-	uint8_t minor;             /* HTTP/1.minor: 0 or 1 */
-	enum http_framing framing; /* response: as for a GET; HEAD/CONNECT is the caller's to know */
-	uint64_t content_length;   /* valid when has_content_length, may be 0 */
+	uint8_t minor; /* HTTP/1.minor: 0 or 1 */
+	/* Of a response: as for a GET; that the request was a HEAD is the caller's to know. */
+	enum http_framing framing;
+	uint64_t content_length; /* valid when has_content_length, may be 0 */
 	bool has_content_length;
-	bool is_keep_alive;        /* RFC 9112 9.3 persistence, by version and Connection */
+	bool is_keep_alive;          /* RFC 9112 9.3 persistence, by version and Connection */
 	bool has_connection_upgrade; /* Connection names "upgrade" */
 	/*
 	 * has_connection_upgrade and Upgrade has the element "websocket", in HTTP/1.1 alone; a
@@ -74,16 +104,16 @@ struct http_head {
 	 */
 	bool is_websocket;
 	uint16_t fields_n;
-	size_t size;               /* bytes of the head, with the empty line */
+	size_t size; /* bytes of the head, with the empty line */
 
 	/* Request. */
 	enum http_method method_id;
-	struct str method;    /* as sent; a token */
-	struct str target;    /* as sent */
+	struct str method; /* as sent; a token */
+	struct str target; /* as sent */
 	/*
 	 * Host's value or, in absolute form, the target's authority (RFC 9112 3.2.2: it wins over
-	 * Host): host [":" port], without user information, port 1..65535.  In HTTP/1.0 alone it may be
-	 * empty, or absent (p == NULL) without Host.
+	 * Host): host [":" port], without user information, port 1..65535.  In HTTP/1.0 alone it
+	 * may be empty, or absent (p == NULL) without Host.
 	 */
 	struct str authority;
 	/*
@@ -91,7 +121,7 @@ struct http_head {
 	 * an absolute-form target has no path: "/", or "*" for OPTIONS without a query.
 	 */
 	struct str path;
-	struct str query;     /* after '?', without it; p == NULL when there is no '?' */
+	struct str query; /* after '?', without it; p == NULL when there is no '?' */
 	bool is_absolute_form;
 	bool has_expect_continue;
 
@@ -110,16 +140,18 @@ struct http1_limits {
 	uint32_t head_size_max;   /* bytes of the whole head; more: 431 */
 };
 
-#define HTTP1_METHOD_LEN_MAX 32         /* bytes of a method */
+#define HTTP1_METHOD_LEN_MAX         32 /* bytes of a method */
 #define HTTP1_CONNECTION_OPTIONS_MAX 32 /* elements of all Connection fields of one head */
 
 /*
  * Parses a request head at the start of BUF[0..LEN).  SEEN is how many of these bytes an earlier
  * call of the same head has had (0 at first), so that a slow sender costs no quadratic work.
- * Up to one empty line (CRLF) before the request line is skipped (RFC 9112 2.2) and counted in size.
+ * Up to one empty line (CRLF) before the request line is skipped (RFC 9112 2.2) and counted in
+ * size.
  *
  * PARSE_DONE: *HEAD is filled.  PARSE_MORE: *HEAD is undefined.  PARSE_BAD: *WHY is one of the
- * HTTP1_BAD_* strings; http1_status_of(*WHY) is the status to answer (400, 414, 431, 501, 505).
+ * HTTP1_BAD_* strings; http1_status_of(*WHY) is the status to answer (400, 414, 417, 431, 501,
+ * 505).
  *
  * A limit is reported as soon as it is passed, though the head be incomplete; so is any byte that
  * can't be in a head (NUL, bare CR, other controls), which is what refuses TLS on a plain port.
@@ -158,12 +190,12 @@ bool http_is_authority(struct str s);
 
 /* Decoder of the chunked coding (RFC 9112 7.1).  Chunk extensions are dropped. */
 struct http1_chunked {
-	uint64_t left;        /* data bytes left of the current chunk */
-	uint32_t line_size;   /* bytes of the current chunk line so far, or of the trailers seen */
+	uint64_t left;      /* data bytes left of the current chunk */
+	uint32_t line_size; /* bytes of the current chunk line so far, or of the trailers seen */
 	uint8_t state;
 };
 
-#define HTTP1_CHUNK_LINE_MAX 4096    /* bytes of a chunk-size line with extensions */
+#define HTTP1_CHUNK_LINE_MAX    4096 /* bytes of a chunk-size line with extensions */
 #define HTTP1_TRAILERS_SIZE_MAX 8192 /* bytes of a trailer section */
 
 void http1_chunked_init(struct http1_chunked *chunked);
@@ -177,8 +209,8 @@ void http1_chunked_init(struct http1_chunked *chunked);
  * section, when one was sent, is taken only as a whole in one buffer; TRAILERS->fields[0..fields_n)
  * are its fields (views into BUF; fields that have an id, and others that RFC 9110 6.5.1 bars from
  * trailers, have is_hop set and must not be passed on).  While the section is incomplete, each call
- * must begin with its first byte, that is, at what was left by *USED.  TRAILERS may be NULL when the caller drops trailers.
- * PARSE_BAD: *WHY is one of HTTP1_BAD_*.
+ * must begin with its first byte, that is, at what was left by *USED.  TRAILERS may be NULL when
+ * the caller drops trailers. PARSE_BAD: *WHY is one of HTTP1_BAD_*.
  */
 enum parse http1_chunked_next(struct http1_chunked *chunked, const char *buf, size_t len,
 			      size_t *used, struct str *data, struct http_head *trailers,

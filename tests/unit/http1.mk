@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The HTTP/1 codec.
 http1_replay = tests/unit/http1_replay.c tests/unit/http1_replay.h
 
