@@ -98,6 +98,10 @@ static const struct packets_row {
 	  STR_INIT("5:4\xc3\xa9\xc3\xa9"
 		   "1:1"),
 	  3, false, ENGINEIO_TO_CLIENT, false },
+	{ "v3 broken UTF-8, two units a lead",
+	  STR_INIT("3:\xf0\xf0"
+		   "1:1"),
+	  3, false, ENGINEIO_TO_CLIENT, true },
 	{ "v3 text is not framed", STR_INIT("1"), 3, false, ENGINEIO_TO_CLIENT, false },
 	{ "v3 broken length",
 	  STR_INIT("1x:1"
