@@ -315,6 +315,13 @@ static void a_trailer_section_has_limits(void **state)
 	http1_chunked_init(&chunked);
 	assert_ptr_equal(feed(&chunked, text, 3 + HTTP1_TRAILERS_SIZE_MAX), HTTP1_BAD_TRAILER);
 
+	/* It holds for a section that comes in pieces. */
+	http1_chunked_init(&chunked);
+	assert_string_equal(feed(&chunked, text, 3), "more");
+	assert_string_equal(feed(&chunked, text + 3, HTTP1_TRAILERS_SIZE_MAX - 2), "more");
+	assert_string_equal(feed(&chunked, text + 3, HTTP1_TRAILERS_SIZE_MAX - 1), "more");
+	assert_ptr_equal(feed(&chunked, text + 3, HTTP1_TRAILERS_SIZE_MAX), HTTP1_BAD_TRAILER);
+
 	for (int i = 0; i <= HTTP1_FIELDS_MAX; i++, len += 4)
 		memcpy(text + len, "a:\r\n", 4);
 	http1_chunked_init(&chunked);

@@ -164,6 +164,7 @@ static void bad_hosts_are_refused(void **state)
 		{ "port 0", HOST("a:0"), HTTP1_BAD_HOST },
 		{ "port too large", HOST("a:65536"), HTTP1_BAD_HOST },
 		{ "port far too large", HOST("a:18446744073709551696"), HTTP1_BAD_HOST },
+		{ "port with zeros before", HOST("a:000080"), HTTP1_BAD_HOST },
 		{ "negative port", HOST("a:-1"), HTTP1_BAD_HOST },
 		{ "two ports", HOST("a:80:80"), HTTP1_BAD_HOST },
 		{ "port alone", HOST(":80"), HTTP1_BAD_HOST },

@@ -118,6 +118,9 @@ static void tokens_values_and_authorities_are_told_apart(void **state)
 	assert_true(http_is_authority(STR("a.b:80")));
 	assert_false(http_is_authority(STR("")));
 	assert_false(http_is_authority(STR("u@a")));
+	/* Not what lies behind it. */
+	assert_false(http_is_authority((struct str){ "a%2f", 3 }));
+	assert_false(http_is_authority((struct str){ "a%2f", 2 }));
 }
 
 static void chunk_lines_are_written(void **state)
