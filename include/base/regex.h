@@ -28,7 +28,8 @@ struct regex;
  * Compiles PATTERN, with JIT where the machine has it.  Returns NULL when it is not a pattern:
  * ERROR then holds the reason and *OFFSET the byte at which it was found.  (own): regex_free().
  */
-struct regex *regex_new(struct str pattern, char error[REGEX_ERROR_SIZE], size_t *offset) must_check;
+struct regex *regex_new(struct str pattern, char error[REGEX_ERROR_SIZE],
+			size_t *offset) must_check;
 void regex_free(struct regex *regex); /* NULL is fine */
 
 /* SUBJECT holds a match.  Any thread; no memory but this thread's first call's. */

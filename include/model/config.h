@@ -25,6 +25,8 @@
 struct backend_state;
 struct frontend_state;
 struct match;
+struct names;
+struct regex;
 
 enum traffic_mode { TRAFFIC_HTTP, TRAFFIC_TCP };
 enum proxy_mode { PROXY_NONE, PROXY_V1, PROXY_V2 };
@@ -46,8 +48,35 @@ struct config_pos {
 	uint32_t line, column; /* from 1; 0 = nowhere (a default) */
 };
 
-struct tls_client_conf; /* TLS to servers; parsed and kept, used from the TLS layer on */
-struct tls_bind_conf;   /* TLS to clients */
+struct str_list {
+	struct str *items;
+	size_t n;
+};
+
+enum tls_version { TLS_V1_2, TLS_V1_3 };
+enum tls_verify { TLS_VERIFY_NONE, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
+
+/* TLS to clients; parsed and kept, used from the TLS layer on. */
+struct tls_bind_conf {
+	struct config_pos pos;
+	struct str_list certificates; /* PEM files, or directories of them */
+	enum tls_version min_version;
+	struct str_list alpn;         /* empty = h2, http/1.1 as built */
+	struct str client_ca;         /* "" = none */
+	enum tls_verify client_verify;
+	struct str ciphers, ciphersuites; /* "" = OpenSSL's */
+};
+
+/* TLS to servers. */
+struct tls_client_conf {
+	struct config_pos pos;
+	bool is_verified;
+	struct str ca;  /* "" = the system's */
+	struct str sni; /* "" = none; also the name that the certificate must have */
+	struct str certificate, key; /* "" = none */
+	enum tls_version min_version;
+	struct str_list alpn;
+};
 
 struct bind_conf {
 	struct config_pos pos;
@@ -133,7 +162,8 @@ struct stick_rule {
 	bool is_unknown_rejected; /* unknown: reject; else forward */
 	/* cookie */
 	struct str cookie_name;
-	struct str secret;        /* insert */
+	struct str secret;        /* insert; always set */
+	bool is_secret_random;    /* made up for this load: not given in the file */
 	bool is_http_only, is_secure;
 	enum same_site same_site;
 	struct str domain, cookie_path; /* "" = none; "/" */
@@ -148,7 +178,7 @@ struct worker_conf {
 	struct str name;         /* "3001", a socket's stem, or given; "" = the host's single worker */
 	struct sock_addr addr;
 	uint32_t weight;         /* 0..256 per cent of host's... absolute; effective = host weight * worker weight / 100 */
-	uint32_t max_connections; /* 0 = the backend's */
+	uint32_t max_connections; /* its own, else the host's; 0 = the backend's */
 };
 
 struct host_conf {
@@ -161,6 +191,7 @@ struct host_conf {
 	uint32_t weight;             /* [100] */
 	bool is_backup;
 	enum proxy_mode send_proxy;  /* resolved against the backend's */
+	uint32_t max_connections;    /* for each worker, those of a glob too; 0 = the backend's */
 };
 
 enum check_kind { CHECK_NONE, CHECK_TCP, CHECK_HTTP };
@@ -230,7 +261,8 @@ struct stats_socket_conf {
 };
 
 struct mirror_conf {
-	struct str redis, username, password, secret, prefix;
+	struct config_pos pos;
+	struct str redis, username, password, password_file, secret, prefix;
 	bool is_sync;
 	int64_t read_through_ms;
 };
@@ -260,7 +292,9 @@ struct config {
 	size_t frontends_n;
 	struct backend *backends;
 	size_t backends_n;
-	struct config_dump *dump; /* (own, arena) what -p and "show config" print */
+	struct names *backend_names; /* index for config_backend() */
+	struct regex **regexes; /* (own) each; the array is the arena's */
+	size_t regexes_n;
 };
 
 /* Messages of a load: errors and warnings, each "file:line:column: text". */
@@ -286,6 +320,12 @@ void config_unref(struct config *config); /* NULL is fine */
 
 struct backend *config_backend(const struct config *config, struct str name);   /* or NULL */
 struct frontend *config_frontend(const struct config *config, struct str name); /* or NULL */
+
+/*
+ * The configuration in force as YAML that loads to the same again, every default written out; (own)
+ * text of *LEN bytes, NUL-terminated.  Without WITH_SECRETS keys and passwords are left out.
+ */
+char *config_dump(const struct config *config, bool with_secrets, size_t *len) must_check;
 
 /* The timeout in force: the backend's own, else the frontend's. */
 #define timeout_of(frontend, backend, which)                                                       \

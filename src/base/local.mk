@@ -9,3 +9,5 @@ liblimpet_a_SOURCES += \
 	include/base/siphash.h src/base/siphash.c \
 	include/base/str.h src/base/str.c \
 	include/base/thread.h
+# model: regular expressions of routes
+liblimpet_a_SOURCES += include/base/regex.h src/base/regex.c

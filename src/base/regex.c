@@ -13,11 +13,11 @@
 
 #include "base/mem.h"
 
-#define STEPS_MAX      100000 /* of backtracking, about a millisecond with JIT */
-#define HEAP_MAX_KIB   1024   /* of the interpreter, where there is no JIT */
-#define JIT_STACK_MIN  (32 * 1024)
-#define JIT_STACK_MAX  (512 * 1024)
-#define PARENS_MAX     100
+#define STEPS_MAX     100000 /* of backtracking, about a millisecond with JIT */
+#define HEAP_MAX_KIB  1024   /* of the interpreter, where there is no JIT */
+#define JIT_STACK_MIN (32 * 1024)
+#define JIT_STACK_MAX (512 * 1024)
+#define PARENS_MAX    100
 
 struct regex {
 	pcre2_code *code; /* (own, const) shared by all threads */
@@ -83,8 +83,8 @@ static struct scratch *scratch_of_thread(void)
 
 struct regex *regex_new(struct str pattern, char error[REGEX_ERROR_SIZE], size_t *offset)
 {
-	const uint32_t options = PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP |
-				 PCRE2_NEVER_BACKSLASH_C;
+	const uint32_t options =
+		PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_UTF | PCRE2_NEVER_UCP | PCRE2_NEVER_BACKSLASH_C;
 	pcre2_compile_context *context;
 	struct regex *regex;
 	pcre2_code *code;

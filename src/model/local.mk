@@ -3,3 +3,19 @@ liblimpet_a_SOURCES += \
 	include/model/counters.def include/model/counters.h src/model/counters.c \
 	include/model/match.h \
 	include/model/server.h src/model/server.c
+
+# The configuration file.
+liblimpet_a_SOURCES += \
+	include/model/diag.h src/model/diag.c \
+	include/model/load.h src/model/config_load.c \
+	src/model/config_address.c src/model/config_backend.c src/model/config_frontend.c \
+	src/model/config_hosts.c src/model/config_match.c src/model/config_route.c \
+	include/model/match_build.h src/model/match.c \
+	include/model/names.h src/model/names.c \
+	include/model/out.h src/model/out.c src/model/dump.c src/model/dump_shapes.c \
+	include/model/schema.h src/model/schema.c src/model/reference.c \
+	include/model/schema_fns.h src/model/schema_read.c src/model/schema_types.c \
+	src/model/schema_values.c src/model/lint.c \
+	include/model/yaml.h src/model/yaml.c src/model/yaml_expand.c
+noinst_PROGRAMS += limpet-gendoc
+limpet_gendoc_SOURCES = src/model/gendoc.c

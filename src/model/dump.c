@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dump - the snapshot as YAML that loads to the same again: rows in flow style, and the frame of
+ * named objects around them.
+ */
+#include "config.h"
+
+#include "model/load.h"
+#include "model/out.h"
+#include "model/schema_fns.h"
+
+/* Prints "key: value" of ROW; nothing at all when there is nothing to say. */
+static bool row_print(struct out *out, const struct schema_row *row, const void *base,
+		      const char *before)
+{
+	size_t start = out->len;
+
+	if ((row->flags & F_SECRET) && !out->with_secrets)
+		return false;
+	out_format(out, "%s%s: ", before, row->key);
+	if (schema_types[row->type].print(out, row, base))
+		return true;
+	out->len = start;
+	out->p[start] = '\0';
+	return false;
+}
+
+bool section_print(struct out *out, enum schema_section section, const void *base)
+{
+	const struct schema_section_row *s = &schema_sections[section];
+	bool is_first = true;
+
+	out_text(out, STR("{"));
+	for (size_t i = 0; i < s->rows_n; i++)
+		if (row_print(out, &s->rows[i], base, is_first ? "" : ", "))
+			is_first = false;
+	out_text(out, STR("}"));
+	return !is_first;
+}
+
+void section_print_rows(struct out *out, enum schema_section section, const void *base,
+			const char *before, const char *after)
+{
+	const struct schema_section_row *s = &schema_sections[section];
+
+	for (size_t i = 0; i < s->rows_n; i++)
+		if (row_print(out, &s->rows[i], base, before))
+			out_format(out, "%s", after);
+}
+
+bool print_nothing(struct out *out unused_arg, const struct schema_row *row unused_arg,
+		   const void *base unused_arg)
+{
+	return false;
+}
+
+bool print_bool(struct out *out, const struct schema_row *row, const void *base)
+{
+	out_format(out, "%s", *(const bool *)schema_field_const(row, base) ? "true" : "false");
+	return true;
+}
+
+static bool print_value(struct out *out, const struct schema_row *row, int64_t value)
+{
+	char text[SCHEMA_TEXT_SIZE];
+
+	if (row->word && value == row->word_value)
+		out_format(out, "%s", row->word);
+	else
+		out_format(out, "%s", schema_value_text(row, value, text));
+	return true;
+}
+
+bool print_byte(struct out *out, const struct schema_row *row, const void *base)
+{
+	return print_value(out, row, *(const uint8_t *)schema_field_const(row, base));
+}
+
+bool print_count(struct out *out, const struct schema_row *row, const void *base)
+{
+	uint32_t value = *(const uint32_t *)schema_field_const(row, base);
+
+	/* Zero where it could not be written means that nothing was. */
+	return (value || row->min == 0 || row->word) && print_value(out, row, value);
+}
+
+bool print_size(struct out *out, const struct schema_row *row, const void *base)
+{
+	return print_count(out, row, base);
+}
+
+bool print_duration(struct out *out, const struct schema_row *row, const void *base)
+{
+	return print_value(out, row, *(const int64_t *)schema_field_const(row, base));
+}
+
+bool print_seconds(struct out *out, const struct schema_row *row, const void *base)
+{
+	return print_duration(out, row, base);
+}
+
+bool print_text(struct out *out, const struct schema_row *row, const void *base)
+{
+	const struct str *text = schema_field_const(row, base);
+
+	if (!text->len)
+		return false;
+	out_scalar(out, *text);
+	return true;
+}
+
+bool print_enum(struct out *out, const struct schema_row *row, const void *base)
+{
+	const void *field = schema_field_const(row, base);
+	int value = row->arg == ENUM_IN_BOOL ? *(const bool *)field : *(const int *)field;
+
+	for (const struct schema_name *name = row->names; name->name; name++) {
+		if (name->value == value) {
+			out_scalar(out, str_of(name->name));
+			return true;
+		}
+	}
+	return false;
+}
+
+bool print_octal(struct out *out, const struct schema_row *row, const void *base)
+{
+	out_format(out, "\"%04o\"", (unsigned)*(const mode_t *)schema_field_const(row, base));
+	return true;
+}
+
+static void nets_print(struct out *out, const struct ip_net *nets, size_t n)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	out_text(out, STR("["));
+	for (size_t i = 0; i < n; i++) {
+		ip_addr_ip_text(&nets[i].base, text);
+		out_format(out, "%s\"%s/%u\"", i ? ", " : "", text, nets[i].prefix_len);
+	}
+	out_text(out, STR("]"));
+}
+
+bool print_nets(struct out *out, const struct schema_row *row, const void *base)
+{
+	const struct nets_field *field = schema_field_const(row, base);
+
+	if (!field->n)
+		return false;
+	nets_print(out, field->nets, field->n);
+	return true;
+}
+
+bool print_statuses(struct out *out, const struct schema_row *row, const void *base)
+{
+	const struct statuses_field *field = schema_field_const(row, base);
+
+	out_text(out, STR("["));
+	for (size_t i = 0; i < field->n; i++)
+		out_format(out, "%s%u-%u", i ? ", " : "", field->ranges[i].from,
+			   field->ranges[i].to);
+	out_text(out, STR("]"));
+	return field->n > 0;
+}
+
+bool print_texts(struct out *out, const struct schema_row *row, const void *base)
+{
+	const struct str_list *list = schema_field_const(row, base);
+
+	if (!list->n)
+		return false;
+	out_text(out, STR("["));
+	for (size_t i = 0; i < list->n; i++) {
+		out_format(out, "%s", i ? ", " : "");
+		out_scalar(out, list->items[i]);
+	}
+	out_text(out, STR("]"));
+	return true;
+}
+
+bool print_map(struct out *out, const struct schema_row *row, const void *base)
+{
+	return section_print(out, row->sub, schema_field_const(row, base));
+}
+
+bool print_accept_proxy(struct out *out, const struct schema_row *row unused_arg, const void *base)
+{
+	const struct bind_conf *bind = base;
+
+	if (bind->is_proxy_required && !bind->is_proxy_from_any)
+		nets_print(out, bind->proxy_nets, bind->proxy_nets_n);
+	else
+		out_format(out, "%s", bind->is_proxy_required ? "true" : "false");
+	return true;
+}
+
+char *config_dump(const struct config *config, bool with_secrets, size_t *len)
+{
+	struct out out;
+
+	out_init(&out);
+	out.with_secrets = with_secrets;
+	out_text(&out, STR("global:\n"));
+	section_print_rows(&out, S_GLOBAL, &config->global, "  ", "\n");
+	out_text(&out, STR("frontends:\n"));
+	for (size_t i = 0; i < config->frontends_n; i++) {
+		out_format(&out, "  \"%.*s\":\n", STR_ARG(config->frontends[i].name));
+		section_print_rows(&out, S_FRONTEND, &config->frontends[i], "    ", "\n");
+	}
+	if (config->backends_n)
+		out_text(&out, STR("backends:\n"));
+	for (size_t i = 0; i < config->backends_n; i++) {
+		out_format(&out, "  \"%.*s\":\n", STR_ARG(config->backends[i].name));
+		section_print_rows(&out, S_BACKEND, &config->backends[i], "    ", "\n");
+	}
+	*len = out.len;
+	return out.p;
+}
