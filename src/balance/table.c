@@ -236,35 +236,39 @@ void table_close(struct table *table, const struct table_key *key)
 	pthread_mutex_unlock(&shard->mutex);
 }
 
-/* Room for one entry that is already counted.  True: some shard must give one up yet. */
-static bool make_room(struct table *table, struct shard *shard, int64_t now,
+static bool is_over(const struct table *table)
+{
+	return atomic_load_explicit(&table->count, memory_order_relaxed) >
+	       atomic_load_explicit(&table->max_entries, memory_order_relaxed);
+}
+
+/* Room for one entry that is already counted. */
+static void make_room(struct table *table, struct shard *shard, int64_t now,
 		      struct shard_gone *gone)
 {
 	/* GONE has what left already and is not yet taken off the count. */
 	uint32_t count = atomic_load_explicit(&table->count, memory_order_relaxed) - gone->n;
 	uint32_t max = atomic_load_explicit(&table->max_entries, memory_order_relaxed);
-	uint32_t over = count > max ? count - max : 0, n = 0;
+	uint32_t over = count > max ? count - max : 0;
 
-	while (n < over && n < EVICT_AT_ONCE && shard_evict(shard, now, gone))
-		n++;
-	return over && !n;
+	for (uint32_t i = 0; i < over && i < EVICT_AT_ONCE && shard_evict(shard, now, gone); i++)
+		;
 }
 
-/* SHARD had nothing to give (a small table, or an uneven one): the next that has does. */
+/* SHARD had too little to give (a small table, or a bound that was lowered): the next ones do. */
 static void evict_elsewhere(struct table *table, const struct shard *shard, int64_t now)
 {
-	uint32_t from = (uint32_t)(shard - table->shards);
+	uint32_t from = (uint32_t)(shard - table->shards), n = 0;
 	struct shard_gone gone;
-	bool done = false;
 
 	gone_init(table, &gone);
-	for (uint32_t i = 1; i < table->shards_n && !done; i++) {
+	for (uint32_t i = 1; i < table->shards_n && n < EVICT_AT_ONCE && is_over(table); i++) {
 		struct shard *other = &table->shards[(from + i) & (table->shards_n - 1)];
 
 		if (!atomic_load_explicit(&other->entries_n, memory_order_relaxed))
 			continue;
 		pthread_mutex_lock(&other->mutex);
-		done = shard_evict(other, now, &gone);
+		n += shard_evict(other, now, &gone);
 		unlock(table, other, &gone, 0);
 	}
 }
@@ -299,7 +303,6 @@ enum table_put table_put(struct table *table, const struct table_key *key,
 	struct table_value kept = *value;
 	int64_t now = table_now(table);
 	enum table_put result = TABLE_PUT_NEW;
-	bool is_room_owed = false;
 	struct shard_gone gone;
 	uint32_t cell;
 
@@ -313,12 +316,12 @@ enum table_put table_put(struct table *table, const struct table_key *key,
 		result = put_over(shard, cell, &kept, now, &gone, old);
 	} else {
 		atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
-		is_room_owed = make_room(table, shard, now, &gone);
+		make_room(table, shard, now, &gone);
 		shard_insert(shard, key, &kept, now,
 			     atomic_load_explicit(&table->cells_final, memory_order_relaxed));
 	}
 	unlock(table, shard, &gone, result == TABLE_PUT_CHANGED);
-	if (is_room_owed)
+	if (is_over(table))
 		evict_elsewhere(table, shard, now);
 	return result;
 }

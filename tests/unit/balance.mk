@@ -1,3 +1,14 @@
-# UNIT_TESTS += tests/unit/test_x
-# tests_unit_test_x_SOURCES = tests/unit/test_x.c
-# tests_unit_test_x_LDADD = $(LDADD) $(CMOCKA_LIBS)
+# SPDX-License-Identifier: MIT
+EXTRA_DIST += tests/unit/balance_fixture.h
+
+UNIT_TESTS += tests/unit/test_siphash
+tests_unit_test_siphash_SOURCES = tests/unit/test_siphash.c
+tests_unit_test_siphash_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_lb
+tests_unit_test_lb_SOURCES = tests/unit/test_lb.c
+tests_unit_test_lb_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_table
+tests_unit_test_table_SOURCES = tests/unit/test_table.c
+tests_unit_test_table_LDADD = $(LDADD) $(CMOCKA_LIBS)

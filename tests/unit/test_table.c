@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "balance/lb.h"
+#include "balance/table.h"
+#include "base/clock.h"
+
+#define START_MS SEC(1000)
+
+struct gone_log {
+	unsigned n[4]; /* by enum table_gone */
+	char key[TABLE_KEY_MAX + 1];
+	struct table_value value;
+};
+
+static void on_gone(void *arg, struct str key, const struct table_value *value, enum table_gone why)
+{
+	struct gone_log *log = arg;
+
+	log->n[why]++;
+	memcpy(log->key, key.p, key.len);
+	log->key[key.len] = '\0';
+	log->value = *value;
+}
+
+static struct gone_log gone;
+
+static struct table *make(uint32_t max_entries)
+{
+	clock_set_ms(START_MS);
+	memset(&gone, 0, sizeof(gone));
+	return table_new(&(struct table_options){
+		.name = "t", .max_entries = max_entries, .on_gone = on_gone, .arg = &gone });
+}
+
+static struct table_key key_of(struct table *table, const char *text)
+{
+	return table_key(table, str_of(text));
+}
+
+static enum table_put put(struct table *table, const char *text, uint32_t server, uint32_t idle_ms)
+{
+	struct table_key key = key_of(table, text);
+	struct table_value value = { .server = server, .generation = 1, .idle_ms = idle_ms };
+	enum table_put result = table_put(table, &key, &value, NULL);
+
+	assert_true(table_is_sane(table));
+	return result;
+}
+
+/* The server that TEXT leads to, or -1. */
+static int find(struct table *table, const char *text)
+{
+	struct table_key key = key_of(table, text);
+	struct table_value value;
+
+	return table_find(table, &key, &value) ? (int)value.server : -1;
+}
+
+static uint64_t entries(struct table *table)
+{
+	struct table_stats stats;
+
+	table_stats(table, &stats);
+	return stats.entries;
+}
+
+static void entry_is_found_after_put_and_not_after_drop(void **state)
+{
+	struct table *table = make(100);
+	struct table_key key = key_of(table, "abc");
+
+	(void)state;
+	assert_int_equal(find(table, "abc"), -1);
+	assert_int_equal(put(table, "abc", 7, 1000), TABLE_PUT_NEW);
+	assert_int_equal(find(table, "abc"), 7);
+	assert_int_equal(find(table, "ABC"), -1);
+	assert_true(table_drop(table, &key));
+	assert_false(table_drop(table, &key));
+	assert_int_equal(find(table, "abc"), -1);
+	assert_int_equal(gone.n[TABLE_GONE_DROPPED], 1);
+	assert_string_equal(gone.key, "abc");
+	table_free(table);
+}
+
+static void keys_of_every_length_are_kept_apart(void **state)
+{
+	struct table *table = make(1000);
+	char text[TABLE_KEY_MAX + 1];
+	struct table_stats stats;
+
+	(void)state;
+	memset(text, 'x', sizeof(text));
+	for (unsigned len = 1; len <= TABLE_KEY_MAX; len++) {
+		text[len] = '\0';
+		put(table, text, len, 1000);
+		text[len] = 'x';
+	}
+	for (unsigned len = 1; len <= TABLE_KEY_MAX; len++) {
+		text[len] = '\0';
+		assert_int_equal(find(table, text), len);
+		text[len] = 'x';
+	}
+	table_clear(table);
+	assert_int_equal(gone.n[TABLE_GONE_DROPPED], TABLE_KEY_MAX);
+	assert_true(table_is_sane(table));
+	table_stats(table, &stats);
+	assert_int_equal(stats.entries, 0);
+	assert_true(stats.size_bytes < 16384);
+	table_free(table);
+}
+
+static void expired_entry_is_not_found(void **state)
+{
+	struct table *table = make(100);
+
+	(void)state;
+	put(table, "abc", 1, 1000);
+	clock_set_ms(START_MS + 999);
+	assert_int_equal(find(table, "abc"), 1); /* looking is not a use */
+	clock_set_ms(START_MS + 1000);
+	assert_int_equal(find(table, "abc"), -1);
+	assert_int_equal(gone.n[TABLE_GONE_EXPIRED], 1);
+	assert_int_equal(entries(table), 0);
+	table_free(table);
+}
+
+static void use_starts_the_idle_time_again(void **state)
+{
+	struct table *table = make(100);
+	struct table_key key = key_of(table, "abc");
+	struct table_value value;
+
+	(void)state;
+	put(table, "abc", 1, 1000);
+	clock_set_ms(START_MS + 900);
+	assert_true(table_touch(table, &key, &value));
+	assert_int_equal(value.expires_in_ms, 1000);
+	clock_set_ms(START_MS + 1899);
+	assert_true(table_find(table, &key, &value));
+	assert_int_equal(value.expires_in_ms, 1);
+	clock_set_ms(START_MS + 1900);
+	assert_false(table_touch(table, &key, &value));
+	table_free(table);
+}
+
+static void open_entry_does_not_expire_until_closed(void **state)
+{
+	struct table *table = make(100);
+	struct table_key key = key_of(table, "abc");
+	struct table_value value;
+
+	(void)state;
+	put(table, "abc", 1, 1000);
+	assert_true(table_open(table, &key, &value));
+	assert_true(table_open(table, &key, &value));
+	assert_int_equal(value.opens, 2);
+	for (int s = 1; s < 500; s += 7) {
+		clock_set_ms(START_MS + SEC(s));
+		assert_int_equal(table_expire(table, 100), 0);
+		assert_true(table_is_sane(table));
+	}
+	table_close(table, &key);
+	clock_set_ms(START_MS + SEC(600));
+	assert_true(table_find(table, &key, &value));
+	assert_int_equal(value.opens, 1);
+	table_close(table, &key);
+	assert_true(table_is_sane(table));
+	clock_set_ms(START_MS + SEC(601));
+	assert_false(table_find(table, &key, &value));
+	table_close(table, &key); /* gone meanwhile: fine */
+	table_free(table);
+}
+
+/* The short one must not wait behind the long one that came first. */
+static void expire_frees_short_lives_behind_long_ones(void **state)
+{
+	struct table *table = make(1000);
+	char text[16];
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(text, sizeof(text), "long%u", i);
+		put(table, text, 1, SEC(3600));
+		snprintf(text, sizeof(text), "short%u", i);
+		put(table, text, 2, MS(1500));
+	}
+	clock_set_ms(START_MS + MS(1499));
+	assert_int_equal(table_expire(table, 1000), 0);
+	clock_set_ms(START_MS + MS(3500)); /* two seconds late at most */
+	assert_int_equal(table_expire(table, 1000), 100);
+	assert_int_equal(entries(table), 100);
+	for (int s = 4; s < 3600; s++) {
+		clock_set_ms(START_MS + SEC(s));
+		assert_int_equal(table_expire(table, 1000), 0);
+	}
+	assert_true(table_is_sane(table));
+	clock_set_ms(START_MS + SEC(3602));
+	assert_int_equal(table_expire(table, 1000), 100);
+	table_free(table);
+}
+
+static void expire_goes_on_where_it_stopped(void **state)
+{
+	struct table *table = make(100000);
+	char text[16];
+	uint32_t freed = 0, calls = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 5000; i++) {
+		struct table_value value = { .server = 1, .idle_ms = 1000 };
+		struct table_key key;
+
+		snprintf(text, sizeof(text), "%u", i);
+		key = key_of(table, text);
+		table_put(table, &key, &value, NULL);
+	}
+	clock_set_ms(START_MS + SEC(5));
+	while (entries(table)) {
+		uint32_t n = table_expire(table, 100);
+
+		assert_in_range(n, 1, 116);
+		assert_true(table_is_sane(table));
+		freed += n;
+		calls++;
+	}
+	assert_int_equal(freed, 5000);
+	assert_true(calls >= 43);
+	assert_int_equal(gone.n[TABLE_GONE_EXPIRED], 5000);
+	table_free(table);
+}
+
+static void shorter_idle_time_takes_effect(void **state)
+{
+	struct table *table = make(100);
+
+	(void)state;
+	put(table, "abc", 1, SEC(60));
+	assert_int_equal(put(table, "abc", 1, SEC(1)), TABLE_PUT_SAME);
+	clock_set_ms(START_MS + SEC(3));
+	assert_int_equal(table_expire(table, 10), 1);
+	assert_int_equal(put(table, "abc", 1, UINT32_MAX), TABLE_PUT_NEW);
+	clock_set_ms(START_MS + (int64_t)TABLE_IDLE_MAX_MS);
+	assert_int_equal(find(table, "abc"), 1);
+	clock_set_ms(START_MS + (int64_t)TABLE_IDLE_MAX_MS + SEC(4));
+	assert_int_equal(find(table, "abc"), -1);
+	table_free(table);
+}
+
+static void put_tells_what_it_replaced(void **state)
+{
+	struct table *table = make(100);
+	struct table_key key = key_of(table, "abc");
+	struct table_value value, old;
+
+	(void)state;
+	put(table, "abc", 1, 1000);
+	assert_true(table_open(table, &key, &value));
+	value = (struct table_value){ .server = 2, .generation = 65536 + 9, .idle_ms = 500 };
+	assert_int_equal(table_put(table, &key, &value, &old), TABLE_PUT_CHANGED);
+	assert_int_equal(old.server, 1);
+	assert_int_equal(old.opens, 1);
+	assert_int_equal(gone.n[TABLE_GONE_REPLACED], 1);
+	assert_int_equal(gone.value.server, 1);
+	assert_int_equal(table_put(table, &key, &value, &old), TABLE_PUT_SAME);
+	assert_true(table_find(table, &key, &value));
+	assert_int_equal(value.generation, 9); /* low 16 bits */
+	assert_int_equal(value.opens, 1);      /* who opened it will close it */
+	assert_int_equal(entries(table), 1);
+	table_free(table);
+}
+
+static void put_over_an_expired_entry_is_new(void **state)
+{
+	struct table *table = make(1);
+
+	(void)state;
+	put(table, "abc", 1, 1000);
+	clock_set_ms(START_MS + SEC(1));
+	assert_int_equal(put(table, "abc", 1, 1000), TABLE_PUT_NEW);
+	assert_int_equal(gone.n[TABLE_GONE_EXPIRED], 1);
+	assert_int_equal(gone.n[TABLE_GONE_EVICTED], 0);
+	table_free(table);
+}
+
+static void oldest_makes_room(void **state)
+{
+	struct table *table = make(10);
+	char text[16];
+
+	(void)state;
+	for (int i = 0; i < 30; i++) {
+		clock_set_ms(START_MS + SEC(i));
+		snprintf(text, sizeof(text), "k%d", i);
+		put(table, text, (uint32_t)i, SEC(50));
+		assert_true(entries(table) <= 10);
+	}
+	for (int i = 0; i < 30; i++) {
+		snprintf(text, sizeof(text), "k%d", i);
+		assert_int_equal(find(table, text), i < 20 ? -1 : i);
+	}
+	assert_int_equal(gone.n[TABLE_GONE_EVICTED], 20);
+	table_free(table);
+}
+
+static void used_lately_is_not_the_oldest(void **state)
+{
+	struct table *table = make(10);
+	struct table_key key = key_of(table, "k0");
+	struct table_value value;
+	char text[16];
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		clock_set_ms(START_MS + SEC(i));
+		snprintf(text, sizeof(text), "k%d", i);
+		put(table, text, 1, SEC(50));
+		assert_true(table_touch(table, &key, &value));
+	}
+	assert_int_equal(gone.n[TABLE_GONE_EVICTED], 90);
+	table_free(table);
+}
+
+static void open_entries_are_evicted_last(void **state)
+{
+	struct table *table = make(10);
+	struct table_value value;
+	char text[16];
+
+	(void)state;
+	for (int i = 0; i < 9; i++) {
+		snprintf(text, sizeof(text), "open%d", i);
+		put(table, text, 1, SEC(5));
+		struct table_key key = key_of(table, text);
+		assert_true(table_open(table, &key, &value));
+	}
+	for (int i = 0; i < 100; i++) {
+		clock_set_ms(START_MS + SEC(i));
+		snprintf(text, sizeof(text), "idle%d", i);
+		put(table, text, 1, SEC(3600));
+	}
+	for (int i = 0; i < 9; i++) {
+		snprintf(text, sizeof(text), "open%d", i);
+		assert_int_equal(find(table, text), 1);
+	}
+	struct table_key key = key_of(table, "idle99");
+	assert_true(table_open(table, &key, &value)); /* now all are open */
+	assert_int_equal(put(table, "new", 1, SEC(5)), TABLE_PUT_NEW);
+	assert_int_equal(find(table, "new"), 1);
+	assert_int_equal(entries(table), 10);
+	table_free(table);
+}
+
+static void small_tables_and_lowered_bounds_hold(void **state)
+{
+	struct table *table = make(4096); /* several shards */
+	char text[16];
+
+	(void)state;
+	for (int i = 0; i < 4000; i++) {
+		snprintf(text, sizeof(text), "k%d", i);
+		struct table_key key = key_of(table, text);
+		struct table_value value = { .server = 3, .idle_ms = 60000 };
+		table_put(table, &key, &value, NULL);
+	}
+	table_set_max(table, 2);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(text, sizeof(text), "n%d", i);
+		struct table_key key = key_of(table, text);
+		struct table_value value = { .server = 3, .idle_ms = 60000 };
+		table_put(table, &key, &value, NULL);
+	}
+	assert_true(table_is_sane(table));
+	assert_int_equal(entries(table), 2);
+	assert_int_equal(find(table, "n2999"), 3);
+	table_free(table);
+}
+
+static void seen_once(void *arg, struct str key, const struct table_value *value)
+{
+	unsigned char *seen = arg;
+
+	assert_true(key.len == 4);
+	seen[value->server]++;
+}
+
+static void each_meets_every_entry_once(void **state)
+{
+	struct table *table = make(100000);
+	static unsigned char seen[5000];
+	uint64_t cursor = 0;
+	char text[16];
+	int calls = 0;
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	for (unsigned i = 0; i < 5000; i++) {
+		snprintf(text, sizeof(text), "%04u", i);
+		struct table_key key = key_of(table, text);
+		struct table_value value = { .server = i, .idle_ms = 60000 };
+		table_put(table, &key, &value, NULL);
+	}
+	while (table_each(table, &cursor, 100, seen_once, seen))
+		calls++;
+	assert_true(calls >= 40);
+	for (unsigned i = 0; i < 5000; i++)
+		assert_int_equal(seen[i], 1);
+	table_free(table);
+}
+
+/*
+ * The naive model: an array of all that was put.
+ */
+#define MODEL_N 60
+
+struct model_entry {
+	bool is_there;
+	struct table_value value;
+	int64_t used_at;
+};
+
+static struct model_entry model[MODEL_N];
+static uint64_t running_seed; /* not 0 while a run goes on */
+
+static int print_seed(void **state)
+{
+	(void)state;
+	if (running_seed)
+		print_message("# failed with seed %llu\n", (unsigned long long)running_seed);
+	return 0;
+}
+
+static void model_on_gone(void *arg, struct str key, const struct table_value *value,
+			  enum table_gone why)
+{
+	char text[TABLE_KEY_MAX + 1] = "";
+	unsigned at;
+	struct model_entry *entry;
+
+	(void)arg;
+	memcpy(text, key.p, key.len);
+	at = (unsigned)strtoul(text, NULL, 10);
+	entry = &model[at];
+	assert_true(entry->is_there);
+	assert_int_equal(entry->value.server, value->server);
+	assert_int_equal(entry->value.generation, value->generation);
+	if (why == TABLE_GONE_EXPIRED) {
+		assert_int_equal(entry->value.opens, 0);
+		assert_true(clock_ms() - entry->used_at >= entry->value.idle_ms);
+	}
+	if (why == TABLE_GONE_EVICTED && entry->value.opens)
+		for (int i = 0; i < MODEL_N; i++)
+			assert_false(model[i].is_there && !model[i].value.opens);
+	if (why != TABLE_GONE_REPLACED)
+		entry->is_there = false;
+}
+
+static void model_check(struct table *table, uint32_t max, bool is_expired_away)
+{
+	unsigned n = 0, dead = 0;
+
+	for (int i = 0; i < MODEL_N; i++) {
+		bool is_dead = model[i].is_there && !model[i].value.opens &&
+			       clock_ms() - model[i].used_at >= model[i].value.idle_ms + SEC(2);
+
+		n += model[i].is_there;
+		dead += is_dead;
+	}
+	assert_true(table_is_sane(table));
+	assert_int_equal(entries(table), n);
+	assert_true(n <= max);
+	if (is_expired_away)
+		assert_int_equal(dead, 0);
+}
+
+static void model_put(struct table *table, const struct table_key *key, struct model_entry *entry)
+{
+	struct table_value value = {
+		.server = (uint32_t)(lb_random() % 4),
+		.generation = (uint32_t)(lb_random() % 2),
+		.idle_ms = 1 + (uint32_t)(lb_random() % (lb_random() % 4 ? 5000 : 200000)),
+	};
+	bool was_live = entry->is_there &&
+			(entry->value.opens || clock_ms() - entry->used_at < entry->value.idle_ms);
+	bool is_same = was_live && entry->value.server == value.server &&
+		       entry->value.generation == value.generation;
+	uint32_t opens = was_live ? entry->value.opens : 0;
+	enum table_put want = !was_live ? TABLE_PUT_NEW
+			      : is_same ? TABLE_PUT_SAME
+					: TABLE_PUT_CHANGED;
+
+	assert_int_equal(table_put(table, key, &value, NULL), want);
+	*entry = (struct model_entry){ true, value, clock_ms() };
+	entry->value.opens = opens;
+}
+
+static void model_use(struct table *table, const struct table_key *key, struct model_entry *entry,
+		      unsigned what)
+{
+	struct table_value value;
+	bool want = entry->is_there &&
+		    (entry->value.opens || clock_ms() - entry->used_at < entry->value.idle_ms);
+	bool got = what == 0   ? table_find(table, key, &value)
+		   : what == 1 ? table_open(table, key, &value)
+			       : table_touch(table, key, &value);
+
+	assert_int_equal(got, want);
+	if (!got)
+		return;
+	assert_int_equal(value.server, entry->value.server);
+	entry->value.opens += what == 1;
+	if (what == 2)
+		entry->used_at = clock_ms();
+	assert_int_equal(value.opens, entry->value.opens);
+	if (!value.opens)
+		assert_int_equal(value.expires_in_ms,
+				 entry->value.idle_ms - (clock_ms() - entry->used_at));
+}
+
+static void model_step(struct table *table, uint32_t max)
+{
+	unsigned at = (unsigned)(lb_random() % MODEL_N), what = (unsigned)(lb_random() % 10);
+	struct model_entry *entry = &model[at];
+	bool is_expired_away = false;
+	char text[160];
+
+	/* Half of the keys are too long to stand in the entry. */
+	snprintf(text, sizeof(text), at % 2 ? "%u" : "%u.%099d", at, 0);
+	struct table_key key = key_of(table, text);
+
+	if (what < 4) {
+		model_put(table, &key, entry);
+	} else if (what < 7) {
+		model_use(table, &key, entry, what - 4);
+	} else if (what == 7) {
+		if (entry->is_there && entry->value.opens) {
+			entry->value.opens--;
+			entry->used_at = clock_ms();
+			table_close(table, &key);
+		}
+	} else if (what == 8) {
+		bool was_there = table_drop(table, &key);
+
+		assert_true(!was_there || !entry->is_there);
+	} else {
+		clock_set_ms(clock_ms() + (int64_t)(lb_random() % (lb_random() % 8 ? 700 : 90000)));
+		table_expire(table, 1000);
+		is_expired_away = true;
+	}
+	model_check(table, max, is_expired_away);
+}
+
+static void table_agrees_with_a_naive_model(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 1000; seed++) {
+		uint32_t max;
+		struct table *table;
+
+		lb_random_seed(seed);
+		max = 1 + (uint32_t)(lb_random() % (MODEL_N + 20));
+		clock_set_ms(START_MS + (int64_t)(lb_random() % 100000));
+		memset(model, 0, sizeof(model));
+		running_seed = seed;
+		table = table_new(&(struct table_options){
+			.name = "m", .max_entries = max, .on_gone = model_on_gone });
+		for (int step = 0; step < 200; step++)
+			model_step(table, max);
+		table_free(table);
+	}
+	running_seed = 0;
+}
+
+/*
+ * Threads.
+ */
+#define STRESS_THREADS 4
+#define STRESS_KEYS    2000
+
+static struct table *stress_table;
+static _Atomic int64_t stress_live;
+
+static void stress_on_gone(void *arg, struct str key, const struct table_value *value,
+			   enum table_gone why)
+{
+	(void)arg;
+	(void)key;
+	(void)value;
+	if (why != TABLE_GONE_REPLACED)
+		atomic_fetch_sub(&stress_live, 1);
+}
+
+static void *stress(void *arg)
+{
+	uint64_t seed = (uint64_t)(uintptr_t)arg;
+
+	lb_random_seed(seed);
+	for (int i = 0; i < 30000; i++) {
+		struct table_value value = { .server = 1, .idle_ms = 50 };
+		char text[32];
+
+		clock_set_ms(START_MS + i / 10);
+		snprintf(text, sizeof(text), "key-%u", (unsigned)(lb_random() % STRESS_KEYS));
+		struct table_key key = key_of(stress_table, text);
+
+		table_prefetch(stress_table, &key);
+		switch (lb_random() % 8) {
+		case 0:
+		case 1:
+		case 2:
+			atomic_fetch_add(&stress_live, 1);
+			if (table_put(stress_table, &key, &value, NULL) != TABLE_PUT_NEW)
+				atomic_fetch_sub(&stress_live, 1);
+			break;
+		case 3:
+			table_drop(stress_table, &key);
+			break;
+		case 4:
+			table_expire(stress_table, 10);
+			break;
+		case 5:
+			table_touch(stress_table, &key, &value);
+			break;
+		default:
+			if (table_open(stress_table, &key, &value))
+				table_close(stress_table, &key);
+		}
+	}
+	return NULL;
+}
+
+static void threads_may_do_everything_at_once(void **state)
+{
+	pthread_t threads[STRESS_THREADS];
+
+	(void)state;
+	clock_set_ms(START_MS);
+	stress_table = table_new(&(struct table_options){
+		.name = "s", .max_entries = 1500, .on_gone = stress_on_gone });
+	atomic_store(&stress_live, 0);
+	for (uintptr_t i = 0; i < STRESS_THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, stress, (void *)(i + 1)), 0);
+	for (int i = 0; i < STRESS_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	clock_set_ms(START_MS + 3000);
+	assert_true(table_is_sane(stress_table));
+	assert_int_equal(entries(stress_table), atomic_load(&stress_live));
+	assert_true(entries(stress_table) <= 1500);
+	table_clear(stress_table);
+	assert_int_equal(atomic_load(&stress_live), 0);
+	table_free(stress_table);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(entry_is_found_after_put_and_not_after_drop),
+		cmocka_unit_test(keys_of_every_length_are_kept_apart),
+		cmocka_unit_test(expired_entry_is_not_found),
+		cmocka_unit_test(use_starts_the_idle_time_again),
+		cmocka_unit_test(open_entry_does_not_expire_until_closed),
+		cmocka_unit_test(expire_frees_short_lives_behind_long_ones),
+		cmocka_unit_test(expire_goes_on_where_it_stopped),
+		cmocka_unit_test(shorter_idle_time_takes_effect),
+		cmocka_unit_test(put_tells_what_it_replaced),
+		cmocka_unit_test(put_over_an_expired_entry_is_new),
+		cmocka_unit_test(oldest_makes_room),
+		cmocka_unit_test(used_lately_is_not_the_oldest),
+		cmocka_unit_test(open_entries_are_evicted_last),
+		cmocka_unit_test(small_tables_and_lowered_bounds_hold),
+		cmocka_unit_test(each_meets_every_entry_once),
+		cmocka_unit_test_teardown(table_agrees_with_a_naive_model, print_seed),
+		cmocka_unit_test(threads_may_do_everything_at_once),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
