@@ -29,6 +29,8 @@ const socketio = find('socket.io');
 const client = find('socket.io-client');
 const skip = !socketio || !client ? 'socket.io and socket.io-client are not installed' : false;
 
+const joined = []; // clients of the test that runs
+
 // A proxy such as Limpet: puts a header in front of each connection to the worker.
 async function proxy(t, socket, header) {
 	const relay = net.createServer((peer) => {
@@ -44,7 +46,6 @@ async function proxy(t, socket, header) {
 }
 
 async function chat(t, listenOptions, drainOptions) {
-	const socket = path.join(directory(t), 'w.sock');
 	const server = http.createServer();
 	const io = new socketio.Server(server);
 	io.on('connection', (s) => {
@@ -52,14 +53,20 @@ async function chat(t, listenOptions, drainOptions) {
 		s.on('all', (text) => io.emit('all', text));
 	});
 	const stop = drain(server, { io, signal: false, exit: false, grace: 200, ...drainOptions });
+	t.after(async () => {
+		// Clients first, while the socket is there: Engine.IO waits 30 s for one that is told to close between two polls.
+		joined.splice(0).forEach((s) => s.close());
+		await until(() => io.engine.clientsCount === 0, 'all clients have left');
+		await stop();
+	});
+	const socket = path.join(directory(t), 'w.sock'); // after the hook: hooks run in this order
 	await listen(server, { path: socket, ...listenOptions });
-	t.after(stop);
 	return { socket, io, stop };
 }
 
 function join(t, url, transports, options) {
 	const s = client.io(url, { transports, forceNew: true, reconnection: false, ...options });
-	t.after(() => s.close());
+	joined.push(s);
 	return s;
 }
 
