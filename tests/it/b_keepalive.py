@@ -49,7 +49,7 @@ def _(t):
 
 @case("a server's Connection: close ends the server's connection, not the client's")
 def _(t):
-    server = t.server([request(), send(ok("1", [("Connection", "close")])), eof()],
+    server = t.server([request(), send(ok("1", [("Connection", "close")])), gone()],
                       [request(), send(ok("2"))])
     t.limpet()
     c = t.connect()
@@ -101,7 +101,7 @@ def _(t):
 
 @case("an HTTP/1.0 server connection is not used again")
 def _(t):
-    server = t.server(*[[request(), send(answer(200, "x", version="HTTP/1.0")), eof()]] * 3)
+    server = t.server(*[[request(), send(answer(200, "x", version="HTTP/1.0")), gone()]] * 3)
     t.limpet()
     c = t.connect()
     for n in range(3):

@@ -93,7 +93,7 @@ def _(t):
 
         def ending(peer):
             run(peer)
-            peer.sock.shutdown(2)
+            peer.shut_both()
         return ending
     for w, s in two.servers.items():
         s.scripts[:] = [script(w)]

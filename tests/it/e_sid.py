@@ -233,7 +233,7 @@ def _(t):
 @case("a WebSocket that opens without a sid is a session, counted and not stuck")
 def _(t):
     opened = ws_text(OPEN % "wsfirst-sid")
-    two = Two(t, frames=opened)
+    two = Two(t, frames=opened, balance="least_sessions")
     c = t.connect()
     c.send(get("/socket.io/?EIO=4&transport=websocket", WS_FIELDS))
     same(c.read_response().status, 101, "status")
@@ -246,7 +246,7 @@ def _(t):
 
 @case("new sessions go to the worker with the fewest, not to the one with the fewest connections")
 def _(t):
-    two = Two(t)
+    two = Two(t, balance="least_sessions")
     for _ in range(10):
         two.handshake()
     counts = [two.workers_of("/socket.io/").count(w) for w in "AB"]

@@ -2,6 +2,7 @@
 """Engine.IO for the tests: two workers that hand out sids of their own, and the forms of answers."""
 import json
 import threading
+from urllib.parse import parse_qsl, urlsplit
 
 from .case import check, same
 from .msg import Fail, ok, answer, get
@@ -29,6 +30,7 @@ frontends:
     backend: chat%(frontend)s
 backends:
   chat:
+    balance: %(balance)s
     stick: %(stick)s%(backend)s
     hosts:
       A: {address: "${A}"}
@@ -65,10 +67,11 @@ def unknown_session(msg, origin=None):
 
 
 class Two:
-    """Two workers A and B behind one Limpet.  Without ANSWER a handshake gets a fresh sid, anything
+    """Two workers A and B behind one Limpet.  What does not stick goes to both in turn, so that a
+    test can tell a sid that is known from one that is not.  Without ANSWER a handshake gets a fresh sid, anything
     else the worker's name; ANSWER(worker, message) gives bytes, a list of pieces, or None."""
 
-    def __init__(self, t, answer=None, stick="engineio", backend="", frontend="", threads="${THREADS:-1}",
+    def __init__(self, t, answer=None, stick="engineio", backend="", frontend="", threads="${THREADS:-1}", balance="round_robin",
                  frames=b"", interval=25000, timeout=20000):
         self.t = t
         self.answer = answer
@@ -80,7 +83,7 @@ class Two:
         self.order = []         # the worker of each of requests
         self.servers = {w: t.server(self.script(w), name=w) for w in "AB"}
         self.limpet = t.limpet(CONFIG % {
-            "stick": stick, "threads": threads,
+            "stick": stick, "balance": balance, "threads": threads,
             "backend": "".join("\n    " + line for line in backend.split("\n")) if backend else "",
             "frontend": "".join("\n    " + line for line in frontend.split("\n")) if frontend else ""})
 
@@ -106,7 +109,8 @@ class Two:
         return run
 
     def usual(self, worker, msg, n):
-        if "sid=" in msg.target or "EIO=" not in msg.target:
+        query = dict(parse_qsl(urlsplit(msg.target).query))     # the last of several wins
+        if query.get("sid") or "EIO" not in query:
             return ok(worker)
         sid = "%s-%08d-AAAA" % ("s", n)
         self.owners[sid] = worker

@@ -55,7 +55,10 @@ class Peer:
         self.ended_at = None
         sock.settimeout(DEADLINE)
         if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            try:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError:
+                pass                    # reset already; a read will tell
 
     # Reading.
 
@@ -204,6 +207,13 @@ class Peer:
     def shut(self):
         try:
             self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def shut_both(self):
+        """Ends the connection for whoever reads from it here, in another thread too."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
 
@@ -440,5 +450,11 @@ def connect(address, source=None, events=None, name="client", rcvbuf=None):
     if source:
         sock.bind((source, 0))
     sock.settimeout(DEADLINE)
-    sock.connect(address)
-    return Peer(sock, events, name)
+    is_reset = False
+    try:
+        sock.connect(address)
+    except ConnectionResetError:        # accepted and reset before we came to look
+        is_reset = True
+    peer = Peer(sock, events, name)
+    peer.is_reset = peer.is_ended = is_reset
+    return peer
