@@ -143,7 +143,7 @@ export function make_app({ kind = 'v4', name = 'host/0', index = 0, width = 4, p
 		close: () => new Promise((done) => {
 			/* Not engine.close(): a polling session would wait half a minute for a poll to tell it to. */
 			for (const socket of Object.values(engine.clients))
-				socket.onClose('forced close');
+				socket.transport.closeTimeout = 1, socket.onClose('forced close');
 			server.close(() => done());
 			for (const socket of sockets)
 				socket.destroy();

@@ -27,7 +27,7 @@ export async function start_relay(workers, { mode })
 
 	const sid_of = (url) => new URL(url, 'http://x').searchParams.getAll('sid').pop();
 	const pick = (url) => {
-		const all = workers();
+		const all = workers().filter((worker) => worker.child !== null);
 		const known = mode === 'sticky' && table.get(sid_of(url));
 		return known || all[turn++ % all.length];
 	};
@@ -46,6 +46,8 @@ export async function start_relay(workers, { mode })
 
 	const server = http.createServer((req, res) => {
 		const worker = pick(req.url), sid = sid_of(req.url);
+		if (!worker)
+			return res.writeHead(503).end('no server\n');
 		const up = http.request({ host: '127.0.0.1', ...worker.where(), path: req.url, method: req.method, headers: head_for(req), agent: false });
 		up.once('response', (answer) => {
 			const parts = [], whole = !sid;
