@@ -69,6 +69,8 @@ enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sen
 enum io conn_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent);
 /* Sends BUF's bytes and consumes what went. */
 enum io conn_send_buf(struct conn *conn, struct buf *buf);
+/* Open, with nothing to read and no end: fit to be kept idle. Costs a call only when can_read is still set. */
+bool conn_is_quiet(struct conn *conn);
 /* Half-close: no more bytes from us. */
 void conn_shutdown(struct conn *conn);
 /* Closes. Idempotent. */

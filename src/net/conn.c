@@ -183,6 +183,17 @@ enum io conn_send_buf(struct conn *conn, struct buf *buf)
 	return io;
 }
 
+bool conn_is_quiet(struct conn *conn)
+{
+	char byte;
+
+	if (conn->fd < 0 || conn->is_hung_up || conn->is_eof)
+		return false;
+	if (conn->can_read && recv(conn->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN)
+		conn->can_read = false;
+	return !conn->can_read;
+}
+
 void conn_shutdown(struct conn *conn)
 {
 	if (conn->fd < 0 || conn->is_shut)

@@ -191,6 +191,7 @@ static size_t walk_header(struct websocket_walk *walk, const char *p, size_t len
 	walk->head_len = 0;
 	walk->opcode = frame.opcode;
 	walk->left = frame.payload_size;
+	walk->data_frames += frame.opcode == WEBSOCKET_TEXT || frame.opcode == WEBSOCKET_BINARY;
 	if (walk->left == 0)
 		end_frame(walk);
 	return frame.header_size - had;

@@ -1,1 +1,16 @@
-liblimpet_a_SOURCES +=
+liblimpet_a_SOURCES += \
+	include/session/access_log.h src/session/access_log.c \
+	include/session/body.h src/session/body.c \
+	include/session/client.h src/session/client.c \
+	include/session/end_reasons.def \
+	include/session/forwarded.h src/session/forwarded.c \
+	include/session/traffic.h src/session/traffic.c \
+	include/session/tunnel.h src/session/tunnel.c \
+	include/session/txn.h src/session/txn.c \
+	include/session/upstream.h src/session/upstream.c \
+	src/session/answer.c \
+	src/session/dispatch.c \
+	src/session/head_write.c \
+	src/session/queue.c \
+	src/session/request.c \
+	src/session/response.c

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * traffic - one traffic thread: its loop, its clients, its server connections.
+ *
+ * Shared-nothing: a client, its timers and its server connections live and die on one thread.  What
+ * threads share is listed in doc/threads.md.  Everything here is called on the traffic's own
+ * thread, but for traffic_post_config() and the other traffic_post_* calls.
+ */
+#ifndef SESSION_TRAFFIC_H
+#define SESSION_TRAFFIC_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/list.h"
+#include "base/mem.h"
+#include "loop/loop.h"
+#include "model/config.h"
+#include "model/server.h"
+#include "proto/http1.h"
+
+#define SCRATCH_SIZE 65536
+
+struct srvpool;
+
+struct traffic {
+	unsigned magic;
+	unsigned index; /* (const) = thread_index */
+	struct loop loop;
+	struct config *config;  /* (ref) in force on this thread */
+	struct list clients;    /* struct client.link: all of them */
+	struct list waiting;    /* struct txn.wait_link: for a slot, oldest first */
+	struct list acceptors;  /* struct frontend_acceptor.link */
+	struct soon wake_waiting;
+	struct slab client_slab, txn_slab, upstream_slab, head_slab;
+	struct srvpool *pools;  /* (own) indexed by server number */
+	uint32_t pools_n;
+	uint32_t upstreams_idle;
+	bool is_draining;       /* shutting down: answers carry Connection: close */
+	struct http_head response_head; /* scratch: valid within one call chain */
+	char scratch[SCRATCH_SIZE];     /* likewise */
+	_Atomic uint32_t clients_n;     /* read by the control thread */
+};
+#define TRAFFIC_MAGIC 0x54524146u
+
+/* Limits and counters of the whole process. */
+struct process_state {
+	struct counters counters;
+	_Atomic uint32_t connections; /* client connections open */
+	uint32_t max_connections;
+	int64_t started_unix_ms;
+};
+extern struct process_state process_state;
+
+/* What other layers want to hear from the engine; wired in main/wiring.c.  Run on the traffic thread. */
+enum server_outcome {
+	OUTCOME_OK, OUTCOME_REFUSED, OUTCOME_CONNECT_FAILED, OUTCOME_TIMEOUT, OUTCOME_5XX,
+	OUTCOME_BROKEN,
+};
+typedef void server_outcome_fn(struct server *server, const struct backend *backend,
+			       enum server_outcome outcome);
+extern server_outcome_fn *server_outcome_hook;
+
+struct traffic *traffic_by_index(unsigned index); /* NULL when there is none; any thread */
+
+int traffic_init(struct traffic *traffic, unsigned index) must_check;
+void traffic_fini(struct traffic *traffic);
+
+/* A listening socket for FRONTEND's bind; FD is taken over.  0 or negative errno. */
+int traffic_listen(struct traffic *traffic, const struct frontend *frontend,
+		   const struct bind_conf *bind, int fd) must_check;
+/* Stops listening on sockets whose text (bind_conf.text) is not in the config in force. */
+void traffic_stop_listening(struct traffic *traffic, bool all);
+/* Puts CONFIG in force (takes its own reference). */
+void traffic_set_config(struct traffic *traffic, struct config *config);
+/* No new connections; idle ones are closed; the others end with their answer. */
+void traffic_drain(struct traffic *traffic);
+/* A connection has closed: those who paused for want of one may accept again. */
+void traffic_resume_accepting(struct traffic *traffic);
+/* Closes everything at once. */
+void traffic_close_all(struct traffic *traffic);
+
+#endif

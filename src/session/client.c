@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "session/client.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proto/proxy.h"
+#include "session/tunnel.h"
+#include "session/txn.h"
+#include "session/upstream.h"
+
+#define LINGER_MS SEC(2)
+#define LINGER_BYTES_MAX (1u << 20) /* read and dropped while a refused client still sends */
+#define SEEN_MAX UINT16_MAX
+
+static void client_run(struct client *client);
+
+const char *client_state_name(enum client_state state)
+{
+	static const char *const names[] = {
+		[CLIENT_PROXY_HEADER] = "proxy-header", [CLIENT_IDLE] = "idle",
+		[CLIENT_BUSY] = "busy",                 [CLIENT_TUNNEL] = "tunnel",
+		[CLIENT_LINGER] = "linger",             [CLIENT_CLOSED] = "closed",
+	};
+
+	return names[state];
+}
+
+void client_set_timer(struct client *client, int64_t in_ms)
+{
+	if (in_ms > 0)
+		loop_timer_in(&client->traffic->loop, &client->timer, in_ms);
+	else
+		timer_stop(&client->timer);
+}
+
+const struct ip_addr *client_destination(struct client *client)
+{
+	struct sock_addr local = { .size = sizeof(local.un) };
+
+	if (client->destination.family == AF_UNSPEC && !client->is_proxied &&
+	    getsockname(client->conn.fd, &local.sa, &local.size) == 0)
+		client->destination = sock_addr_ip(&local);
+	return &client->destination;
+}
+
+static void client_free(struct grave *grave)
+{
+	struct client *client = container_of(grave, struct client, grave);
+	struct traffic *traffic = client->traffic;
+
+	client->magic = 0;
+	config_unref(client->config);
+	slab_put(&traffic->client_slab, client);
+}
+
+static void client_end(struct client *client, bool is_reset)
+{
+	struct traffic *traffic = client->traffic;
+
+	if (client->state == CLIENT_CLOSED)
+		return;
+	if (client->state == CLIENT_BUSY && client->txn)
+		txn_abort(client->txn, txn_client_gone(client->txn));
+	if (client->state == CLIENT_TUNNEL && client->tunnel)
+		tunnel_abort(client->tunnel, END_TUNNEL_CLIENT);
+	client->state = CLIENT_CLOSED;
+	if (is_reset)
+		conn_reset(&client->conn);
+	else
+		conn_close(&client->conn);
+	timer_fini(&traffic->loop.wheel, &client->timer);
+	list_remove(&client->link);
+	buf_release(&client->in);
+	buf_release(&client->out);
+	upstream_close(client->kept);
+	client->kept = NULL;
+	count_down(&client->frontend_state->counters, frontend_connections_now);
+	count_down(&process_state.counters, process_connections_now);
+	atomic_fetch_sub_explicit(&client->frontend_state->used, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&process_state.connections, 1, memory_order_relaxed);
+	atomic_store_explicit(&traffic->clients_n, traffic->clients_n - 1, memory_order_relaxed);
+	traffic_resume_accepting(traffic);
+	loop_bury(&traffic->loop, &client->grave, client_free);
+}
+
+void client_close(struct client *client)
+{
+	client_end(client, false);
+}
+
+void client_reset(struct client *client)
+{
+	client_end(client, true);
+}
+
+/* Our side is shut; what the client still sends is read away, so that no reset overtakes the answer. */
+static void client_linger(struct client *client)
+{
+	client->state = CLIENT_LINGER;
+	client->txn = NULL;
+	client->requests = 0; /* counts the bytes dropped from here on */
+	buf_release(&client->in);
+	conn_shutdown(&client->conn);
+	client_set_timer(client, LINGER_MS);
+}
+
+static void client_drop_input(struct client *client)
+{
+	enum io io;
+
+	while (client->state == CLIENT_LINGER) {
+		size_t got;
+
+		buf_reserve(&client->in, BUF_SIZE);
+		io = conn_recv(&client->conn, &client->in, BUF_SIZE);
+		got = buf_length(&client->in);
+		buf_release(&client->in);
+		client->requests += (uint32_t)got;
+		if (io == IO_AGAIN)
+			return;
+		if (io != IO_OK || client->requests > LINGER_BYTES_MAX) {
+			client_close(client);
+			return;
+		}
+	}
+}
+
+/* The config in force may have changed since the last request. */
+static void client_renew_config(struct client *client)
+{
+	struct config *config = client->traffic->config;
+	const struct frontend *frontend;
+
+	if (likely(client->config == config))
+		return;
+	frontend = config_frontend(config, str_of(client->frontend_state->name));
+	if (!frontend || frontend->mode != TRAFFIC_HTTP)
+		return; /* it goes on with what it had; its answers say close */
+	config_unref(client->config);
+	client->config = config_ref(config);
+	client->frontend = frontend;
+}
+
+/* 0, or the milliseconds that a request head may still take. */
+static void client_wait_head(struct client *client)
+{
+	int64_t limit_ms = client->frontend->timeouts.client_head_ms;
+	int64_t waited_ms = clock_ms() - client->since_ms;
+
+	if (!buf_length(&client->in) && client->requests) {
+		client_set_timer(client, client->frontend->timeouts.keep_alive_ms);
+		return;
+	}
+	/* From the accept for a first head, from its first byte for a later one. */
+	client_set_timer(client, waited_ms < limit_ms ? limit_ms - waited_ms : 1);
+}
+
+static void client_refuse(struct client *client, unsigned status, const char *why)
+{
+	count(&client->frontend_state->counters, frontend_request_errors);
+	client->state = CLIENT_BUSY;
+	txn_start_refused(client, status, why);
+}
+
+static void client_parse_head(struct client *client)
+{
+	struct traffic *traffic = client->traffic;
+	struct global_conf *global = &client->config->global;
+	struct http1_limits limits = { global->uri_size_max, global->head_size_max };
+	struct http_head *head = slab_get(&traffic->head_slab);
+	size_t length = buf_length(&client->in);
+	const char *why = NULL;
+
+	switch (http1_parse_request(buf_bytes(&client->in), length, client->head_seen, &limits, head,
+				    &why)) {
+	case PARSE_DONE:
+		client->head_seen = 0;
+		client->state = CLIENT_BUSY;
+		txn_start(client, head);
+		return;
+	case PARSE_MORE:
+		slab_put(&traffic->head_slab, head);
+		client->head_seen = (uint16_t)(length < SEEN_MAX ? length : SEEN_MAX);
+		return;
+	case PARSE_BAD:
+		slab_put(&traffic->head_slab, head);
+		client_refuse(client, http1_status_of(why), why);
+		return;
+	}
+}
+
+/* Reads until a head is complete. */
+static void client_read_head(struct client *client)
+{
+	while (client->state == CLIENT_IDLE) {
+		bool was_empty = !buf_length(&client->in);
+		enum io io;
+
+		if (!was_empty && buf_length(&client->in) > client->head_seen) {
+			client_renew_config(client);
+			client_parse_head(client);
+			continue;
+		}
+		if (!client->conn.can_read && !client->conn.is_eof)
+			break;
+		buf_reserve(&client->in, was_empty ? BUF_SIZE : 1024);
+		io = conn_recv(&client->conn, &client->in, buf_room(&client->in));
+		if (io == IO_OK) {
+			if (was_empty && client->requests)
+				client->since_ms = clock_ms();
+			continue;
+		}
+		if (was_empty)
+			buf_release(&client->in);
+		if (io == IO_AGAIN)
+			break;
+		client_close(client);
+		return;
+	}
+	if (client->state == CLIENT_IDLE) {
+		client_wait_head(client);
+		if (conn_watch(&client->traffic->loop, &client->conn) != 0)
+			client_close(client);
+	}
+}
+
+static void client_take_proxy_header(struct client *client, const struct proxy_header *header)
+{
+	if (!header->is_local && header->src.family != AF_UNSPEC) {
+		client->source = header->src;
+		client->destination = header->dst;
+		client->is_proxied = true;
+	}
+	client->state = CLIENT_IDLE;
+	buf_consume(&client->in, header->size);
+}
+
+static void client_read_proxy_header(struct client *client)
+{
+	struct proxy_header header;
+	const char *why = "connection closed within the PROXY header";
+	enum parse parse;
+	enum io io;
+
+	for (;;) {
+		buf_reserve(&client->in, PROXY_SIZE_MAX);
+		io = conn_recv(&client->conn, &client->in, buf_room(&client->in));
+		if (io != IO_OK)
+			break;
+		parse = proxy_parse(buf_bytes(&client->in), buf_length(&client->in), &header, &why);
+		if (parse == PARSE_DONE) {
+			client_take_proxy_header(client, &header);
+			return;
+		}
+		if (parse == PARSE_BAD) {
+			io = IO_FAIL;
+			break;
+		}
+	}
+	if (!buf_length(&client->in))
+		buf_release(&client->in);
+	if (io == IO_AGAIN) {
+		client_wait_head(client);
+		if (conn_watch(&client->traffic->loop, &client->conn) == 0)
+			return;
+	}
+	char text[ADDR_TEXT_SIZE];
+
+	if (buf_length(&client->in))
+		log_warn("frontend %s: connection from %s refused: %s", client->frontend_state->name,
+			 ip_addr_text(&client->peer, text).p, why);
+	count(&client->frontend_state->counters, frontend_connections_refused);
+	client_reset(client);
+}
+
+static void client_run(struct client *client)
+{
+	if (client->state == CLIENT_PROXY_HEADER)
+		client_read_proxy_header(client);
+	if (client->state == CLIENT_IDLE)
+		client_read_head(client);
+}
+
+static void on_client_event(struct conn *conn, enum conn_ev ev)
+{
+	struct client *client = container_of(conn, struct client, conn);
+
+	(void)ev;
+	check_magic(client, CLIENT_MAGIC);
+	switch (client->state) {
+	case CLIENT_PROXY_HEADER:
+	case CLIENT_IDLE:
+		client_run(client);
+		break;
+	case CLIENT_BUSY:
+		txn_run(client->txn);
+		break;
+	case CLIENT_TUNNEL:
+		tunnel_run(client->tunnel);
+		break;
+	case CLIENT_LINGER:
+		client_drop_input(client);
+		break;
+	case CLIENT_CLOSED:
+		break;
+	}
+}
+
+static void on_client_timer(struct timer *timer)
+{
+	struct client *client = container_of(timer, struct client, timer);
+
+	check_magic(client, CLIENT_MAGIC);
+	switch (client->state) {
+	case CLIENT_IDLE:
+		if (buf_length(&client->in))
+			client_refuse(client, 408, "head not complete in time");
+		else
+			client_close(client);
+		break;
+	case CLIENT_PROXY_HEADER:
+		count(&client->frontend_state->counters, frontend_connections_refused);
+		client_reset(client);
+		break;
+	case CLIENT_BUSY:
+		txn_on_timer(client->txn);
+		break;
+	case CLIENT_TUNNEL:
+		tunnel_on_timer(client->tunnel);
+		break;
+	case CLIENT_LINGER:
+		client_close(client);
+		break;
+	case CLIENT_CLOSED:
+		break;
+	}
+}
+
+static bool is_proxy_wanted(const struct bind_conf *bind, const struct ip_addr *peer)
+{
+	return bind->is_proxy_from_any || ip_nets_have(bind->proxy_nets, bind->proxy_nets_n, peer);
+}
+
+void client_open(struct traffic *traffic, const struct frontend *frontend,
+		 const struct bind_conf *bind, int fd, const struct sock_addr *peer)
+{
+	struct client *client = slab_get(&traffic->client_slab);
+
+	*client = (struct client){
+		.magic = CLIENT_MAGIC,
+		.state = bind->is_proxy_required ? CLIENT_PROXY_HEADER : CLIENT_IDLE,
+		.traffic = traffic,
+		.config = config_ref(traffic->config),
+		.frontend = frontend,
+		.frontend_state = frontend->state,
+		.peer = sock_addr_ip(peer),
+		.since_ms = clock_ms(),
+		.bind_port = sock_addr_ip(&bind->addr).port,
+		.is_tls = bind->tls != NULL,
+	};
+	client->source = client->peer;
+	conn_init(&client->conn, fd, on_client_event);
+	timer_init(&client->timer, on_client_timer);
+	list_push_back(&traffic->clients, &client->link);
+	count(&frontend->state->counters, frontend_connections);
+	count(&frontend->state->counters, frontend_connections_now);
+	count(&process_state.counters, process_connections);
+	count(&process_state.counters, process_connections_now);
+	atomic_store_explicit(&traffic->clients_n, traffic->clients_n + 1, memory_order_relaxed);
+	if (bind->is_proxy_required && !is_proxy_wanted(bind, &client->peer)) {
+		count(&frontend->state->counters, frontend_connections_refused);
+		client_reset(client);
+		return;
+	}
+	client_run(client);
+}
+
+static void client_go_on(struct soon *soon)
+{
+	struct client *client = container_of(soon, struct client, again);
+
+	if (client->state == CLIENT_IDLE)
+		client_run(client);
+}
+
+void client_next(struct client *client, bool is_keep_alive)
+{
+	client->txn = NULL;
+	client->requests++;
+	client->since_ms = clock_ms();
+	if (!is_keep_alive) {
+		if (client->conn.is_eof) {
+			client->state = CLIENT_LINGER;
+			client_close(client);
+			return;
+		}
+		client_linger(client);
+		client_drop_input(client);
+		if (client->state == CLIENT_LINGER &&
+		    conn_watch(&client->traffic->loop, &client->conn) != 0)
+			client_close(client);
+		return;
+	}
+	client->state = CLIENT_IDLE;
+	client_wait_head(client);
+	/* Pipelined requests are taken from the loop, not by recursion. */
+	if (buf_length(&client->in) || client->conn.can_read)
+		loop_soon(&client->traffic->loop, &client->again, client_go_on);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "session/traffic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "net/listener.h"
+#include "session/client.h"
+#include "session/tunnel.h"
+#include "session/txn.h"
+#include "session/upstream.h"
+
+struct process_state process_state;
+server_outcome_fn *server_outcome_hook;
+
+static _Atomic(struct traffic *) traffics[THREADS_MAX];
+
+/* One listening socket on this thread. */
+struct frontend_acceptor {
+	struct acceptor acceptor;
+	struct list link;
+	struct traffic *traffic;
+	struct frontend_state *frontend;
+	char *text; /* (own) bind_conf.text: what tells binds apart over reloads */
+};
+
+struct traffic *traffic_by_index(unsigned index)
+{
+	return index < THREADS_MAX ? atomic_load(&traffics[index]) : NULL;
+}
+
+int traffic_init(struct traffic *traffic, unsigned index)
+{
+	int rc = loop_init(&traffic->loop);
+
+	if (rc != 0)
+		return rc;
+	traffic->magic = TRAFFIC_MAGIC;
+	traffic->index = index;
+	traffic->config = NULL;
+	list_init(&traffic->clients);
+	list_init(&traffic->waiting);
+	list_init(&traffic->acceptors);
+	slab_init(&traffic->client_slab, "client", sizeof(struct client), 4096);
+	slab_init(&traffic->txn_slab, "txn", sizeof(struct txn), 1024);
+	slab_init(&traffic->upstream_slab, "upstream", sizeof(struct upstream), 4096);
+	slab_init(&traffic->head_slab, "head", sizeof(struct http_head), 64);
+	atomic_store(&traffics[index], traffic);
+	return 0;
+}
+
+void traffic_fini(struct traffic *traffic)
+{
+	check_magic(traffic, TRAFFIC_MAGIC);
+	traffic_stop_listening(traffic, true);
+	traffic_close_all(traffic);
+	upstream_pool_fini(traffic);
+	loop_fini(&traffic->loop);
+	atomic_store(&traffics[traffic->index], NULL);
+	config_unref(traffic->config);
+	slab_fini(&traffic->client_slab);
+	slab_fini(&traffic->txn_slab);
+	slab_fini(&traffic->upstream_slab);
+	slab_fini(&traffic->head_slab);
+	buf_pool_fini();
+}
+
+/* The bind that the acceptor was made for, as the config in force has it. */
+static const struct bind_conf *bind_of(const struct frontend_acceptor *at,
+				       const struct frontend **frontend)
+{
+	*frontend = config_frontend(at->traffic->config, str_of(at->frontend->name));
+	if (*frontend)
+		for (size_t i = 0; i < (*frontend)->binds_n; i++)
+			if (str_eq((*frontend)->binds[i].text, str_of(at->text)))
+				return &(*frontend)->binds[i];
+	return NULL;
+}
+
+static bool on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
+{
+	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
+	const struct frontend *frontend;
+	const struct bind_conf *bind = bind_of(at, &frontend);
+	uint32_t used, total;
+
+	if (!bind) {
+		close(fd); /* a reload has just taken the bind away */
+		return true;
+	}
+	used = atomic_fetch_add_explicit(&at->frontend->used, 1, memory_order_relaxed) + 1;
+	total = atomic_fetch_add_explicit(&process_state.connections, 1, memory_order_relaxed) + 1;
+	client_open(at->traffic, frontend, bind, fd, peer);
+	/* The next one waits in the kernel until one of ours is closed. */
+	if ((!frontend->max_connections || used < frontend->max_connections) &&
+	    (!process_state.max_connections || total < process_state.max_connections))
+		return true;
+	count(&process_state.counters, process_accept_pauses);
+	return atomic_load(&at->frontend->used) < used; /* the client may have gone already */
+}
+
+int traffic_listen(struct traffic *traffic, const struct frontend *frontend,
+		   const struct bind_conf *bind, int fd)
+{
+	struct frontend_acceptor *at = xcalloc(1, sizeof(*at));
+	int rc = acceptor_start(&at->acceptor, &traffic->loop, fd, on_accept);
+
+	if (rc != 0) {
+		close(fd);
+		free(at);
+		return rc;
+	}
+	at->traffic = traffic;
+	at->frontend = frontend->state;
+	at->text = xstrndup(bind->text);
+	list_push_back(&traffic->acceptors, &at->link);
+	return 0;
+}
+
+static void free_acceptor(struct grave *grave)
+{
+	struct frontend_acceptor *at = container_of(grave, struct frontend_acceptor, acceptor.grave);
+
+	free(at->text);
+	free(at);
+}
+
+void traffic_stop_listening(struct traffic *traffic, bool all)
+{
+	list_for_each_safe(node, after, &traffic->acceptors) {
+		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
+		const struct frontend *frontend;
+
+		if (!all && bind_of(at, &frontend))
+			continue;
+		list_remove(node);
+		acceptor_stop(&at->acceptor);
+		loop_bury(&traffic->loop, &at->acceptor.grave, free_acceptor);
+	}
+}
+
+void traffic_resume_accepting(struct traffic *traffic)
+{
+	list_for_each(node, &traffic->acceptors) {
+		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
+
+		if (unlikely(at->acceptor.is_paused))
+			acceptor_resume(&at->acceptor);
+	}
+}
+
+void traffic_set_config(struct traffic *traffic, struct config *config)
+{
+	struct config *old = traffic->config;
+
+	traffic->config = config_ref(config);
+	config_unref(old);
+	if (old)
+		traffic_stop_listening(traffic, false);
+	upstream_pool_sweep(traffic);
+}
+
+void traffic_drain(struct traffic *traffic)
+{
+	traffic->is_draining = true;
+	traffic_stop_listening(traffic, true);
+	list_for_each_safe(node, after, &traffic->clients) {
+		struct client *client = list_entry(node, struct client, link);
+
+		if (client->state == CLIENT_IDLE && !buf_length(&client->in))
+			client_close(client);
+	}
+}
+
+void traffic_close_all(struct traffic *traffic)
+{
+	traffic->is_draining = true;
+	while (!list_is_empty(&traffic->clients)) {
+		struct client *client = list_entry(traffic->clients.next, struct client, link);
+
+		if (client->state == CLIENT_BUSY && client->txn)
+			txn_abort(client->txn, END_SHUTDOWN);
+		if (client->state == CLIENT_TUNNEL && client->tunnel)
+			tunnel_abort(client->tunnel, END_SHUTDOWN);
+		client_close(client);
+	}
+}

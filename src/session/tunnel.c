@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "session/tunnel.h"
+
+#include <stdlib.h>
+
+#include "balance/stick_hold.h"
+#include "session/txn.h"
+#include "session/upstream.h"
+
+#define TUNNEL_MAGIC 0x54554e4cu
+#define HALF_CLOSED_MS SEC(30) /* one side has ended: how long the other may stay silent */
+#define UPGRADED_FRAMES 2      /* "2probe" and "5": after them the session lives on the WebSocket */
+
+static void tunnel_free(struct grave *grave)
+{
+	struct tunnel *tunnel = container_of(grave, struct tunnel, grave);
+
+	tunnel->magic = 0;
+	free(tunnel);
+}
+
+void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
+{
+	struct client *client = tunnel->client;
+	struct log_facts *facts = tunnel->facts;
+
+	check_magic(tunnel, TUNNEL_MAGIC);
+	facts->bytes_in += tunnel->to_server.bytes;
+	facts->bytes_out += tunnel->to_client.bytes;
+	access_log_write(facts, end, NULL, &client->config->global);
+	free(facts);
+	count_add(&client->frontend_state->counters, frontend_bytes_in, tunnel->to_server.bytes);
+	count_add(&client->frontend_state->counters, frontend_bytes_out, tunnel->to_client.bytes);
+	count_add(&tunnel->server->counters, server_bytes_in, tunnel->to_server.bytes);
+	count_add(&tunnel->server->counters, server_bytes_out, tunnel->to_client.bytes);
+	count_down(&client->frontend_state->counters, frontend_tunnels_now);
+	count_down(&tunnel->server->counters, server_requests_now);
+	/* A WebSocket that closes before the upgrade was complete leaves the session polling. */
+	stick_hold_end(tunnel->hold, tunnel->is_upgraded);
+	if (tunnel->is_own_session)
+		stick_session_end(tunnel->server, tunnel->generation);
+	free(tunnel->walk);
+	upstream_close(tunnel->upstream);
+	server_release_slot(tunnel->server);
+	queue_wake(client->traffic, tunnel->server->backend);
+	client->tunnel = NULL;
+	loop_bury(&client->traffic->loop, &tunnel->grave, tunnel_free);
+}
+
+static void tunnel_end(struct tunnel *tunnel, enum txn_end end)
+{
+	struct client *client = tunnel->client;
+
+	tunnel_abort(tunnel, end);
+	client_close(client);
+}
+
+/* Counts the client's data frames by their headers, until the upgrade is complete. */
+static void tap_client(void *arg, struct str piece)
+{
+	struct tunnel *tunnel = arg;
+
+	if (!tunnel->walk)
+		return;
+	websocket_walk_feed(tunnel->walk, piece);
+	tunnel->is_upgraded = tunnel->walk->data_frames >= UPGRADED_FRAMES;
+	if (!tunnel->is_upgraded && !tunnel->walk->is_bad)
+		return;
+	free(tunnel->walk);
+	tunnel->walk = NULL;
+}
+
+static void tunnel_again(struct soon *soon)
+{
+	struct tunnel *tunnel = container_of(soon, struct tunnel, again);
+
+	if (tunnel->client->state == CLIENT_TUNNEL && tunnel->client->tunnel == tunnel)
+		tunnel_run(tunnel);
+}
+
+/* One direction, as far as it goes.  False: the tunnel has ended. */
+static bool relay(struct tunnel *tunnel, struct body *body, const struct body_path *path,
+		  enum txn_end source_end, enum txn_end destination_end)
+{
+	if (body->is_done && !buf_length(path->out))
+		return true;
+	switch (body_relay(body, path)) {
+	case BODY_DONE:
+		conn_shutdown(path->destination);
+		if (!tunnel->end)
+			tunnel->end = source_end;
+		return true;
+	case BODY_YIELD:
+		loop_soon(&tunnel->client->traffic->loop, &tunnel->again, tunnel_again);
+		return true;
+	case BODY_WAIT_READ:
+	case BODY_WAIT_WRITE:
+		return true;
+	case BODY_SOURCE_FAIL:
+	case BODY_EOF:
+	case BODY_BAD:
+		tunnel_end(tunnel, tunnel->end ? tunnel->end : source_end);
+		return false;
+	case BODY_DESTINATION_FAIL:
+		tunnel_end(tunnel, tunnel->end ? tunnel->end : destination_end);
+		return false;
+	}
+	return true;
+}
+
+void tunnel_run(struct tunnel *tunnel)
+{
+	struct client *client = tunnel->client;
+	struct upstream *upstream = tunnel->upstream;
+	struct body_path up = { &client->conn, &client->in, &upstream->conn, &upstream->out, tap_client,
+				tunnel, NULL };
+	struct body_path down = { &upstream->conn, &upstream->in, &client->conn, &client->out, NULL,
+				  NULL, NULL };
+	int64_t limit_ms = timeout_of(client->frontend, tunnel->backend, tunnel_ms);
+
+	check_magic(tunnel, TUNNEL_MAGIC);
+	if (!relay(tunnel, &tunnel->to_server, &up, END_TUNNEL_CLIENT, END_TUNNEL_SERVER) ||
+	    !relay(tunnel, &tunnel->to_client, &down, END_TUNNEL_SERVER, END_TUNNEL_CLIENT))
+		return;
+	if (tunnel->to_server.is_done && tunnel->to_client.is_done && !buf_length(&client->out) &&
+	    !buf_length(&upstream->out)) {
+		tunnel_end(tunnel, tunnel->end);
+		return;
+	}
+	if ((tunnel->to_server.is_done || tunnel->to_client.is_done) && limit_ms > HALF_CLOSED_MS)
+		limit_ms = HALF_CLOSED_MS;
+	client_set_timer(client, limit_ms);
+	if (conn_watch(&client->traffic->loop, &client->conn) != 0)
+		tunnel_end(tunnel, END_TUNNEL_CLIENT);
+}
+
+void tunnel_on_timer(struct tunnel *tunnel)
+{
+	tunnel_end(tunnel, tunnel->end ? tunnel->end : END_TUNNEL_TIMEOUT);
+}
+
+/* The session that this WebSocket carries: known by its sid, or born with it. */
+static void take_session(struct tunnel *tunnel, struct txn *txn)
+{
+	if (!txn->stick.is_engineio)
+		return;
+	tunnel->hold = stick_hold(&txn->stick, txn->backend);
+	if (tunnel->hold) {
+		tunnel->walk = xmalloc(sizeof(*tunnel->walk));
+		websocket_walk_init(tunnel->walk);
+	} else if (!txn->stick.has_sid) {
+		tunnel->is_own_session = true;
+		stick_session_begin(tunnel->server, &tunnel->generation);
+	}
+}
+
+void tunnel_start(struct txn *txn)
+{
+	struct client *client = txn->client;
+	struct tunnel *tunnel = xcalloc(1, sizeof(*tunnel));
+
+	tunnel->magic = TUNNEL_MAGIC;
+	tunnel->client = client;
+	tunnel->upstream = txn->upstream;
+	tunnel->backend = txn->backend;
+	tunnel->server = txn->server;
+	tunnel->facts = access_log_facts_of(txn);
+	tunnel->facts->is_tunnel = true;
+	body_init(&tunnel->to_server, FRAMING_CLOSE, 0, FRAMING_CLOSE);
+	body_init(&tunnel->to_client, FRAMING_CLOSE, 0, FRAMING_CLOSE);
+	take_session(tunnel, txn);
+	count(&client->frontend_state->counters, frontend_tunnels);
+	count(&client->frontend_state->counters, frontend_tunnels_now);
+	count(&tunnel->server->counters, server_upgrades);
+	tunnel->upstream->state = UPSTREAM_TUNNEL;
+	tunnel->upstream->tunnel = tunnel;
+	txn_become_tunnel(txn);
+	client->state = CLIENT_TUNNEL;
+	client->tunnel = tunnel;
+	upstream_close(client->kept);
+	client->kept = NULL;
+	tunnel_run(tunnel);
+}

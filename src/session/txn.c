@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "session/txn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "model/match.h"
+#include "proto/uri.h"
+#include "session/forwarded.h"
+#include "session/upstream.h"
+
+/* Legal transitions: bit TO of row FROM. */
+#define TO(state) (1u << TXN_##state)
+static const unsigned transitions[TXN_STATE_N] = {
+	[TXN_PICK] = TO(QUEUE) | TO(CONNECT) | TO(ANSWER) | TO(DONE),
+	[TXN_QUEUE] = TO(PICK) | TO(ANSWER) | TO(DONE),
+	[TXN_CONNECT] = TO(PICK) | TO(SEND) | TO(ANSWER) | TO(DONE),
+	[TXN_SEND] = TO(PICK) | TO(CONNECT) | TO(RSP_HEAD) | TO(ANSWER) | TO(DONE),
+	[TXN_RSP_HEAD] = TO(RELAY) | TO(ANSWER) | TO(DONE),
+	[TXN_RELAY] = TO(ANSWER) | TO(DONE), /* ANSWER: only while nothing was released */
+	[TXN_ANSWER] = TO(DONE),
+	[TXN_DONE] = 0,
+};
+#undef TO
+
+#define END(name, code, text) { code, text },
+static const struct {
+	const char *code, *text;
+} ends[TXN_END_N] = {
+#include "session/end_reasons.def"
+};
+#undef END
+
+const char *txn_end_code(enum txn_end end)
+{
+	return ends[end].code;
+}
+
+const char *txn_end_text(enum txn_end end)
+{
+	return ends[end].text;
+}
+
+const char *txn_state_name(enum txn_state state)
+{
+	static const char *const names[TXN_STATE_N] = {
+		[TXN_PICK] = "pick",         [TXN_QUEUE] = "queue", [TXN_CONNECT] = "connect",
+		[TXN_SEND] = "send",         [TXN_RSP_HEAD] = "wait", [TXN_RELAY] = "relay",
+		[TXN_ANSWER] = "answer",     [TXN_DONE] = "done",
+	};
+
+	return names[state];
+}
+
+void txn_set_state(struct txn *txn, enum txn_state state)
+{
+	bug_on(!(transitions[txn->state] & 1u << state));
+	txn->state = state;
+}
+
+int64_t txn_server_limit_ms(const struct txn *txn)
+{
+	int64_t limit_ms = timeout_of(txn->client->frontend, txn->backend, server_ms);
+	int64_t session_ms;
+
+	if (!txn->stick.is_engineio)
+		return limit_ms;
+	/* A poll is held for pingInterval; the session lives pingTimeout longer (45 s by default). */
+	session_ms = (txn->stick.idle_ms ? (int64_t)txn->stick.idle_ms : SEC(45)) + SEC(5);
+	return limit_ms > session_ms ? limit_ms : session_ms;
+}
+
+static struct txn *txn_new(struct client *client)
+{
+	struct txn *txn = slab_get(&client->traffic->txn_slab);
+
+	memset(txn, 0, offsetof(struct txn, origin)); /* the texts behind have lengths */
+	txn->magic = TXN_MAGIC;
+	txn->client = client;
+	txn->traffic = client->traffic;
+	txn->state = TXN_PICK;
+	txn->method_name = "-";
+	txn->target = txn->target_inline;
+	txn->source = client->source;
+	txn->times.accepted_ms = clock_ms();
+	client->txn = txn;
+	count(&client->frontend_state->counters, frontend_requests);
+	count(&process_state.counters, process_requests);
+	return txn;
+}
+
+void txn_start_refused(struct client *client, unsigned status, const char *why)
+{
+	struct txn *txn = txn_new(client);
+
+	txn->minor = 1;
+	txn->request.is_done = false; /* whatever follows is not a request of ours */
+	if (status == 408)
+		txn->end = END_CLIENT_TIMEOUT_REQUEST;
+	if (txn_answer(txn, status, status == 408 ? END_CLIENT_TIMEOUT_REQUEST : END_BAD_REQUEST,
+		       why) != STEP_GONE)
+		txn_run(txn);
+}
+
+/* Copies the facts that outlive the head. */
+static void txn_take_facts(struct txn *txn, struct http_head *head)
+{
+	txn->head = head;
+	txn->method = head->method_id;
+	txn->minor = head->minor;
+	txn->is_keep_alive = head->is_keep_alive;
+	txn->is_head = head->method_id == HTTP_HEAD;
+	txn->has_expect = head->has_expect_continue;
+	txn->wants_upgrade = head->is_websocket && head->method_id == HTTP_GET && head->minor == 1 &&
+			     head->framing == FRAMING_NONE;
+	body_init(&txn->request, head->framing, head->content_length, head->framing);
+	access_log_copy_target(txn, head);
+}
+
+/* Our own answers must be readable for the page that asked. */
+static void txn_take_origin(struct txn *txn)
+{
+	const struct http_field *origin = http_head_first(txn->head, FIELD_ORIGIN);
+
+	if (!origin || origin->value.len > ORIGIN_MAX)
+		return;
+	memcpy(txn->origin, origin->value.p, origin->value.len);
+	txn->origin_len = (uint16_t)origin->value.len;
+}
+
+static const struct route *find_route(struct txn *txn)
+{
+	const struct frontend *frontend = txn->client->frontend;
+	struct match_facts facts = { .head = txn->head, .client = &txn->source };
+	struct str authority = txn->head->authority;
+	const char *colon;
+
+	if (!frontend->routes_n)
+		return NULL;
+	facts.path = uri_normalize_path(txn->head->path, txn->traffic->scratch, SCRATCH_SIZE);
+	if (!facts.path.p)
+		facts.path = txn->head->path;
+	facts.host = authority;
+	if (authority.len && authority.p[0] == '[') {
+		ptrdiff_t end = str_find_char(authority, ']');
+
+		if (end > 0)
+			facts.host = (struct str){ authority.p + 1, (size_t)end - 1 };
+	} else if (authority.len && (colon = memrchr(authority.p, ':', authority.len)) != NULL) {
+		facts.host = str_sub(authority.p, colon);
+	}
+	for (size_t i = 0; i < frontend->routes_n; i++)
+		if (!frontend->routes[i].match || match_holds(frontend->routes[i].match, &facts))
+			return &frontend->routes[i];
+	return NULL;
+}
+
+/* Where the request belongs; STEP_NEXT: to a server. */
+static enum step txn_route(struct txn *txn)
+{
+	const struct frontend *frontend = txn->client->frontend;
+	struct stick_facts facts;
+
+	txn->route = find_route(txn);
+	if (txn->route && (txn->route->respond.status || txn->route->redirect.status))
+		return txn_answer_route(txn);
+	txn->backend = txn->route ? txn->route->backend : frontend->backend;
+	if (!txn->backend)
+		return txn_answer(txn, 503, END_NO_ROUTE, "no route matches");
+	count(&txn->backend->state->counters, backend_requests);
+	txn->retries_left = txn->backend->retries;
+	facts = (struct stick_facts){
+		.backend = txn->backend,
+		.set = srvset_of(txn->backend->state),
+		.head = txn->head,
+		.client = &txn->source,
+	};
+	stick_ask(&txn->stick, &facts);
+	if (txn->stick.is_engineio)
+		txn_take_origin(txn);
+	/* A poll whose client is gone must be given up; others may shut their side and wait. */
+	txn->is_half_close_fine = !txn->is_keep_alive && !txn->stick.is_engineio;
+	if (txn->stick.result == STICK_DEAD)
+		return txn_answer_session_unknown(txn, END_SESSION_DEAD);
+	if (txn->stick.result == STICK_UNKNOWN)
+		return txn_answer_session_unknown(txn, END_SESSION_UNKNOWN);
+	return STEP_NEXT;
+}
+
+void txn_start(struct client *client, struct http_head *head)
+{
+	struct txn *txn = txn_new(client);
+
+	txn_take_facts(txn, head);
+	forwarded_find_source(txn);
+	if (txn_route(txn) != STEP_GONE)
+		txn_run(txn);
+}
+
+enum txn_end txn_client_gone(const struct txn *txn)
+{
+	switch (txn->state) {
+	case TXN_PICK:
+	case TXN_SEND: return END_CLIENT_GONE_REQUEST;
+	case TXN_QUEUE: return END_CLIENT_GONE_QUEUE;
+	case TXN_CONNECT: return END_CLIENT_GONE_CONNECT;
+	case TXN_RSP_HEAD:
+		return txn->request.is_done ? END_CLIENT_GONE_RESPONSE : END_CLIENT_GONE_REQUEST;
+	case TXN_RELAY: return END_CLIENT_GONE_DATA;
+	case TXN_ANSWER:
+	case TXN_DONE:
+	case TXN_STATE_N: break;
+	}
+	return txn->end;
+}
+
+static void txn_bury(struct grave *grave)
+{
+	struct txn *txn = container_of(grave, struct txn, grave);
+
+	slab_put(&txn->traffic->txn_slab, txn);
+}
+
+/* Stickiness, texts and memory. */
+static void txn_fini(struct txn *txn)
+{
+	if (txn->backend) {
+		if (txn->is_session_over)
+			stick_drop_sid(&txn->stick, txn->backend);
+		stick_end(&txn->stick, txn->backend);
+	}
+	if (txn->head)
+		slab_put(&txn->traffic->head_slab, txn->head);
+	if (txn->target != txn->target_inline)
+		free(txn->target);
+	txn->client->txn = NULL;
+	txn->magic = 0;
+	/* A soon of ours may be queued: memory goes at the end of the turn. */
+	if (txn->again.is_queued)
+		loop_bury(&txn->traffic->loop, &txn->grave, txn_bury);
+	else
+		slab_put(&txn->traffic->txn_slab, txn);
+}
+
+/* Logs, and lets go of all that the txn holds; the server's connection is pooled if it may be. */
+static void txn_free(struct txn *txn)
+{
+	struct upstream *upstream = txn->upstream;
+
+	access_log_txn(txn);
+	queue_leave(txn);
+	txn->upstream = NULL;
+	if (upstream && txn->end == END_DONE && txn->request.is_done && txn->response.is_done)
+		upstream_put(upstream, txn->client);
+	else
+		upstream_close(upstream);
+	txn_release_server(txn);
+	txn_fini(txn);
+}
+
+void txn_become_tunnel(struct txn *txn)
+{
+	txn->upstream = NULL;
+	txn->has_slot = false;
+	txn_fini(txn);
+}
+
+void txn_abort(struct txn *txn, enum txn_end end)
+{
+	check_magic(txn, TXN_MAGIC);
+	txn->end = end;
+	if (txn->server && (end == END_CLIENT_GONE_RESPONSE || end == END_CLIENT_GONE_DATA))
+		count(&txn->server->counters, server_client_aborts);
+	if (txn->state != TXN_DONE)
+		txn_set_state(txn, TXN_DONE);
+	txn_free(txn);
+}
+
+/* Ends the txn and closes its client without another byte. */
+static enum step txn_kill(struct txn *txn, enum txn_end end)
+{
+	struct client *client = txn->client;
+
+	txn_abort(txn, end);
+	client_close(client);
+	return STEP_GONE;
+}
+
+static enum step txn_finish(struct txn *txn)
+{
+	struct client *client = txn->client;
+	bool is_keep_alive = !txn->is_closing_client && txn->request.is_done;
+
+	txn_free(txn);
+	client_next(client, is_keep_alive);
+	return STEP_GONE;
+}
+
+static enum step txn_flush_answer(struct txn *txn)
+{
+	switch (conn_send_buf(&txn->client->conn, &txn->client->out)) {
+	case IO_OK:
+		txn_set_state(txn, TXN_DONE);
+		return STEP_NEXT;
+	case IO_AGAIN:
+		txn->wait = WAIT_CLIENT;
+		return STEP_WAIT;
+	case IO_EOF:
+	case IO_FAIL:
+		break;
+	}
+	return txn_kill(txn, txn->end);
+}
+
+static enum step txn_both_ways(struct txn *txn)
+{
+	enum step step = STEP_NEXT;
+
+	txn->wait = WAIT_NOTHING;
+	if (!txn->request.is_done || buf_length(&txn->upstream->out))
+		step = txn_relay_request(txn);
+	if (step == STEP_GONE || txn->state == TXN_ANSWER)
+		return step;
+	return txn->state == TXN_RSP_HEAD ? txn_response_head(txn) : txn_relay_response(txn);
+}
+
+static enum step txn_step(struct txn *txn)
+{
+	switch (txn->state) {
+	case TXN_PICK: return txn_pick(txn);
+	case TXN_QUEUE: return STEP_WAIT;
+	case TXN_CONNECT: return txn_connect(txn);
+	case TXN_SEND: return txn_send(txn);
+	case TXN_RSP_HEAD:
+	case TXN_RELAY: return txn_both_ways(txn);
+	case TXN_ANSWER: return txn_flush_answer(txn);
+	case TXN_DONE: return txn_finish(txn);
+	case TXN_STATE_N: break;
+	}
+	bug_on(true);
+	return STEP_GONE;
+}
+
+static int64_t wait_limit_ms(const struct txn *txn)
+{
+	const struct frontend *frontend = txn->client->frontend;
+
+	switch (txn->wait) {
+	case WAIT_NOTHING: return 0;
+	case WAIT_CLIENT: return frontend->timeouts.client_ms;
+	case WAIT_SERVER: return txn_server_limit_ms(txn);
+	case WAIT_CONNECT: return txn->connect_deadline_ms - clock_ms();
+	case WAIT_BACKLOG: return MS(5) << (txn->backlog_tries < 5 ? txn->backlog_tries : 5);
+	case WAIT_QUEUE:
+		return txn->times.queued_ms + timeout_of(frontend, txn->backend, queue_ms) -
+		       clock_ms();
+	}
+	return 0;
+}
+
+static bool is_client_gone(const struct txn *txn)
+{
+	const struct conn *conn = &txn->client->conn;
+
+	if (!conn->is_hung_up || txn->state == TXN_ANSWER || txn->state == TXN_DONE)
+		return false;
+	return conn->is_broken || !txn->is_half_close_fine;
+}
+
+void txn_run(struct txn *txn)
+{
+	struct client *client = txn->client;
+	enum step step;
+
+	check_magic(txn, TXN_MAGIC);
+	if (is_client_gone(txn)) {
+		txn_kill(txn, txn_client_gone(txn));
+		return;
+	}
+	do
+		step = txn_step(txn);
+	while (step == STEP_NEXT);
+	if (step == STEP_GONE)
+		return;
+	if (txn->wait != WAIT_NOTHING) {
+		int64_t limit_ms = wait_limit_ms(txn);
+
+		client_set_timer(client, limit_ms > 0 ? limit_ms : 1);
+	}
+	if (conn_watch(&txn->traffic->loop, &client->conn) != 0)
+		txn_kill(txn, txn_client_gone(txn));
+}
+
+void txn_on_upstream(struct upstream *upstream, enum conn_ev ev)
+{
+	struct txn *txn = upstream->txn;
+
+	if (ev == CONN_FAILED) {
+		if (txn_connect_failed(txn, upstream->conn.error) != STEP_GONE)
+			txn_run(txn);
+		return;
+	}
+	if (ev == CONN_CONNECTED)
+		upstream->state = UPSTREAM_BUSY;
+	txn_run(txn);
+}
+
+void txn_on_timer(struct txn *txn)
+{
+	enum step step = STEP_NEXT;
+
+	check_magic(txn, TXN_MAGIC);
+	switch (txn->wait) {
+	case WAIT_NOTHING:
+	case WAIT_BACKLOG:
+		break;
+	case WAIT_CLIENT:
+		if (txn->state == TXN_RSP_HEAD)
+			step = txn_answer(txn, 408, END_CLIENT_TIMEOUT_REQUEST,
+					  "request body too slow");
+		else
+			step = txn_kill(txn, END_CLIENT_TIMEOUT_DATA);
+		break;
+	case WAIT_SERVER:
+		if (server_outcome_hook)
+			server_outcome_hook(txn->server, txn->backend, OUTCOME_TIMEOUT);
+		step = txn_server_failed(txn,
+					 txn->state == TXN_RELAY ? END_SERVER_TIMEOUT_DATA :
+								   END_SERVER_TIMEOUT_RESPONSE,
+					 "server too slow");
+		break;
+	case WAIT_CONNECT:
+		step = txn_connect_failed(txn, ETIMEDOUT);
+		break;
+	case WAIT_QUEUE:
+		step = txn_queue_timeout(txn);
+		break;
+	}
+	if (step != STEP_GONE)
+		txn_run(txn);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "session/upstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "proto/proxy.h"
+#include "session/tunnel.h"
+#include "session/txn.h"
+
+struct srvpool {
+	struct list idle; /* struct upstream.link, last used first */
+	uint32_t idle_n;
+};
+
+static struct srvpool *pool_of(struct traffic *traffic, const struct server *server)
+{
+	if (server->number >= traffic->pools_n) {
+		uint32_t n = traffic->pools_n ? traffic->pools_n : 16;
+		struct srvpool *pools;
+
+		while (n <= server->number)
+			n *= 2;
+		/* The list heads move: tie their neighbours to the new place. */
+		pools = xcalloc(n, sizeof(*pools));
+		for (uint32_t i = 0; i < n; i++) {
+			list_init(&pools[i].idle);
+			if (i >= traffic->pools_n || list_is_empty(&traffic->pools[i].idle))
+				continue;
+			pools[i].idle_n = traffic->pools[i].idle_n;
+			list_insert_before(&traffic->pools[i].idle, &pools[i].idle);
+			list_remove(&traffic->pools[i].idle);
+		}
+		free(traffic->pools);
+		traffic->pools = pools;
+		traffic->pools_n = n;
+	}
+	return &traffic->pools[server->number];
+}
+
+static void upstream_free(struct grave *grave)
+{
+	struct upstream *upstream = container_of(grave, struct upstream, grave);
+
+	upstream->magic = 0;
+	slab_put(&upstream->traffic->upstream_slab, upstream);
+}
+
+static void leave_pool(struct upstream *upstream)
+{
+	timer_stop(&upstream->timer);
+	count_down(&upstream->server->counters, server_connections_idle);
+	upstream->traffic->upstreams_idle--;
+	if (!list_is_linked(&upstream->link))
+		return;
+	list_remove(&upstream->link);
+	pool_of(upstream->traffic, upstream->server)->idle_n--;
+}
+
+void upstream_close(struct upstream *upstream)
+{
+	if (!upstream || upstream->state == UPSTREAM_CLOSED)
+		return;
+	check_magic(upstream, UPSTREAM_MAGIC);
+	if (upstream->state == UPSTREAM_IDLE)
+		leave_pool(upstream);
+	upstream->state = UPSTREAM_CLOSED;
+	conn_close(&upstream->conn);
+	timer_fini(&upstream->traffic->loop.wheel, &upstream->timer);
+	buf_release(&upstream->in);
+	buf_release(&upstream->out);
+	loop_bury(&upstream->traffic->loop, &upstream->grave, upstream_free);
+}
+
+/* An idle connection hears something: the server closed it, or says what nobody asked. */
+static void on_idle_event(struct upstream *upstream)
+{
+	struct client *client = upstream->is_for_one_client ? upstream->txn_client : NULL;
+
+	if (!upstream->conn.can_read && !upstream->conn.is_hung_up)
+		return;
+	if (client && client->kept == upstream)
+		client->kept = NULL;
+	upstream_close(upstream);
+}
+
+static void on_upstream_event(struct conn *conn, enum conn_ev ev)
+{
+	struct upstream *upstream = container_of(conn, struct upstream, conn);
+
+	check_magic(upstream, UPSTREAM_MAGIC);
+	switch (upstream->state) {
+	case UPSTREAM_CONNECTING:
+	case UPSTREAM_BUSY:
+		txn_on_upstream(upstream, ev);
+		break;
+	case UPSTREAM_TUNNEL:
+		tunnel_run(upstream->tunnel);
+		break;
+	case UPSTREAM_IDLE:
+		on_idle_event(upstream);
+		break;
+	case UPSTREAM_CLOSED:
+		break;
+	}
+}
+
+static void on_idle_timer(struct timer *timer)
+{
+	struct upstream *upstream = container_of(timer, struct upstream, timer);
+
+	if (upstream->state != UPSTREAM_IDLE)
+		return;
+	upstream->conn.is_hung_up = true;
+	on_idle_event(upstream);
+}
+
+struct upstream *upstream_from_pool(struct traffic *traffic, struct server *server)
+{
+	struct srvpool *pool = pool_of(traffic, server);
+	unsigned generation = atomic_load_explicit(&server->generation, memory_order_relaxed);
+
+	while (!list_is_empty(&pool->idle)) {
+		struct upstream *upstream = list_entry(pool->idle.next, struct upstream, link);
+
+		if (upstream->generation == generation && !upstream->conn.is_hung_up &&
+		    !upstream->conn.can_read) {
+			leave_pool(upstream);
+			upstream->state = UPSTREAM_BUSY;
+			return upstream;
+		}
+		upstream_close(upstream);
+	}
+	return NULL;
+}
+
+void upstream_take_kept(struct client *client)
+{
+	struct upstream *kept = client->kept;
+
+	client->kept = NULL;
+	leave_pool(kept);
+	kept->state = UPSTREAM_BUSY;
+}
+
+static void write_proxy_header(struct txn *txn, struct upstream *upstream)
+{
+	struct proxy_header header = { .src = txn->source };
+	size_t size;
+
+	if (upstream->send_proxy == PROXY_NONE)
+		return;
+	header.dst = *client_destination(txn->client);
+	header.unique_id = (struct str){ txn->request_id_len ? txn->request_id : NULL,
+					 txn->request_id_len };
+	if (txn->head && txn->head->authority.len)
+		header.authority = txn->head->authority;
+	buf_reserve(&upstream->out, PROXY_WRITE_SIZE_MAX);
+	if (upstream->send_proxy == PROXY_V1)
+		size = proxy_write_v1(buf_tail(&upstream->out), PROXY_WRITE_SIZE_MAX, &header);
+	else
+		size = proxy_write_v2(buf_tail(&upstream->out), PROXY_WRITE_SIZE_MAX, &header, true);
+	buf_fill(&upstream->out, size);
+	upstream->is_for_one_client = true;
+	upstream->proxied_source = txn->source;
+}
+
+struct upstream *upstream_open(struct txn *txn, const struct srvset_member *member, int *error)
+{
+	struct traffic *traffic = txn->traffic;
+	struct upstream *upstream = slab_get(&traffic->upstream_slab);
+	int rc;
+
+	*upstream = (struct upstream){
+		.magic = UPSTREAM_MAGIC,
+		.state = UPSTREAM_CONNECTING,
+		.traffic = traffic,
+		.server = member->server,
+		.txn = txn,
+		.generation = atomic_load(&member->server->generation),
+		.keep_alive_ms = UPSTREAM_KEEP_ALIVE_MS,
+		.send_proxy = member->send_proxy,
+	};
+	timer_init(&upstream->timer, on_idle_timer);
+	count(&member->server->counters, server_connects);
+	rc = conn_connect(&traffic->loop, &upstream->conn, &member->addr, on_upstream_event);
+	if (rc != 0) {
+		*error = -rc;
+		slab_put(&traffic->upstream_slab, upstream);
+		return NULL;
+	}
+	if (!upstream->conn.is_connecting)
+		upstream->state = UPSTREAM_BUSY;
+	write_proxy_header(txn, upstream);
+	return upstream;
+}
+
+static bool is_reusable(struct upstream *upstream)
+{
+	return upstream->state == UPSTREAM_BUSY && upstream->keep_alive_ms > 0 &&
+	       !buf_length(&upstream->in) && !buf_length(&upstream->out) &&
+	       !(server_state(upstream->server) & (SERVER_GONE | SERVER_MAINT)) &&
+	       upstream->generation == atomic_load(&upstream->server->generation) &&
+	       conn_is_quiet(&upstream->conn);
+}
+
+void upstream_put(struct upstream *upstream, struct client *client)
+{
+	struct traffic *traffic = upstream->traffic;
+	struct srvpool *pool;
+
+	if (!is_reusable(upstream) || traffic->is_draining) {
+		upstream_close(upstream);
+		return;
+	}
+	upstream->txn = NULL;
+	if (upstream->is_for_one_client) {
+		if (client->state == CLIENT_CLOSED || client->kept) {
+			upstream_close(upstream);
+			return;
+		}
+		client->kept = upstream;
+		upstream->txn_client = client;
+	} else {
+		pool = pool_of(traffic, upstream->server);
+		if (pool->idle_n >= POOL_IDLE_MAX) {
+			upstream_close(upstream);
+			return;
+		}
+		list_push_front(&pool->idle, &upstream->link);
+		pool->idle_n++;
+	}
+	upstream->state = UPSTREAM_IDLE;
+	count(&upstream->server->counters, server_connections_idle);
+	traffic->upstreams_idle++;
+	loop_timer_in(&traffic->loop, &upstream->timer, upstream->keep_alive_ms);
+}
+
+void upstream_pool_sweep(struct traffic *traffic)
+{
+	for (uint32_t i = 0; i < traffic->pools_n; i++) {
+		struct srvpool *pool = &traffic->pools[i];
+
+		list_for_each_safe(at, after, &pool->idle) {
+			struct upstream *upstream = list_entry(at, struct upstream, link);
+
+			if (upstream->generation != atomic_load(&upstream->server->generation) ||
+			    server_state(upstream->server) & (SERVER_GONE | SERVER_MAINT))
+				upstream_close(upstream);
+		}
+	}
+}
+
+void upstream_pool_fini(struct traffic *traffic)
+{
+	for (uint32_t i = 0; i < traffic->pools_n; i++)
+		while (!list_is_empty(&traffic->pools[i].idle))
+			upstream_close(list_entry(traffic->pools[i].idle.next, struct upstream, link));
+	free(traffic->pools);
+	traffic->pools = NULL;
+	traffic->pools_n = 0;
+}
