@@ -5,6 +5,7 @@ IT_TESTS = \
 	tests/it/a_examples.py \
 	tests/it/a_reload.py \
 	tests/it/b_big.py \
+	tests/it/b_chaos.py \
 	tests/it/b_ends.py \
 	tests/it/b_fields.py \
 	tests/it/b_keepalive.py \
@@ -16,6 +17,7 @@ IT_TESTS = \
 	tests/it/e_cookie.py \
 	tests/it/e_ends.py \
 	tests/it/e_sid.py \
+	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
 	tests/it/l_log.py \
 	tests/it/l_stats.py \

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: MIT
 """Engine.IO: sids are learned from every form of handshake and found in every place of a query."""
 import gzip
-import json
 import re
 import time
 
@@ -182,6 +181,48 @@ def _(t):
     same(two.requests[-1].get("accept-encoding"), "gzip, deflate", "poll")
     t.ask(get("/page", fields))
     same(two.requests[-1].get("accept-encoding"), "gzip, deflate", "another path")
+
+
+@case("a worker that compresses for whom asks is learned from, as the handshake does not ask")
+def _(t):
+    def squeeze(w, m):
+        data = two.usual(w, m, len(two.order))
+        if "gzip" not in m.get("accept-encoding", ""):
+            return data
+        body = gzip.compress(data.split(b"\r\n\r\n", 1)[1])
+        return (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n" +
+                chunked(body[:20], body[20:]))
+    two = Two(t, squeeze)
+    fields = [("Accept-Encoding", "gzip")]
+    for _ in range(4):
+        sid = two.handshake(fields=fields)
+        for _ in range(4):
+            msg = t.ask(get(POLL + sid, fields))
+            same(gzip.decompress(msg.body).decode(), two.owner(sid), "owner")
+
+
+@case("a WebSocket-first session is counted when its first frame is compressed or comes late and in pieces, too")
+def _(t):
+    two = Two(t, frames=b"\xc1\x05\x02\x03\x04", balance="least_sessions")    # RSV1: we need not read it
+    clients = []
+    for n in range(4):
+        c = t.connect()
+        c.send(get("/socket.io/?EIO=4&transport=websocket", WS_FIELDS))
+        same(c.read_response().status, 101, "status")
+        clients.append(c)
+    same(sorted(two.workers_of("/socket.io/")), ["A", "A", "B", "B"], "who got them")
+    on_a = [c for c, w in zip(clients, two.workers_of("/socket.io/")) if w == "A"]
+    for c in on_a:
+        c.close()
+    ended = two.servers["A"].peers
+    until(lambda: all(p.is_ended for p in ended), "their server sides end")
+
+    def next_one():
+        c = t.connect()
+        c.send(get("/socket.io/?EIO=4&transport=websocket", WS_FIELDS))
+        same(c.read_response().status, 101, "status")
+        return two.last()
+    same([next_one(), next_one()], ["A", "A"], "who gets the next two")
 
 
 @case("a sid longer than 128 bytes does no harm")
