@@ -9,6 +9,7 @@ IT_TESTS = \
 	tests/it/b_ends.py \
 	tests/it/b_fields.py \
 	tests/it/b_keepalive.py \
+	tests/it/b_limits.py \
 	tests/it/b_relay.py \
 	tests/it/b_retry.py \
 	tests/it/b_routes.py \

@@ -3,6 +3,7 @@
 import mmap
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -83,7 +84,8 @@ def run_limpet(args, env=None, timeout=20, cwd=None):
 
 
 class Limpet:
-    def __init__(self, directory, config, env, name="limpet"):
+    def __init__(self, directory, config, env, name="limpet", max_fds=None):
+        self.max_fds = max_fds
         self.directory = directory
         self.env = {k: str(v) for k, v in env.items()}
         self.name = name
@@ -102,7 +104,8 @@ class Limpet:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [find_limpet(), "-f", self.path], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=dict(os.environ, **self.env), cwd=self.directory)
+                env=dict(os.environ, **self.env), cwd=self.directory, preexec_fn=None if not self.max_fds
+                else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.max_fds, self.max_fds)))
 
         def is_up():
             if self.process.poll() is not None:
@@ -133,6 +136,12 @@ class Limpet:
     def rss(self):
         with open("/proc/%d/status" % self.process.pid) as f:
             return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) * 1024
+
+    def cpu(self):
+        """Processor time used so far, in seconds."""
+        with open("/proc/%d/stat" % self.process.pid) as f:
+            part = f.read().rsplit(")", 1)[1].split()
+        return (int(part[11]) + int(part[12])) / os.sysconf("SC_CLK_TCK")
 
     def fds(self):
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
