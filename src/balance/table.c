@@ -17,7 +17,7 @@
 #define SHARD_SMALL   1024  /* entries below which a table is not cut further */
 #define SHARD_LARGE   32768 /* entries above which it is, so that a growing index pauses briefly */
 #define SHARDS_USUAL  64
-#define EVICT_AT_ONCE 4 /* entries that one table_put() frees after the bound became less */
+#define EVICT_AT_ONCE 4 /* entries of one shard, and of others, that one table_put() frees */
 
 struct table {
 	unsigned magic;

@@ -12,3 +12,15 @@ tests_unit_test_lb_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_table
 tests_unit_test_table_SOURCES = tests/unit/test_table.c
 tests_unit_test_table_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_rendezvous
+tests_unit_test_rendezvous_SOURCES = tests/unit/test_rendezvous.c
+tests_unit_test_rendezvous_LDADD = $(LDADD) $(CMOCKA_LIBS) -lm
+
+UNIT_TESTS += tests/unit/test_maglev
+tests_unit_test_maglev_SOURCES = tests/unit/test_maglev.c
+tests_unit_test_maglev_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_stick
+tests_unit_test_stick_SOURCES = tests/unit/test_stick.c
+tests_unit_test_stick_LDADD = $(LDADD) $(CMOCKA_LIBS)
