@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runtime - puts a configuration in force: run-time objects, server sets, listeners, threads.
+ *
+ * All calls are made on the control thread (or before the threads start).  Reload: everything that
+ * can fail (the file, new listeners) is done beside the running configuration; then the new one is
+ * published to each traffic thread through its mailbox, and nothing that runs is touched.
+ */
+#ifndef MAIN_RUNTIME_H
+#define MAIN_RUNTIME_H
+
+#include "loop/loop.h"
+#include "model/config.h"
+
+/* The control thread's loop. */
+extern struct loop control_loop;
+
+struct config *runtime_config(void); /* (view) in force */
+
+/* Errors of what CONFIG asks for and this version cannot do are added to MESSAGES; how many. */
+size_t runtime_check(const struct config *config, struct config_messages *messages);
+
+/* Listeners, state, sets and threads of the first configuration.  0, or negative errno and *WHY (own). */
+int runtime_start(struct config *config, char **why) must_check;
+/* After privileges are dropped. */
+int runtime_start_threads(void) must_check;
+
+/*
+ * Loads the file again.  0 or negative errno; *REPORT (own) tells errors and warnings, or what
+ * changed.
+ */
+int runtime_reload(const char *file, char **report) must_check;
+/* A watched directory has changed: builds the sets of backends with globs anew. */
+void runtime_rebuild_sets(void);
+
+/* Graceful stop: no new connections; runtime_is_idle() tells when none is left. */
+void runtime_drain(void);
+bool runtime_is_idle(void);
+/* Closes what is left, ends and joins the threads, frees everything. */
+void runtime_stop(void);
+
+#endif

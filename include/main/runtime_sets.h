@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* runtime_sets - part of runtime: see runtime_sets.c. */
+#ifndef MAIN_RUNTIME_SETS_H
+#define MAIN_RUNTIME_SETS_H
+
+#include "model/config.h"
+#include "model/server.h"
+
+/* Builds and publishes the sets of CONFIG's backends; ONLY_GLOBS: those whose list has changed. */
+void runtime_build_sets(struct config *config, bool only_globs);
+/* For a backend that the configuration has no more. */
+void runtime_drop_set(struct backend_state *backend);
+/* When no thread runs any more. */
+void runtime_free_sets(void);
+
+#endif
