@@ -7,6 +7,7 @@
 #include "model/load.h"
 #include "model/match_build.h"
 #include "model/schema_fns.h"
+#include "proto/uri.h"
 
 #define PATTERNS_MAX    1024 /* of one key */
 #define CONDITIONS_MAX  64
@@ -75,9 +76,19 @@ static bool pattern_host(struct load *load, const struct yaml_node *node, struct
 
 static bool pattern_path(struct load *load, const struct yaml_node *node, struct pattern *pattern)
 {
+	char out[PATTERN_LEN_MAX];
+	struct str normal;
+
 	if (pattern->text.p[0] != '/') {
 		load_error(load, node, "'%.*s' is not a path; it must begin with '/'",
 			   STR_ARG(pattern->text));
+		return false;
+	}
+	normal = uri_normalize_path(pattern->text, out, sizeof(out));
+	if (!str_eq(normal, pattern->text)) {
+		load_error(load, node,
+			   "'%.*s' never matches: paths are compared in the form '%.*s'",
+			   STR_ARG(pattern->text), STR_ARG(normal));
 		return false;
 	}
 	if (memchr(pattern->text.p, '?', pattern->text.len)) {

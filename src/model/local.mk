@@ -19,3 +19,7 @@ liblimpet_a_SOURCES += \
 	include/model/yaml.h src/model/yaml.c src/model/yaml_expand.c
 noinst_PROGRAMS += limpet-gendoc
 limpet_gendoc_SOURCES = src/model/gendoc.c
+EXTRA_DIST += doc/configuration.md
+.PHONY: gen-config-doc
+gen-config-doc: limpet-gendoc
+	./limpet-gendoc > $(top_srcdir)/doc/configuration.md

@@ -266,10 +266,11 @@ static void close_map(struct reader *reader, struct level *level)
 	free(map.pairs);
 }
 
-static bool on_close(struct reader *reader, const yaml_event_t *event)
+static bool on_close(struct reader *reader)
 {
 	struct level *level = &reader->levels[reader->levels_n - 1];
 	struct yaml_node *node = level->node;
+	yaml_mark_t start = { .line = node->line - 1, .column = node->column - 1 };
 
 	if (node->kind == YAML_MAP) {
 		close_map(reader, level);
@@ -284,7 +285,7 @@ static bool on_close(struct reader *reader, const yaml_event_t *event)
 	reader->levels_n--;
 	/* Its inside was counted as it came; placing it counts it once more, as one node. */
 	reader->nodes_n -= node->weight - 1;
-	return node_place(reader, node, event->start_mark);
+	return node_place(reader, node, start);
 }
 
 static bool on_event(struct reader *reader, const yaml_event_t *event)
@@ -300,7 +301,7 @@ static bool on_event(struct reader *reader, const yaml_event_t *event)
 		return on_open(reader, event, YAML_MAP);
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
-		return on_close(reader, event);
+		return on_close(reader);
 	case YAML_DOCUMENT_START_EVENT:
 		if (reader->root)
 			return read_fail(reader, event->start_mark,

@@ -1,3 +1,5 @@
-# FUZZERS += tests/fuzz/fuzz_x
-# tests_fuzz_fuzz_x_SOURCES = tests/fuzz/fuzz_x.c
-# tests_fuzz_fuzz_x_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+# SPDX-License-Identifier: MIT
+FUZZERS += tests/fuzz/fuzz_config
+tests_fuzz_fuzz_config_SOURCES = tests/fuzz/fuzz_config.c
+tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/corpus/config

@@ -1,3 +1,19 @@
-# UNIT_TESTS += tests/unit/test_x
-# tests_unit_test_x_SOURCES = tests/unit/test_x.c
-# tests_unit_test_x_LDADD = $(LDADD) $(CMOCKA_LIBS)
+# SPDX-License-Identifier: MIT
+UNIT_TESTS += tests/unit/test_regex
+tests_unit_test_regex_SOURCES = tests/unit/test_regex.c
+tests_unit_test_regex_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_yaml
+tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
+tests_unit_test_yaml_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_match
+tests_unit_test_match_SOURCES = tests/unit/test_match.c
+tests_unit_test_match_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_config
+tests_unit_test_config_SOURCES = tests/unit/test_config.c
+tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_config_errors
+tests_unit_test_config_errors_SOURCES = tests/unit/test_config_errors.c
+tests_unit_test_config_errors_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_config_lint
+tests_unit_test_config_lint_SOURCES = tests/unit/test_config_lint.c
+tests_unit_test_config_lint_LDADD = $(LDADD) $(CMOCKA_LIBS)
