@@ -93,8 +93,8 @@ void table_set_max(struct table *table, uint32_t max_entries)
 
 	while ((uint64_t)root * root < share)
 		root++;
-	/* Shards differ by a few times the root of their share; then load 4/5. */
-	share += root * 4;
+	/* Most shards stay within two roots of their share; then load 4/5. */
+	share += root * 2;
 	atomic_store(&table->max_entries, max);
 	atomic_store(&table->cells_final, share + share / 4 + 8);
 }

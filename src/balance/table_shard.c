@@ -140,12 +140,13 @@ static void cells_remove(struct shard_cell *cells, uint32_t cells_n, uint32_t ho
 	cells[hole] = (struct shard_cell){ 0, 0 };
 }
 
-/* Loaded to 4/5 at most; grows by half, and to CELLS_FINAL exactly when that is near. */
+/* Loaded to 4/5 at most; grows by half, to CELLS_FINAL exactly when that is near, by an eighth
+ * above. */
 static void shard_grow_cells(struct shard *shard, uint32_t cells_final)
 {
 	struct shard_cell *old_cells = cells_of(shard);
 	uint32_t old_n = cells_n_of(shard);
-	uint32_t n = old_n < CELLS_MIN ? CELLS_MIN : old_n + old_n / 2;
+	uint32_t n = old_n < CELLS_MIN ? CELLS_MIN : old_n + old_n / (old_n < cells_final ? 2 : 8);
 
 	if ((uint64_t)(entries_of(shard) + 1) * 5 <= (uint64_t)old_n * 4)
 		return;

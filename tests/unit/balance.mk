@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-EXTRA_DIST += tests/unit/balance_fixture.h
+EXTRA_DIST += tests/unit/balance_fixture.h tests/unit/stick_fixture.h
 
 UNIT_TESTS += tests/unit/test_siphash
 tests_unit_test_siphash_SOURCES = tests/unit/test_siphash.c
@@ -24,3 +24,11 @@ tests_unit_test_maglev_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_stick
 tests_unit_test_stick_SOURCES = tests/unit/test_stick.c
 tests_unit_test_stick_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_stick_cookie
+tests_unit_test_stick_cookie_SOURCES = tests/unit/test_stick_cookie.c
+tests_unit_test_stick_cookie_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_table_model
+tests_unit_test_table_model_SOURCES = tests/unit/test_table_model.c
+tests_unit_test_table_model_LDADD = $(LDADD) $(CMOCKA_LIBS)
