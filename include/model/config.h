@@ -327,6 +327,13 @@ struct frontend *config_frontend(const struct config *config, struct str name); 
  */
 char *config_dump(const struct config *config, bool with_secrets, size_t *len) must_check;
 
+/*
+ * Names of the keys of `global` that LOADED says otherwise than RUNNING and that a reload cannot change
+ * (threads, user, group, chroot): up to MAX constant strings in KEYS; returns how many there are.
+ */
+size_t config_restart_keys(const struct config *running, const struct config *loaded,
+			   const char **keys, size_t max);
+
 /* The timeout in force: the backend's own, else the frontend's. */
 #define timeout_of(frontend, backend, which)                                                       \
 	((backend) && (backend)->timeouts.which >= 0 ? (backend)->timeouts.which                   \

@@ -5,6 +5,8 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
+
 #include "model/load.h"
 #include "model/out.h"
 #include "model/schema_fns.h"
@@ -215,4 +217,40 @@ char *config_dump(const struct config *config, bool with_secrets, size_t *len)
 	}
 	*len = out.len;
 	return out.p;
+}
+
+/* ROW of BASE as it would be dumped; (own) */
+static char *row_text(const struct schema_row *row, const void *base)
+{
+	struct out out;
+
+	out_init(&out);
+	out.with_secrets = true;
+	row_print(&out, row, base, "");
+	return out.p;
+}
+
+size_t config_restart_keys(const struct config *running, const struct config *loaded,
+			   const char **keys, size_t max)
+{
+	const struct schema_section_row *section = &schema_sections[S_GLOBAL];
+	size_t n = 0;
+
+	for (size_t i = 0; i < section->rows_n; i++) {
+		const struct schema_row *row = &section->rows[i];
+		char *was, *is;
+
+		if (!(row->flags & F_RESTART))
+			continue;
+		was = row_text(row, &running->global);
+		is = row_text(row, &loaded->global);
+		if (strcmp(was, is) != 0) {
+			if (n < max)
+				keys[n] = row->key;
+			n++;
+		}
+		free(was);
+		free(is);
+	}
+	return n;
 }

@@ -17,15 +17,19 @@ static void item_begin(struct out *out)
 	out_text(out, STR("\n      "));
 }
 
-static void *const *pointer_of(const struct schema_row *row, const void *base)
+/* The pointer in the field, whatever it points to. */
+static const void *pointer_of(const struct schema_row *row, const void *base)
 {
-	return schema_field_const(row, base);
+	const void *target;
+
+	memcpy(&target, schema_field_const(row, base), sizeof(target));
+	return target;
 }
 
 /* A mapping behind a pointer; NULL = not there. */
 static bool pointer_print(struct out *out, const struct schema_row *row, const void *base)
 {
-	const void *target = *pointer_of(row, base);
+	const void *target = pointer_of(row, base);
 
 	if (target)
 		section_print(out, row->sub, target);
@@ -143,7 +147,7 @@ bool print_named_patterns(struct out *out, const struct schema_row *row, const v
 
 bool print_backend_name(struct out *out, const struct schema_row *row, const void *base)
 {
-	const struct backend *backend = *pointer_of(row, base);
+	const struct backend *backend = pointer_of(row, base);
 
 	if (backend)
 		out_scalar(out, backend->name);

@@ -505,6 +505,22 @@ static void a_snapshot_lives_until_its_last_reference(void **state unused_arg)
 	config_unref(NULL);
 }
 
+static void keys_that_need_a_restart_are_found(void **state unused_arg)
+{
+	struct config *a = load("global: {threads: 2, user: u, node: x}\n" FRONT
+				"backends: {b: {" HOSTS "}}\n");
+	struct config *b = load("global: {threads: 3, group: g, user: u, node: y}\n" FRONT
+				"backends: {b: {" HOSTS "}}\n");
+	const char *keys[4];
+
+	assert_int_equal(config_restart_keys(a, a, keys, 4), 0);
+	assert_int_equal(config_restart_keys(a, b, keys, 4), 2);
+	assert_string_equal(keys[0], "threads");
+	assert_string_equal(keys[1], "group");
+	config_unref(a);
+	config_unref(b);
+}
+
 static void the_reference_in_the_tree_is_not_stale(void **state unused_arg)
 {
 	const char *top = getenv("top_srcdir");
@@ -542,6 +558,7 @@ int main(void)
 		cmocka_unit_test(a_dump_keeps_secrets_when_asked),
 		cmocka_unit_test(a_large_file_is_checked_in_under_a_second),
 		cmocka_unit_test(a_snapshot_lives_until_its_last_reference),
+		cmocka_unit_test(keys_that_need_a_restart_are_found),
 		cmocka_unit_test(the_reference_in_the_tree_is_not_stale),
 	};
 

@@ -206,6 +206,16 @@ static void mistakes_in_routes_are_told(void **state unused_arg)
 		{ "{respond: 404, set_headers: {a: \"x\\ny\"}}",
 		  "t:4:33: 'set_headers': the value of 'a' must be a text without control "
 		  "characters\n" },
+	};
+
+	check_rows(rows, ARRAY_N(rows),
+		   "frontends:\n  web: {bind: \"192.0.2.1:80\", backend: chat,\n routes: [\n",
+		   "]}\n" BACKEND);
+}
+
+static void mistakes_in_matches_are_told(void **state unused_arg)
+{
+	static const struct row rows[] = {
 		{ "{match: {hots: x}, respond: 404}",
 		  "t:4:10: unknown key 'hots' in 'match'; did you mean 'host'?\n" },
 		{ "{match: {host: \"a:80\"}, respond: 404}",
@@ -282,6 +292,14 @@ static void mistakes_in_backends_are_told(void **state unused_arg)
 		  "t:4:13: 'domain' and 'path' of a cookie hold no ';' and no space\n" },
 		{ "stick: {cookie: {max_age: 1500ms, secret: x, same_site: lax}}",
 		  "t:4:31: 'max_age': only whole seconds can be told\n" },
+	};
+
+	check_rows(rows, ARRAY_N(rows), FRONTEND "backends:\n  chat:\n    ", "\n" HOSTS);
+}
+
+static void mistakes_in_checks_and_numbers_are_told(void **state unused_arg)
+{
+	static const struct row rows[] = {
 		{ "health_check: healthz", "t:4:19: 'health_check': expected none, tcp, a path "
 					   "like /healthz, or a mapping, got "
 					   "'healthz'\n" },
@@ -423,7 +441,9 @@ int main(void)
 		cmocka_unit_test(mistakes_in_values_are_told),
 		cmocka_unit_test(mistakes_in_frontends_are_told),
 		cmocka_unit_test(mistakes_in_routes_are_told),
+		cmocka_unit_test(mistakes_in_matches_are_told),
 		cmocka_unit_test(mistakes_in_backends_are_told),
+		cmocka_unit_test(mistakes_in_checks_and_numbers_are_told),
 		cmocka_unit_test(mistakes_in_hosts_are_told),
 		cmocka_unit_test(all_mistakes_are_told_by_line_and_each_once),
 		cmocka_unit_test(what_needs_a_request_is_refused_in_tcp_mode),
