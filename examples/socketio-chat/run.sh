@@ -26,6 +26,7 @@ find_limpet() {
 stop() {
 	status=$?
 	trap - EXIT INT TERM
+	trap '' HUP PIPE # nobody may be reading any more, the rest still has to be stopped
 	for pid in $limpet_pid $cluster_pid; do
 		kill -TERM "$pid" 2>/dev/null || true
 	done
@@ -83,6 +84,8 @@ cluster_pid=
 trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+trap 'exit 129' HUP
+trap 'exit 141' PIPE
 
 if [ -n "$check" ]; then
 	node server.js >"$RUN/cluster.log" 2>&1 &
