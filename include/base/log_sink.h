@@ -31,7 +31,7 @@ struct log_form {
 	enum log_style style;
 	bool is_syslog; /* RFC 5424 header, no newline: one datagram each */
 	pid_t pid;
-	char host[64];  /* for the RFC 5424 header */
+	char host[64]; /* for the RFC 5424 header */
 };
 
 /* OUT has LOG_FORMATTED_MAX(record->text.len) bytes; the length written. */
@@ -42,18 +42,18 @@ enum sink_kind { SINK_NONE, SINK_STREAM, SINK_DATAGRAM };
 struct sink {
 	enum sink_kind kind;
 	struct log_form form;
-	int fd;            /* -1 = none, or lost */
-	bool is_fd_own;    /* false: stderr, stdout */
-	bool is_regular;   /* a file: write() does not wait for a reader */
-	char *path;        /* (own) of a file; NULL = not one that is opened again */
+	int fd;                       /* -1 = none, or lost */
+	bool is_fd_own;               /* false: stderr, stdout */
+	bool is_regular;              /* a file: write() does not wait for a reader */
+	char *path;                   /* (own) of a file; NULL = not one that is opened again */
 	struct sockaddr_storage addr; /* of a datagram sink */
 	unsigned addr_size;
-	int64_t connected_at_ms;      /* last try */
+	int64_t connected_at_ms; /* last try */
 };
 
 /* (own): sink_free().  NULL with *ERROR (negative errno) and *WHY. */
-struct sink *sink_open(struct str target, enum log_style style, int *error, const char **why)
-	must_check;
+struct sink *sink_open(struct str target, enum log_style style, int *error,
+		       const char **why) must_check;
 void sink_free(struct sink *sink); /* NULL is fine */
 /* Opens a file anew under its name; the old one stays in use when that fails: negative errno. */
 int sink_reopen(struct sink *sink) must_check;

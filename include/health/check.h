@@ -40,16 +40,16 @@ struct check {
 	struct timer timer;
 	struct conn conn;
 	struct buf out, in;
-	size_t seen;            /* bytes of `in` that the parser has had */
-	bool is_probe;          /* this run is a bare connect */
+	size_t seen;   /* bytes of `in` that the parser has had */
+	bool is_probe; /* this run is a bare connect */
 	int64_t started_us;
 	int64_t deadline_ms;
 
-	bool is_newborn;        /* DOWN since its socket file appeared: its process does not listen yet */
-	bool is_proven;         /* has had a result; the first one decides without fall and rise */
-	bool is_kept;           /* scratch of health_apply() */
+	bool is_newborn; /* DOWN since its socket file appeared: its process does not listen yet */
+	bool is_proven;  /* has had a result; the first one decides without fall and rise */
+	bool is_kept;    /* scratch of health_apply() */
 	bool is_stale_told;
-	int64_t backoff_ms;     /* wait before the next probe */
+	int64_t backoff_ms; /* wait before the next probe */
 	struct health_info info;
 	struct grave grave;
 };

@@ -7,8 +7,8 @@
  * A file with another identity (device, inode, time of birth) under a known name, or one that was
  * seen to be deleted in between, is a worker born anew.
  *
- * Births go to health_born() before on_change() runs, so that a server whose process does not listen
- * yet is DOWN before it can be picked.  Control thread.
+ * Births go to health_born() before on_change() runs, so that a server whose process does not
+ * listen yet is DOWN before it can be picked.  Control thread.
  */
 #ifndef HEALTH_DISCOVERY_H
 #define HEALTH_DISCOVERY_H
@@ -24,8 +24,9 @@
 #define DISCOVERY_WORKERS_MAX 1024 /* of one glob; more are left out, with a warning */
 
 struct discovery_worker {
-	char name[64];   /* the file's stem, bytes out of [A-Za-z0-9_.-] made '_'; unique in its glob */
-	char path[108];  /* NUL-terminated; fits sockaddr_un */
+	char name[64];  /* the file's stem, bytes out of [A-Za-z0-9_.-] made '_'; unique in its glob
+			 */
+	char path[108]; /* NUL-terminated; fits sockaddr_un */
 	ino_t ino;
 	dev_t dev;
 	int64_t born_ns; /* the file's time of birth; 0 = the file system does not tell */

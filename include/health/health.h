@@ -47,11 +47,12 @@ void health_born(struct server *server, const struct sock_addr *addr, bool is_ag
 
 enum health_outcome {
 	HEALTH_OK,
-	HEALTH_CONNECT_REFUSED, /* ECONNREFUSED, ENOENT; not a Unix socket's EAGAIN (full backlog) */
+	HEALTH_CONNECT_REFUSED, /* ECONNREFUSED, ENOENT; not a Unix socket's EAGAIN (full backlog)
+				 */
 	HEALTH_CONNECT_FAILED,  /* other failures of connect(), time-out included */
 	HEALTH_TIMEOUT,         /* no response in time */
 	HEALTH_5XX,
-	HEALTH_BROKEN,          /* connection ended, or nonsense came, instead of a response */
+	HEALTH_BROKEN, /* connection ended, or nonsense came, instead of a response */
 };
 /*
  * What a request met.  Any thread.  HEALTH_OK writes nothing.  passive.failures within
@@ -65,16 +66,17 @@ void health_passive(struct server *server, const struct backend *backend,
 void health_poke(struct server *server);
 
 struct health_info {
-	const char *code;      /* "L4OK" "L4TOUT" "L4CON" "L7OK" "L7TOUT" "L7RSP" "L7STS" "SOCKERR"; "" = none yet */
-	char text[64];         /* what the last check met, for people */
-	uint16_t http_status;  /* 0 = none */
-	int64_t duration_ms;   /* of the last check; -1 = none yet */
-	int64_t at_ms;         /* its end, monotonic; 0 = none yet */
-	enum check_kind kind;  /* CHECK_NONE: probes alone */
+	const char *code; /* "L4OK" "L4TOUT" "L4CON" "L7OK" "L7TOUT" "L7RSP" "L7STS" "SOCKERR"; "" =
+			     none yet */
+	char text[64];    /* what the last check met, for people */
+	uint16_t http_status; /* 0 = none */
+	int64_t duration_ms;  /* of the last check; -1 = none yet */
+	int64_t at_ms;        /* its end, monotonic; 0 = none yet */
+	enum check_kind kind; /* CHECK_NONE: probes alone */
 	bool is_running;
-	uint32_t rise, fall;   /* as configured */
-	uint32_t successes;    /* in a row while DOWN */
-	uint32_t failures;     /* in a row while up */
+	uint32_t rise, fall; /* as configured */
+	uint32_t successes;  /* in a row while DOWN */
+	uint32_t failures;   /* in a row while up */
 	uint64_t checks_n, failed_n;
 };
 /* False when the server is in no set.  Control thread. */

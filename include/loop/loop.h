@@ -30,6 +30,7 @@ typedef void loop_fd_fn(struct loop_fd *lf, uint32_t events);
 struct loop_fd {
 	loop_fd_fn *fn;
 	int fd; /* -1 = not registered: events still under way are dropped */
+	uint32_t batch; /* loop->batch when it was registered: older events are not its own */
 };
 
 struct grave {
@@ -55,6 +56,7 @@ struct soon {
 struct loop {
 	int epoll_fd;
 	int wake_fd; /* eventfd */
+	uint32_t batch; /* counts epoll_wait() calls */
 	struct loop_fd wake;
 	struct wheel wheel;
 	struct grave *graves;

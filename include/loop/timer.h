@@ -2,7 +2,7 @@
 /*
  * timer - a hierarchical wheel of one-shot timers with millisecond ticks.
  *
- * Six levels of 64 slots: a timer stands at the level of the highest six-bit digit in which its
+ * Seven levels of 64 slots: a timer stands at the level of the highest six-bit digit in which its
  * time differs from the wheel's, and moves down a level when the wheel reaches its slot.  Setting
  * and stopping are O(1).
  *
@@ -26,7 +26,7 @@ struct timer {
 	timer_fn *fn;                    /* (const) container_of() finds the object */
 };
 
-#define WHEEL_LEVELS 6
+#define WHEEL_LEVELS 7 /* 2^42 ms: 139 years of uptime; with six the wheel's end came after two */
 #define WHEEL_SLOTS 64
 
 struct wheel {

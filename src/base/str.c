@@ -95,6 +95,7 @@ bool str_next_element(struct str *rest, struct str *element)
 int str_to_u64(struct str s, uint64_t max, uint64_t *value)
 {
 	uint64_t v = 0;
+	bool is_large = false;
 
 	if (s.len == 0)
 		return -EINVAL;
@@ -103,11 +104,10 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *value)
 
 		if (digit > 9)
 			return -EINVAL;
-		if (v > (UINT64_MAX - digit) / 10)
-			return -ERANGE;
-		v = v * 10 + digit;
+		is_large |= v > (UINT64_MAX - digit) / 10;
+		v = v * 10 + digit; /* goes on: a letter may follow */
 	}
-	if (v > max)
+	if (is_large || v > max)
 		return -ERANGE;
 	*value = v;
 	return 0;

@@ -133,10 +133,12 @@ void loop_turn(struct loop *loop, int max_ms)
 	clock_update();
 	loop->turn_started_us = clock_now_us();
 	bug_on(n < 0 && errno != EINTR);
+	loop->batch++;
 	for (int i = 0; i < n; i++) {
 		struct loop_fd *lf = events[i].data.ptr;
 
-		if (lf->fd >= 0)
+		/* Registered since: the event is one of the descriptor that LF had before. */
+		if (lf->fd >= 0 && lf->batch != loop->batch)
 			lf->fn(lf, events[i].events);
 	}
 	wheel_advance(&loop->wheel, clock_ms());
@@ -182,7 +184,7 @@ int loop_fd_add_level(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn 
 {
 	int rc = fd_control(loop, EPOLL_CTL_ADD, lf, fd, events);
 
-	*lf = (struct loop_fd){ .fn = fn, .fd = rc == 0 ? fd : -1 };
+	*lf = (struct loop_fd){ .fn = fn, .fd = rc == 0 ? fd : -1, .batch = loop->batch };
 	return rc;
 }
 

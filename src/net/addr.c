@@ -56,7 +56,7 @@ int ip_addr_parse(struct str text, struct ip_addr *addr)
 	*addr = (struct ip_addr){ 0 };
 	if (text.len >= 2 && text.p[0] == '[' && text.p[text.len - 1] == ']')
 		text = (struct str){ text.p + 1, text.len - 2 };
-	if (text.len == 0 || text.len >= sizeof(copy))
+	if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.p, '\0', text.len))
 		return -EINVAL;
 	memcpy(copy, text.p, text.len);
 	copy[text.len] = '\0';
@@ -209,7 +209,9 @@ struct str sock_addr_text(const struct sock_addr *addr, char out[ADDR_TEXT_SIZE]
 		ip = sock_addr_ip(addr);
 		return ip_addr_text(&ip, out);
 	}
-	if (addr->un.sun_path[0])
+	if (addr->size <= offsetof(struct sockaddr_un, sun_path))
+		snprintf(out, ADDR_TEXT_SIZE, "unix:"); /* a client that did not bind */
+	else if (addr->un.sun_path[0])
 		snprintf(out, ADDR_TEXT_SIZE, "unix:%.*s", (int)sizeof(addr->un.sun_path),
 			 addr->un.sun_path);
 	else

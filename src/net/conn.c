@@ -100,7 +100,7 @@ enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
 
 	if (conn->is_eof)
 		return IO_EOF;
-	if (!conn->can_read || conn->fd < 0)
+	if (!conn->can_read || conn->fd < 0 || room == 0) /* recv() of no bytes looks like the end */
 		return IO_AGAIN;
 	do
 		n = recv(conn->fd, buf_tail(buf), room, 0);

@@ -142,6 +142,7 @@ int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd, accepto
 	acceptor->loop = loop;
 	acceptor->fd = fd;
 	acceptor->on_accept = on_accept;
+	acceptor->is_paused = false;
 	timer_init(&acceptor->retry, on_retry);
 	return loop_fd_add_level(loop, &acceptor->lf, fd, on_acceptable, EPOLLIN | EPOLLEXCLUSIVE);
 }

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "base/buf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+
+static int empty_pool(void **state)
+{
+	(void)state;
+	buf_pool_fini();
+	return 0;
+}
+
+static void empty_buf_owns_nothing(void **state)
+{
+	struct buf buf = { 0 };
+
+	(void)state;
+	buf_append(&buf, NULL, 0);
+	buf_consume(&buf, 0);
+	buf_pack(&buf);
+	assert_null(buf.data);
+	assert_int_equal(buf_length(&buf), 0);
+	assert_true(buf_str(&buf).p != NULL);
+	buf_append_str(&buf, STR("abc"));
+	buf_consume(&buf, 3);
+	assert_null(buf.data); /* with the last byte the storage goes */
+	buf_release(&buf);
+}
+
+static void storage_goes_back_to_the_pool_and_is_used_again(void **state)
+{
+	struct buf a = { 0 }, b = { 0 };
+	char *data;
+
+	(void)state;
+	buf_reserve(&a, 1);
+	data = a.data;
+	assert_int_equal(buf_room(&a), BUF_SIZE);
+	buf_release(&a);
+	buf_reserve(&b, BUF_SIZE);
+	assert_ptr_equal(b.data, data);
+	buf_release(&b);
+}
+
+static void reserve_moves_bytes_to_the_front_before_it_grows(void **state)
+{
+	struct buf buf = { 0 };
+	char *data;
+
+	(void)state;
+	buf_reserve(&buf, BUF_SIZE);
+	data = buf.data;
+	memset(buf_tail(&buf), 'a', BUF_SIZE);
+	buf_fill(&buf, BUF_SIZE);
+	buf_consume(&buf, BUF_SIZE - 10);
+	assert_int_equal(buf_room(&buf), 0);
+	buf_reserve(&buf, BUF_SIZE - 10);
+	assert_ptr_equal(buf.data, data);
+	assert_int_equal(buf.size, BUF_SIZE);
+	assert_int_equal(buf_length(&buf), 10);
+	assert_memory_equal(buf_bytes(&buf), "aaaaaaaaaa", 10);
+	buf_reserve(&buf, BUF_SIZE - 9);
+	assert_int_equal(buf.size, BUF_SIZE * 2);
+	assert_memory_equal(buf_bytes(&buf), "aaaaaaaaaa", 10);
+	buf_release(&buf);
+}
+
+static void first_reserve_may_be_larger_than_a_block(void **state)
+{
+	struct buf buf = { 0 };
+
+	(void)state;
+	buf_reserve(&buf, BUF_SIZE + 1);
+	assert_true(buf_room(&buf) >= BUF_SIZE + 1);
+	memset(buf_tail(&buf), 1, BUF_SIZE + 1);
+	buf_release(&buf);
+}
+
+static void random_bytes_come_out_as_they_went_in(void **state)
+{
+	struct buf buf = { 0 };
+	unsigned char in = 0, out = 0;
+
+	(void)state;
+	srand(3);
+	for (int step = 0; step < 20000; step++) {
+		size_t n = (size_t)rand() % (rand() % 50 ? 300 : 20000);
+
+		if (rand() % 2 && buf_length(&buf) < 200000) {
+			buf_reserve(&buf, n);
+			assert_true(buf_room(&buf) >= n);
+			for (size_t i = 0; i < n; i++)
+				buf_tail(&buf)[i] = (char)in++;
+			buf_fill(&buf, n);
+		} else {
+			n = n < buf_length(&buf) ? n : buf_length(&buf);
+			for (size_t i = 0; i < n; i++)
+				assert_int_equal((unsigned char)buf_bytes(&buf)[i], out++);
+			buf_consume(&buf, n);
+		}
+	}
+	buf_release(&buf);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(empty_buf_owns_nothing),
+		cmocka_unit_test(storage_goes_back_to_the_pool_and_is_used_again),
+		cmocka_unit_test(reserve_moves_bytes_to_the_front_before_it_grows),
+		cmocka_unit_test(first_reserve_may_be_larger_than_a_block),
+		cmocka_unit_test(random_bytes_come_out_as_they_went_in),
+	};
+
+	return cmocka_run_group_tests_name("buf", tests, NULL, empty_pool);
+}
