@@ -132,6 +132,20 @@ for (const shape of [{ title: 'one tier, Unix sockets', net: 'unix', tiers: 1 },
 				agent.close();
 			});
 
+		test('after a poll died with its worker: later requests of the session are not sent to other workers', async () => {
+			const { sid, worker } = await handshake(proxy.port);
+			const pending = request({ port: proxy.port }, `${BASE}&sid=${sid}`, { limit: 4000 });
+			await sleep(100);
+			await cluster.by_name(worker).kill();
+			assert.equal((await pending).status, 400);
+			for (const opts of [{ method: 'POST', body: '40' }, {}]) {
+				const answer = await request({ port: proxy.port }, `${BASE}&sid=${sid}`, opts);
+				assert.deepEqual([answer.status, answer.text], [400, UNKNOWN]);
+			}
+			for (const seen of await cluster.seen())
+				assert.deepEqual(seen.foreign, [], `${seen.name} was asked for a session of a dead worker`);
+		});
+
 		test('under a WebSocket: it closes at once', async () => {
 			const ws = await websocket({ port: proxy.port }, '/socket.io/?EIO=4&transport=websocket');
 			await ws.next();
@@ -329,21 +343,33 @@ describe('who leaves', () => {
 });
 
 describe('the timeout of an Engine.IO request comes from its own handshake', { skip: BALANCER }, () => {
+	let farm, proxy;
+	before(async () => {
+		farm = await start_farm({ kind: 'engine4', path: '/socket.io/', options: { pingInterval: 3000, pingTimeout: 2000 } });
+		proxy = await start_proxy(farm, { backend: { timeouts: { server: '1s', tunnel: '1s' } } });
+	});
+	after(async () => {
+		const complaints = await proxy.stop();
+		await farm.stop();
+		assert.deepEqual(complaints, []);
+	});
 	test('timeouts.server below pingInterval + pingTimeout does not end a poll', async () => {
-		const farm = await start_farm({ kind: 'engine4', path: '/socket.io/', options: { pingInterval: 4000, pingTimeout: 2000 } });
-		const proxy = await start_proxy(farm, { backend: { timeouts: { server: '1s', tunnel: '1s' } } });
-		try {
-			const { sid } = await handshake(proxy.port);
-			const ws = await websocket({ port: proxy.port }, '/socket.io/?EIO=4&transport=websocket');
-			await ws.next();
-			const polled = await request({ port: proxy.port }, `${BASE}&sid=${sid}`);
-			assert.equal(polled.text, '2', 'the poll ends with the ping after four seconds');
-			assert.equal(await ws.next(), '2', 'so does the silence of the WebSocket');
-		} finally {
-			const complaints = await proxy.stop();
-			await farm.stop();
-			assert.deepEqual(complaints, []);
-		}
+		const { sid } = await handshake(proxy.port);
+		const polled = await request({ port: proxy.port }, `${BASE}&sid=${sid}`);
+		assert.equal(polled.text, '2', 'the poll ends with the ping after three seconds');
+	});
+	test('timeouts.tunnel below pingInterval + pingTimeout does not end a silent WebSocket that began as one', async () => {
+		const ws = await websocket({ port: proxy.port }, '/socket.io/?EIO=4&transport=websocket');
+		await ws.next();
+		assert.equal(await ws.next(), '2');
+	});
+	test('nor one that a session was upgraded to', async () => {
+		const { sid } = await handshake(proxy.port);
+		const ws = await websocket({ port: proxy.port }, `/socket.io/?EIO=4&transport=websocket&sid=${sid}`);
+		ws.send('2probe');
+		assert.equal(await ws.next(), '3probe');
+		ws.send('5');
+		assert.equal(await ws.next(), '2');
 	});
 });
 

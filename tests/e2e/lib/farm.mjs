@@ -30,8 +30,15 @@ export async function start_farm({ count = 4, net = 'unix', make, ...spec })
 	}
 	return {
 		spec: { net, kind: spec.kind }, hosts: [host], all: host.workers, apps: host.workers.map((worker) => worker.app),
-		/* Requests that reached a worker which never gave out their sid; tests ask for sids of "nobody" on purpose. */
-		foreign: () => host.workers.flatMap(({ app }) => app.seen.foreign.filter((what) => !what.includes('nobody'))),
+		/*
+		 * Requests that reached a worker which never gave out their sid.  Tests ask for sids of "nobody" on purpose,
+		 * and for sessions that have ended, which are then nobody's.
+		 */
+		foreign: () => {
+			const ended = new Set(host.workers.flatMap(({ app }) => Object.keys(app.seen.ended || {})));
+			return host.workers.flatMap(({ app }) => app.seen.foreign).filter((what) =>
+				!what.includes('nobody') && !ended.has(new URL(what.split(' ')[1], 'http://x').searchParams.getAll('sid').pop()));
+		},
 		stop: () => Promise.all(host.workers.map(({ app }) => app.close())),
 	};
 }

@@ -74,7 +74,9 @@ export function websocket(where, path, opts = {})
 		origin: opts.origin, localAddress: opts.localAddress, handshakeTimeout: 5000,
 	});
 	const queue = [], waiting = [];
+	let over = false;
 	const closed = new Promise((done) => ws.once('close', (code, reason) => {
+		over = `closed (${code})`;
 		while (waiting.length)
 			waiting.shift().fail(new Error(`closed (${code})`));
 		done({ code, reason: reason.toString(), at: performance.now() });
@@ -86,7 +88,7 @@ export function websocket(where, path, opts = {})
 		else
 			queue.push(item);
 	});
-	const next = (limit = 5000) => queue.length ? Promise.resolve(queue.shift())
+	const next = (limit = 5000) => queue.length ? Promise.resolve(queue.shift()) : over ? Promise.reject(new Error(over))
 		: with_limit(new Promise((done, fail) => waiting.push({ done, fail })), limit, 'a WebSocket frame');
 	const face = { ws, next, queue, closed, send: (data) => ws.send(data), close: () => ws.close(), terminate: () => ws.terminate() };
 	const opened = new Promise((done, fail) => {
