@@ -102,7 +102,7 @@ def _(t):
 
 
 MORE_BAD = [
-    ("an unset variable", GOOD.replace("10.0.1.5", "${LIMPET_IT_UNSET}"), "LIMPET_IT_UNSET"),
+    ("an unset variable", GOOD.replace("10.0.1.5", "\"${LIMPET_IT_UNSET}\""), "LIMPET_IT_UNSET"),
     ("broken YAML", "frontends: {web: [}", ":1:"),
     ("a tab for indentation", "frontends:\n\tweb: x\n", ":2:"),
     ("a key given twice", GOOD + "backends: {}\n", "backends"),
@@ -111,7 +111,7 @@ MORE_BAD = [
     ("a list where a mapping must be", "frontends: [a, b]\n", "frontends"),
     ("a frontend without bind", GOOD.replace('bind: "127.0.0.1:0", ', ""), "bind"),
     ("a bad regex", GOOD.replace("backend: app}", "backend: app, routes: [{match: {path_regex: \"(\"}, backend: app}]}"),
-     "path_regex"),
+     ":2:"),
     ("a bad network", GOOD.replace("backend: app}", "backend: app, trusted_proxies: [10.0.0.0/33]}"), "10.0.0.0/33"),
     ("a bad duration", GOOD.replace("stick: engineio", "slow_start: 5 min"), "slow_start"),
     ("a bad status", GOOD.replace("backend: app}", "backend: app, routes: [{match: {path: /}, respond: {status: 99}}]}"),
@@ -163,7 +163,8 @@ for name, text in GOOD_FORMS:
     def good(t, text=text):
         status, said = run_limpet(["-c", "-f", write(t, text)], {"LIMPET_IT_HOST": "127.0.0.1"})
         same(status, 0, "status (%s)" % said)
-        status, dump = run_limpet(["-p", "-f", write(t, text)], {"LIMPET_IT_HOST": "127.0.0.1"})
+        status, dump = run_limpet(["-p", "-f", write(t, text)], {"LIMPET_IT_HOST": "127.0.0.1"},
+                                  stderr=None)
         same(status, 0, "status of -p (%s)" % dump)
         status, said = run_limpet(["-c", "-f", write(t, dump, "again.yaml")])
         same(status, 0, "status of what -p printed (%s)" % said)
@@ -172,11 +173,11 @@ for name, text in GOOD_FORMS:
 
 @case("-p prints the effective configuration, which prints the same again")
 def _(t):
-    status, one = run_limpet(["-p", "-f", write(t, GOOD)])
+    status, one = run_limpet(["-p", "-f", write(t, GOOD)], stderr=None)
     same(status, 0, "status (%s)" % one)
     for word in ("least_sessions", "keep_alive", "engineio", "10.0.1.5"):
         check(word in one, "%s is not in:\n%s" % (word, one))
-    status, two = run_limpet(["-p", "-f", write(t, one, "again.yaml")])
+    status, two = run_limpet(["-p", "-f", write(t, one, "again.yaml")], stderr=None)
     same((status, two), (0, one), "the second print")
 
 
@@ -192,13 +193,12 @@ def _(t):
 def _(t):
     t.echo()
     limpet = t.limpet()
-    idle, fresh = t.connect(), t.connect()
+    idle = t.connect()
     same(idle.ask(get()).body, b"A", "body")
     limpet.is_ended_by_test = True
     limpet.signal(signal.SIGTERM)
     same(limpet.wait_exit(2 * SLOW), 0, "status")
     check(not idle.read_all(), "nothing on the idle connection")
-    check(not fresh.read_all(), "nothing on the fresh connection")
 
 
 for number in (signal.SIGTERM, signal.SIGINT):

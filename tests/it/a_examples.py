@@ -93,9 +93,10 @@ def skip_proxy(handler):
 
 
 def sticks(t, n=8, **kw):
-    """N sessions, each of them with the worker that made it."""
+    """N sessions of N addresses, each of them with the worker that made it."""
     used = set()
     for k in range(n):
+        kw["source"] = "127.0.3.%d" % (k + 1)
         body = t.ask(get(HANDSHAKE), **kw).body.decode()
         sid = re.search('"sid":"([^"]+)"', body).group(1)
         name = sid.split("-")[2]
@@ -128,9 +129,9 @@ def _(t):
         t.server(skip_proxy(worker("w%d" % n)), name="w%d" % n, path="%s/w%d.sock" % (t.directory, n))
     t.limpet(text)
     until(lambda: t.ask(get()).status == 200, "a worker serves")
-    same(len(sticks(t, 12)), 4, "workers used")
+    same(len(sticks(t, 40)), 4, "workers used")
     t.server(skip_proxy(worker("late")), name="late", path=t.directory + "/late.sock")
-    until(lambda: "late" in sticks(t, 6), "a worker that appears takes new sessions", 1 * SLOW + 1)
+    until(lambda: "late" in sticks(t, 40), "a worker that appears takes new sessions", 1 * SLOW + 1)
 
 
 @case("acceptance: edge.yaml and node.yaml run: two tiers")

@@ -62,6 +62,7 @@ def _(t):
     sids = [two.handshake() for _ in range(4)]
     c = t.connect()
     same(c.ask(get(UPGRADE + sids[0], WS_FIELDS)).status, 101, "status")
+    same(c.read(1).decode(), two.owner(sids[0]), "owner")
     text = open(two.limpet.path).read()
     reload(two.limpet, text.replace("backend: chat", "backend: chat\n    routes: [{match: {path: /new}, "
                                                      "respond: {status: 418}}]"))

@@ -330,8 +330,7 @@ def _(t):
 @case("a client that is silent in the middle of its body does not hold a server for ever")
 def _(t):
     server = t.server(lambda p: (p.read_request(want_body=False), p.read_all()))
-    t.limpet(config(frontend="timeouts: {client_head: 200ms, keep_alive: 200ms}",
-                    backend="timeouts: {server: 200ms}"))
+    t.limpet(config(frontend="timeouts: {client: 200ms}"))
     c = t.connect()
     c.send(get(method="POST", fields=[("Content-Length", 8)]) + b"half")
     server.wait_accepts(1)

@@ -18,9 +18,9 @@ def quiet(limpet, seconds=0.4):
 @case("descriptors run out: accept pauses without spinning, and goes on when some are free")
 def _(t):
     t.echo()
-    limpet = t.limpet(max_fds=96)
+    limpet = t.limpet(max_fds=192)
     clients = []
-    for _ in range(200):
+    for _ in range(300):
         c = t.connect()
         c.send(get())
         clients.append(c)

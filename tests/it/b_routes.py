@@ -136,8 +136,12 @@ def _(t):
     msg = c.ask(get("/away"))
     check(msg.status in (301, 302, 307, 308), msg)
     same(msg.get("location"), "https://other.test/x", "Location")
-    same(c.ask(post("/old", b"a body that must not be taken for a request")).status, 308, "status")
-    same(c.ask(get("/other")).body, b"B", "body")
+    msg = c.ask(post("/old", b"a body that must not be taken for a request"))
+    same(msg.status, 308, "status")
+    if msg.get("connection", "").lower() == "close":
+        check(not c.read_all(), "nothing behind it")
+    else:
+        same(c.ask(get("/other")).body, b"B", "body")
 
 
 @case("respond: status and body, nothing reaches a server")
@@ -157,11 +161,20 @@ def _(t):
     t.limpet(RULES)
     for target in ("/%61dmin", "/%61%64%6d%69%6e/x", "//admin", "///admin/x", "/./admin", "/x/../admin",
                    "/x/%2e%2e/admin", "/x/%2E%2e/admin/y", "/%2e/admin", "/x/.%2e/admin",
-                   "/admin/.", "/admin//", "/admin%2fx", "/x/y/../../admin", "/%2fadmin",
+                   "/admin/.", "/admin//", "/x/y/../../admin",
                    "http://example.test/admin", "http://example.test//%61dmin"):
         msg = t.ask(get(target))
         check(msg.status in (403, 400), "%s was answered with %d" % (target, msg.status))
     same((one.requests, two.requests), ([], []), "what the servers saw")
+
+
+@case("an encoded slash does not get round a route")
+def _(t):
+    one, two = t.echo(), t.echo()
+    t.limpet(RULES)
+    for target in ("/%2fadmin", "/admin%2fx", "/x%2f..%2fadmin", "/x/..%2fadmin"):
+        msg = t.ask(get(target))
+        check(msg.status in (403, 400), "%s was answered with %d" % (target, msg.status))
 
 
 @case("what a route does not name stays open beside it")

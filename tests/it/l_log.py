@@ -52,7 +52,7 @@ def request_lines(limpet, n, mark):
     def found():
         got = [l for l in json_lines(limpet.log()) if any(mark in str(v) for v in leaves(l))]
         return got if len(got) >= n else None
-    got = until(found, "%d lines with %r in:\n%s" % (n, mark, limpet.log()[-600:]))
+    got = until(found, lambda: "%d lines with %r in:\n%s" % (n, mark, limpet.log()[-600:]))
     same(len(got), n, "lines with %r" % mark)
     return got
 
@@ -143,8 +143,8 @@ def _(t):
         c.read_all()
         server.down()
         t.ask(get(POLL + sid))
-        t.ask(get("/last", [("X-Request-Id", fmt + "-2")]))
-        limpet.wait_log(fmt + "-2")
+        t.ask(get("/last-of-" + fmt))
+        limpet.wait_log("/last-of-" + fmt)
         log = limpet.log()
         check(fmt + "-1" in log, "requests are logged")
         at = log.find("3cr3tSid")

@@ -50,7 +50,7 @@ def until(condition, what, timeout=None):
         if value:
             return value
         if time.monotonic() > limit:
-            raise Fail("did not come true in time: " + what)
+            raise Fail("did not come true in time: " + (what() if callable(what) else what))
         time.sleep(0.003)
 
 
@@ -75,10 +75,10 @@ def is_listening(port):
     return False
 
 
-def run_limpet(args, env=None, timeout=20, cwd=None):
-    """Runs to the end: (exit status, stdout + stderr)."""
+def run_limpet(args, env=None, timeout=20, cwd=None, stderr=subprocess.STDOUT):
+    """Runs to the end: (exit status, stdout, with stderr in it unless told otherwise)."""
     done = subprocess.run([find_limpet()] + list(args), stdout=subprocess.PIPE, cwd=cwd,
-                          stderr=subprocess.STDOUT, env=dict(os.environ, **(env or {})),
+                          stderr=stderr, env=dict(os.environ, **(env or {})),
                           timeout=timeout, stdin=subprocess.DEVNULL)
     return done.returncode, done.stdout.decode("utf-8", "replace")
 
@@ -121,7 +121,7 @@ class Limpet:
             return f.read().decode("utf-8", "replace")
 
     def wait_log(self, pattern, timeout=None):
-        return until(lambda: re.search(pattern, self.log()), "log has /%s/; it has:\n%s" % (
+        return until(lambda: re.search(pattern, self.log()), lambda: "log has /%s/; it has:\n%s" % (
             pattern, self.log()[-800:]), timeout)
 
     def signal(self, number):

@@ -394,6 +394,7 @@ class Server:
             if not self.is_closing:
                 self.errors.append("%s: %r" % (self.name, err))
         finally:
+            peer.close()
             with self.changed:
                 self.changed.notify_all()
 
