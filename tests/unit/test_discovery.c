@@ -240,6 +240,7 @@ static void directory_replaced_at_once_is_followed(void **state)
 {
 	struct rig *rig = *state;
 	char *from = rig_path(rig, "d"), *to = rig_path(rig, "old");
+	int64_t started_us;
 
 	make_dir(rig, "d");
 	make_stale(rig, "d/a.sock");
@@ -248,7 +249,9 @@ static void directory_replaced_at_once_is_followed(void **state)
 	assert_int_equal(rename(from, to), 0);
 	make_dir(rig, "d");
 	make_stale(rig, "d/b.sock");
+	started_us = clock_now_us();
 	rig_until(rig, strcmp(names(), "b") == 0);
+	assert_true(clock_now_us() - started_us < 1000000); /* told, not found by the slow look */
 	make_stale(rig, "old/c.sock");
 	make_stale(rig, "d/c.sock");
 	rig_until(rig, strcmp(names(), "b c") == 0);
@@ -297,6 +300,26 @@ static void socket_born_anew_is_another_generation(void **state)
 	rig_while_ms(rig, 20);
 	assert_int_equal(generation(rig, "w"), before + 1);
 	close(again);
+}
+
+static void every_birth_of_a_quick_series_is_noticed(void **state)
+{
+	struct rig *rig = *state;
+	int fd = make_socket(rig, "w.sock");
+	unsigned before;
+
+	assert_int_equal(listen(fd, 8), 0);
+	apply(rig);
+	before = generation(rig, "w");
+	for (unsigned i = 1; i <= 40; i++) { /* maybe the same inode in the same tick */
+		remove_file(rig, "w.sock");
+		close(fd);
+		fd = make_socket(rig, "w.sock");
+		assert_int_equal(listen(fd, 8), 0);
+		rig_until(rig, changes_n == i);
+		assert_int_equal(generation(rig, "w"), before + i);
+	}
+	close(fd);
 }
 
 static void socket_renamed_over_the_old_one_is_another_generation(void **state)
@@ -544,6 +567,7 @@ int main(void)
 		RIG_TEST(directory_replaced_at_once_is_followed),
 		RIG_TEST(ancestor_renamed_away_is_found_out_in_time),
 		RIG_TEST(socket_born_anew_is_another_generation),
+		RIG_TEST(every_birth_of_a_quick_series_is_noticed),
 		RIG_TEST(socket_renamed_over_the_old_one_is_another_generation),
 		RIG_TEST(change_of_mode_or_time_is_no_birth),
 		RIG_TEST(death_that_traffic_told_is_not_told_again_at_the_rebirth),

