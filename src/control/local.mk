@@ -1,1 +1,19 @@
-liblimpet_a_SOURCES +=
+liblimpet_a_SOURCES += \
+	include/control/command.h \
+	include/control/commands.def include/control/commands.h src/control/commands.c \
+	include/control/console.h src/control/console.c \
+	include/control/control.h src/control/control.c \
+	include/control/gather.h src/control/gather.c \
+	include/control/line.h src/control/line.c \
+	include/control/sample.h src/control/sample.c \
+	include/control/stat.def include/control/stat.h src/control/stat.c \
+	include/control/value.h src/control/value.c \
+	src/control/cmd_console.c \
+	src/control/cmd_info.c \
+	src/control/cmd_process.c \
+	src/control/cmd_server.c \
+	src/control/cmd_sess.c \
+	src/control/cmd_stat.c \
+	src/control/cmd_table.c \
+	src/control/help.c \
+	src/control/run.c

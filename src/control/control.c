@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "control/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "control/console.h"
+#include "control/sample.h"
+
+control_reload_fn *control_reload_hook;
+
+static struct loop *the_loop;
+static struct config *the_config; /* (ref) in force */
+static struct list sockets = { &sockets, &sockets };
+
+const struct config *control_config(void)
+{
+	return the_config;
+}
+
+struct loop *control_loop(void)
+{
+	return the_loop;
+}
+
+struct list *control_sockets(void)
+{
+	return &sockets;
+}
+
+static void socket_free(struct grave *grave)
+{
+	struct control_socket *socket = container_of(grave, struct control_socket, grave);
+
+	free(socket->text);
+	free(socket);
+}
+
+static bool on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
+{
+	struct control_socket *socket = container_of(acceptor, struct control_socket, acceptor);
+
+	(void)peer;
+	console_open(socket, fd);
+	return socket->consoles_n < CONSOLES_MAX;
+}
+
+void control_socket_release(struct control_socket *socket)
+{
+	bug_on(!socket->consoles_n);
+	socket->consoles_n--;
+	if (!socket->is_closed)
+		acceptor_resume(&socket->acceptor);
+	else if (!socket->consoles_n)
+		loop_bury(the_loop, &socket->grave, socket_free);
+}
+
+static void socket_close(struct control_socket *socket)
+{
+	const struct sockaddr_un *un = &socket->addr.un;
+
+	acceptor_stop(&socket->acceptor);
+	if (sock_addr_is_unix(&socket->addr) && un->sun_path[0])
+		unlink(un->sun_path);
+	list_remove(&socket->link);
+	socket->is_closed = true;
+	if (!socket->consoles_n)
+		loop_bury(the_loop, &socket->grave, socket_free);
+}
+
+static int socket_open(const struct stats_socket_conf *conf)
+{
+	struct listen_options options = { .backlog = 64, .unix_mode = conf->unix_mode };
+	struct control_socket *socket;
+	int fd = listener_open(&conf->addr, &options);
+	int rc;
+
+	if (fd < 0)
+		return fd;
+	socket = xcalloc(1, sizeof(*socket));
+	rc = acceptor_start(&socket->acceptor, the_loop, fd, on_accept);
+	if (rc != 0) {
+		close(fd);
+		free(socket);
+		return rc;
+	}
+	socket->addr = conf->addr;
+	socket->text = xstrndup(conf->text);
+	socket->level = conf->level;
+	socket->unix_mode = conf->unix_mode;
+	list_push_back(&sockets, &socket->link);
+	return 0;
+}
+
+static const struct stats_socket_conf *conf_of(const struct control_socket *socket,
+					       const struct config *config)
+{
+	for (size_t i = 0; i < config->global.stats_sockets_n; i++)
+		if (sock_addr_eq(&config->global.stats_sockets[i].addr, &socket->addr))
+			return &config->global.stats_sockets[i];
+	return NULL;
+}
+
+static struct control_socket *socket_of(const struct stats_socket_conf *conf)
+{
+	list_for_each(at, &sockets) {
+		struct control_socket *socket = list_entry(at, struct control_socket, link);
+
+		if (sock_addr_eq(&conf->addr, &socket->addr))
+			return socket;
+	}
+	return NULL;
+}
+
+static void set_config(struct config *config)
+{
+	struct config *old = the_config;
+
+	the_config = config ? config_ref(config) : NULL;
+	config_unref(old);
+}
+
+/* Level and mode as they are now. */
+static void socket_change(struct control_socket *socket, const struct stats_socket_conf *conf)
+{
+	socket->level = conf->level;
+	if (socket->unix_mode == conf->unix_mode || !sock_addr_is_unix(&socket->addr) ||
+	    !socket->addr.un.sun_path[0])
+		return;
+	if (chmod(socket->addr.un.sun_path, conf->unix_mode) == 0)
+		socket->unix_mode = conf->unix_mode;
+	else
+		log_warn("stats socket %s: cannot change its mode: %s", socket->text,
+			 strerror(errno));
+}
+
+int control_init(struct loop *loop, struct config *config, const char **why)
+{
+	static char text[ADDR_TEXT_SIZE + 64];
+
+	the_loop = loop;
+	set_config(config);
+	for (size_t i = 0; i < config->global.stats_sockets_n; i++) {
+		const struct stats_socket_conf *conf = &config->global.stats_sockets[i];
+		int rc = socket_open(conf);
+
+		if (rc == 0)
+			continue;
+		snprintf(text, sizeof(text), "stats socket %.*s: %s", STR_ARG(conf->text),
+			 strerror(-rc));
+		*why = text;
+		control_fini();
+		return rc;
+	}
+	sample_start(loop);
+	return 0;
+}
+
+void control_apply(struct config *config)
+{
+	set_config(config);
+	list_for_each_safe(at, after, &sockets) {
+		struct control_socket *socket = list_entry(at, struct control_socket, link);
+		const struct stats_socket_conf *conf = conf_of(socket, config);
+
+		if (conf)
+			socket_change(socket, conf);
+		else
+			socket_close(socket);
+	}
+	for (size_t i = 0; i < config->global.stats_sockets_n; i++) {
+		const struct stats_socket_conf *conf = &config->global.stats_sockets[i];
+		int rc = socket_of(conf) ? 0 : socket_open(conf);
+
+		if (rc != 0)
+			log_error("stats socket %.*s: %s", STR_ARG(conf->text), strerror(-rc));
+	}
+}
+
+void control_fini(void)
+{
+	if (!the_loop)
+		return;
+	sample_stop();
+	list_for_each_safe(at, after, &sockets)
+		socket_close(list_entry(at, struct control_socket, link));
+	consoles_close();
+	set_config(NULL);
+	the_loop = NULL;
+}

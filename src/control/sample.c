@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "control/sample.h"
+
+#include <stdlib.h>
+
+#include "balance/lb.h"
+#include "base/mem.h"
+#include "session/traffic.h"
+
+struct samples {
+	struct sample *all; /* (own) */
+	uint32_t n;
+};
+
+static struct loop *the_loop;
+static struct timer timer;
+static struct sample process;
+static struct samples proxies; /* by id */
+static struct samples servers; /* by number */
+
+static struct sample *sample_at(struct samples *samples, uint32_t i)
+{
+	if (i >= samples->n) {
+		uint32_t n = samples->n ? samples->n : 64;
+
+		while (n <= i)
+			n *= 2;
+		samples->all = xrealloc_array(samples->all, n, sizeof(*samples->all));
+		memset(samples->all + samples->n, 0, (n - samples->n) * sizeof(*samples->all));
+		samples->n = n;
+	}
+	return &samples->all[i];
+}
+
+const struct sample *sample_process(void)
+{
+	return &process;
+}
+
+const struct sample *sample_frontend(const struct frontend_state *frontend)
+{
+	return sample_at(&proxies, frontend->id);
+}
+
+const struct sample *sample_backend(const struct backend_state *backend)
+{
+	return sample_at(&proxies, backend->id);
+}
+
+const struct sample *sample_server(const struct server *server)
+{
+	return sample_at(&servers, server->number);
+}
+
+static void take_rate(struct sample_rate *rate, uint64_t value, bool is_known)
+{
+	/* Counters may have been cleared. */
+	rate->now = is_known && value > rate->last ? (uint32_t)(value - rate->last) : 0;
+	rate->last = value;
+	if (rate->now > rate->max)
+		rate->max = rate->now;
+}
+
+static void raise_max(uint32_t *max, uint64_t value)
+{
+	if (value > *max)
+		*max = (uint32_t)value;
+}
+
+static void take_frontend(struct frontend_state *frontend)
+{
+	struct sample *sample = sample_at(&proxies, frontend->id);
+	const struct counters *c = &frontend->counters;
+
+	take_rate(&sample->connections, counters_sum(c, frontend_connections), sample->is_known);
+	take_rate(&sample->requests, counters_sum(c, frontend_requests), sample->is_known);
+	raise_max(&sample->open_max, counters_sum(c, frontend_connections_now));
+	sample->is_known = true;
+}
+
+static void take_server(const struct server *server)
+{
+	struct sample *sample = sample_at(&servers, server->number);
+
+	take_rate(&sample->requests, counters_sum(&server->counters, server_requests),
+		  sample->is_known);
+	raise_max(&sample->open_max, atomic_load(&server->used));
+	if (server_state(server) & SERVER_DOWN)
+		sample->down_s++;
+	sample->is_known = true;
+}
+
+static void take_backend(struct backend_state *backend)
+{
+	struct sample *sample = sample_at(&proxies, backend->id);
+	struct srvset *set = srvset_of(backend);
+	bool is_up = set && lb_has_ready(set);
+	uint64_t used = 0;
+
+	take_rate(&sample->requests, counters_sum(&backend->counters, backend_requests),
+		  sample->is_known);
+	for (uint32_t i = 0; set && i < set->members_n; i++)
+		used += atomic_load(&set->members[i].server->used);
+	raise_max(&sample->open_max, used);
+	raise_max(&sample->queue_max, counters_sum(&backend->counters, backend_queued_now));
+	if (!sample->is_known || is_up != sample->is_up) {
+		sample->changed_ms = clock_ms();
+		if (sample->is_known && !is_up)
+			sample->downs++;
+	}
+	sample->is_up = is_up;
+	if (!is_up)
+		sample->down_s++;
+	sample->is_known = true;
+}
+
+static void sample_take(void)
+{
+	take_rate(&process.connections, counters_sum(&process_state.counters, process_connections),
+		  process.is_known);
+	take_rate(&process.requests, counters_sum(&process_state.counters, process_requests),
+		  process.is_known);
+	process.is_known = true;
+	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
+		take_frontend(f);
+	for (struct backend_state *b = backend_state_first(); b; b = b->next)
+		take_backend(b);
+	for (uint32_t i = 0; i < servers_n(); i++)
+		take_server(server_by_number(i));
+}
+
+static void on_second(struct timer *t)
+{
+	sample_take();
+	loop_timer_in(the_loop, t, SEC(1));
+}
+
+void sample_start(struct loop *loop)
+{
+	the_loop = loop;
+	timer_init(&timer, on_second);
+	loop_timer_in(loop, &timer, SEC(1));
+	sample_take();
+}
+
+static void samples_free(struct samples *samples)
+{
+	free(samples->all);
+	*samples = (struct samples){ 0 };
+}
+
+void sample_stop(void)
+{
+	if (!the_loop)
+		return;
+	timer_fini(&the_loop->wheel, &timer);
+	the_loop = NULL;
+	samples_free(&proxies);
+	samples_free(&servers);
+	process = (struct sample){ 0 };
+}
+
+static void clear(struct sample *sample, bool all)
+{
+	sample->connections.max = sample->requests.max = 0;
+	sample->open_max = sample->queue_max = 0;
+	if (all)
+		sample->down_s = sample->downs = 0;
+}
+
+void sample_clear(bool all)
+{
+	clear(&process, all);
+	for (uint32_t i = 0; i < proxies.n; i++)
+		clear(&proxies.all[i], all);
+	for (uint32_t i = 0; i < servers.n; i++)
+		clear(&servers.all[i], all);
+}
