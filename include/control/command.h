@@ -88,7 +88,7 @@ const char *level_name(enum ctl_level level);
 
 /* The configuration in force.  For the length of one call. */
 const struct config *control_config(void);
-struct loop *control_loop(void);
+struct loop *console_loop(void);
 
 /* "backend/server" (the server's own name may have a slash), or an error message and NULL. */
 struct srvset_member *run_server(struct run *run, struct str name);

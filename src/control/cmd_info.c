@@ -292,7 +292,7 @@ enum run_step command_show_loop(struct run *run)
 		snprintf(name, sizeof(name), "%u", i);
 		print_loop(run, name, &traffic->loop);
 	}
-	print_loop(run, "control", control_loop());
+	print_loop(run, "control", console_loop());
 	return RUN_DONE;
 }
 

@@ -54,13 +54,13 @@ void console_close(struct console *console)
 	end_command(console);
 	end_line(console);
 	conn_close(&console->conn);
-	timer_fini(&control_loop()->wheel, &console->timer);
-	timer_fini(&control_loop()->wheel, &console->again);
+	timer_fini(&console_loop()->wheel, &console->timer);
+	timer_fini(&console_loop()->wheel, &console->again);
 	buf_release(&console->in);
 	buf_release(&console->out);
 	list_remove(&console->link);
 	control_socket_release(console->socket);
-	loop_bury(control_loop(), &console->grave, console_free);
+	loop_bury(console_loop(), &console->grave, console_free);
 }
 
 void consoles_close(void)
@@ -276,7 +276,7 @@ static enum go on_flush(struct console *console)
 	buf_release(&console->in);
 	conn_shutdown(&console->conn);
 	console->state = CONSOLE_LINGER;
-	loop_timer_in(control_loop(), &console->timer, LINGER_MS);
+	loop_timer_in(console_loop(), &console->timer, LINGER_MS);
 	return GO_ON;
 }
 
@@ -312,7 +312,7 @@ static void console_run(struct console *console)
 		if (buf_length(&console->out) >= RUN_PIECE)
 			return;
 		if (steps >= STEPS_PER_TURN) {
-			loop_timer_in(control_loop(), &console->again, 1);
+			loop_timer_in(console_loop(), &console->again, 1);
 			return;
 		}
 		if (console_step(console) == GO_WAIT)
@@ -323,7 +323,7 @@ static void console_run(struct console *console)
 static void keep_alive(struct console *console)
 {
 	if (console->state != CONSOLE_LINGER && console->state != CONSOLE_CLOSED)
-		loop_timer_in(control_loop(), &console->timer, console->idle_ms);
+		loop_timer_in(console_loop(), &console->timer, console->idle_ms);
 }
 
 static void on_event(struct conn *conn, enum conn_ev ev)
@@ -372,10 +372,10 @@ void console_open(struct control_socket *socket, int fd)
 	timer_init(&console->timer, on_idle);
 	timer_init(&console->again, on_again);
 	conn_init(&console->conn, fd, on_event);
-	if (conn_watch(control_loop(), &console->conn) != 0) {
+	if (conn_watch(console_loop(), &console->conn) != 0) {
 		console_close(console);
 		return;
 	}
-	loop_timer_in(control_loop(), &console->timer, console->idle_ms);
+	loop_timer_in(console_loop(), &console->timer, console->idle_ms);
 	console_run(console);
 }

@@ -25,7 +25,7 @@ const struct config *control_config(void)
 	return the_config;
 }
 
-struct loop *control_loop(void)
+struct loop *console_loop(void)
 {
 	return the_loop;
 }

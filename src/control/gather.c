@@ -11,7 +11,7 @@ void gather_init(struct gather *gather, struct run *run, gather_fn *ask,
 	gather->ask = ask;
 	gather->free_fn = free_fn;
 	gather->console = run->console;
-	gather->control = control_loop();
+	gather->control = console_loop();
 	gather->is_away = false;
 }
 
