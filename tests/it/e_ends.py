@@ -209,15 +209,37 @@ def _(t):
     check(is_known(two, sid), "the sid is known")
 
 
+def upgraded(t, two, sid, is_finished):
+    """Opens the WebSocket of SID and sends a probe; finishes the upgrade when told so."""
+    c = t.connect()
+    c.send(get(UPGRADE + sid, WS_FIELDS))
+    same(c.read_response().status, 101, "status")
+    c.send(ws_client_text("2probe"))
+    same(c.read(8), ws_text("3probe"), "the probe's answer")
+    if is_finished:
+        c.send(ws_client_text("5"))
+    return c
+
+
 @case("the close of its WebSocket drops the entry")
 def _(t):
-    two = Two(t, stick=REJECT % "")
+    two = Two(t, stick=REJECT % "", frames=ws_text("3probe"))
     sid = two.handshake()
-    c = t.connect()
-    same(c.ask(get(UPGRADE + sid, WS_FIELDS)).status, 101, "status")
+    c = upgraded(t, two, sid, True)
     check(is_known(two, sid), "the sid is known while the WebSocket is open")
     c.close()
     until(lambda: is_forgotten(two, sid), "the entry is gone")
+
+
+@case("a WebSocket that closes before the upgrade is done leaves the session to its polls")
+def _(t):
+    two = Two(t, stick=REJECT % "", frames=ws_text("3probe"))
+    sid = two.handshake()
+    upgraded(t, two, sid, False).close()
+    server = two.servers[two.owner(sid)]
+    until(lambda: server.peers[-1].is_ended, "the worker sees the end")
+    for _ in range(3):
+        check(is_known(two, sid), "the sid is known")
 
 
 @case("silence of pingInterval + pingTimeout ends a session; a request keeps it")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A running Limpet: started on a configuration in a directory of its own, watched, ended."""
+import ctypes
 import mmap
 import os
 import re
@@ -13,6 +14,8 @@ from .msg import Fail
 from .peer import DEADLINE, connect
 
 __all__ = ["Limpet", "find_limpet", "free_port", "run_limpet", "until", "is_sanitized", "SLOW"]
+
+LIBC = ctypes.CDLL(None)
 
 BAD_WORDS = re.compile(rb"BUG at|AddressSanitizer|LeakSanitizer|ThreadSanitizer|"
                        rb"UndefinedBehaviorSanitizer|runtime error:|Assertion .* failed")
@@ -100,12 +103,17 @@ class Limpet:
         with open(self.path, "w") as f:
             f.write(config)
 
+    def _prepare(self):
+        """In the child: dies with the test, whatever ends that; fewer descriptors when told so."""
+        LIBC.prctl(1, 9)                # PR_SET_PDEATHSIG, SIGKILL
+        if self.max_fds:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.max_fds, self.max_fds))
+
     def start(self, wait_for=None):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [find_limpet(), "-f", self.path], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env=dict(os.environ, **self.env), cwd=self.directory, preexec_fn=None if not self.max_fds
-                else lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.max_fds, self.max_fds)))
+                env=dict(os.environ, **self.env), cwd=self.directory, preexec_fn=self._prepare)
 
         def is_up():
             if self.process.poll() is not None:
