@@ -49,8 +49,8 @@ static inline char *buf_tail(struct buf *buf)
 }
 
 /*
- * Makes at least ROOM bytes of room, moving the bytes to the front or taking larger storage as needed.
- * Views into the buf are void afterwards if it had less.
+ * Makes at least ROOM bytes of room, moving the bytes to the front or taking larger storage as
+ * needed. Views into the buf are void afterwards if it had less.
  */
 void buf_reserve(struct buf *buf, size_t room);
 static inline void buf_fill(struct buf *buf, size_t n) /* N bytes were written at buf_tail() */

@@ -9,11 +9,11 @@
 #ifndef BASE_BUG_H
 #define BASE_BUG_H
 
-#define must_check __attribute__((warn_unused_result))
-#define unused_arg __attribute__((unused))
+#define must_check             __attribute__((warn_unused_result))
+#define unused_arg             __attribute__((unused))
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
+#define likely(x)              __builtin_expect(!!(x), 1)
+#define unlikely(x)            __builtin_expect(!!(x), 0)
 
 _Noreturn void bug_abort(const char *file, int line, const char *cond);
 
@@ -34,11 +34,11 @@ _Noreturn void bug_abort(const char *file, int line, const char *cond);
 /* Every long-lived struct starts with `unsigned magic`. */
 #define check_magic(obj, value) bug_on((obj) == NULL || (obj)->magic != (value))
 
-#define ARRAY_N(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_N(a)                      (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Literals of time, in milliseconds. */
-#define MS(n) ((int64_t)(n))
+#define MS(n)  ((int64_t)(n))
 #define SEC(n) ((int64_t)(n)*1000)
 
 #endif

@@ -34,17 +34,18 @@ extern enum log_level log_threshold;
 
 void log_message(enum log_level level, const char *fmt, ...) printf_like(2, 3);
 /*
- * One complete line of LEVEL, without time stamp or newline added: LINE ends in '\n'.  It is dropped
- * (not counted) when LEVEL is not wanted.  At most LOG_LINE_MAX bytes; the rest is cut off.
+ * One complete line of LEVEL, without time stamp or newline added: LINE ends in '\n'.  It is
+ * dropped (not counted) when LEVEL is not wanted.  At most LOG_LINE_MAX bytes; the rest is cut off.
  */
 #define LOG_LINE_MAX 32768
 void log_line(enum log_level level, struct str line);
 
 /*
- * TARGET: stderr, stdout, none, file:/path, syslog, unix:/dev/log, udp:host:port.  0 or negative errno with
- * *WHY.  May be called again (reload).  Starts the writer thread at the first call.
+ * TARGET: stderr, stdout, none, file:/path, syslog, unix:/dev/log, udp:host:port.  0 or negative
+ * errno with *WHY.  May be called again (reload).  Starts the writer thread at the first call.
  */
-int log_open(struct str target, enum log_style style, enum log_level level, const char **why) must_check;
+int log_open(struct str target, enum log_style style, enum log_level level,
+	     const char **why) must_check;
 void log_reopen(void); /* SIGUSR1: opens the file again */
 void log_close(void);  /* writes what is left (bounded wait), ends the writer */
 uint64_t log_dropped(void);

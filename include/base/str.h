@@ -20,7 +20,10 @@ struct str {
 };
 
 #define STR(literal) ((struct str){ "" literal "", sizeof(literal) - 1 })
-#define STR_INIT(literal) { "" literal "", sizeof(literal) - 1 }
+#define STR_INIT(literal)                                                                          \
+	{                                                                                          \
+		"" literal "", sizeof(literal) - 1                                                 \
+	}
 #define STR_NONE ((struct str){ NULL, 0 })
 /* For printf("%.*s", STR_ARG(s)). */
 #define STR_ARG(s) (int)(s).len, (s).p ? (s).p : ""
@@ -62,7 +65,8 @@ struct str str_trim(struct str s);
 
 /*
  * Takes the next element of a comma-separated list (RFC 9110 5.6.1) off REST into *ELEMENT,
- * trimmed; empty elements are skipped.  Commas in quoted strings do not separate.  False at the end.
+ * trimmed; empty elements are skipped.  Commas in quoted strings do not separate.  False at the
+ * end.
  */
 bool str_next_element(struct str *rest, struct str *element);
 

@@ -2,11 +2,12 @@
 /*
  * loop - one epoll loop: descriptors, timers, mail from other threads, and deferred freeing.
  *
- * A loop belongs to one thread.  Each turn: wait; clock_update(); events; timers; mail; soon; graves.
+ * A loop belongs to one thread.  Each turn: wait; clock_update(); events; timers; mail; soon;
+ * graves.
  *
  * Descriptors are edge-triggered and registered once.  Nothing is freed inside a callback: what a
- * callback is done with is buried (loop_bury) and freed when the turn ends, so that a later event of
- * the same turn still finds memory; loop_fd_del() makes sure that it finds nothing to call.
+ * callback is done with is buried (loop_bury) and freed when the turn ends, so that a later event
+ * of the same turn still finds memory; loop_fd_del() makes sure that it finds nothing to call.
  *
  * loop_post() is the only call that other threads may make.
  */
@@ -29,7 +30,7 @@ typedef void loop_fd_fn(struct loop_fd *lf, uint32_t events);
 /* A registered descriptor; embedded in its object. */
 struct loop_fd {
 	loop_fd_fn *fn;
-	int fd; /* -1 = not registered: events still under way are dropped */
+	int fd;         /* -1 = not registered: events still under way are dropped */
 	uint32_t batch; /* loop->batch when it was registered: older events are not its own */
 };
 
@@ -55,7 +56,7 @@ struct soon {
 
 struct loop {
 	int epoll_fd;
-	int wake_fd; /* eventfd */
+	int wake_fd;    /* eventfd */
 	uint32_t batch; /* counts epoll_wait() calls */
 	struct loop_fd wake;
 	struct wheel wheel;
@@ -64,8 +65,8 @@ struct loop {
 	_Atomic(struct mail *) mails; /* newest first; other threads push */
 	atomic_bool is_stopping;
 	int64_t turn_started_us;
-	_Atomic uint64_t turns;                     /* read by other threads */
-	_Atomic uint64_t lag[LOOP_LAG_BUCKETS];     /* turns that took < 2^i * 16 us */
+	_Atomic uint64_t turns;                 /* read by other threads */
+	_Atomic uint64_t lag[LOOP_LAG_BUCKETS]; /* turns that took < 2^i * 16 us */
 };
 
 int loop_init(struct loop *loop) must_check; /* 0 or negative errno */
@@ -77,10 +78,11 @@ void loop_turn(struct loop *loop, int max_ms);
 void loop_stop(struct loop *loop); /* any thread; wakes it */
 
 /* EVENTS are epoll's; EPOLLET is added.  0 or negative errno. */
-int loop_fd_add(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn, uint32_t events) must_check;
+int loop_fd_add(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn,
+		uint32_t events) must_check;
 /* Level-triggered instead, for listeners. */
-int loop_fd_add_level(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn, uint32_t events)
-	must_check;
+int loop_fd_add_level(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn,
+		      uint32_t events) must_check;
 int loop_fd_modify_level(struct loop *loop, struct loop_fd *lf, uint32_t events) must_check;
 void loop_fd_del(struct loop *loop, struct loop_fd *lf);
 /* For one about to be closed: no epoll_ctl, close() unregisters it. */

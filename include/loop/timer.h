@@ -27,7 +27,7 @@ struct timer {
 };
 
 #define WHEEL_LEVELS 7 /* 2^42 ms: 139 years of uptime; with six the wheel's end came after two */
-#define WHEEL_SLOTS 64
+#define WHEEL_SLOTS  64
 
 struct wheel {
 	int64_t now_ms;

@@ -36,10 +36,10 @@ struct timeouts {
 	int64_t client_head_ms; /* from the first byte (or accept) to the whole head */
 	int64_t keep_alive_ms;  /* idle between two requests of a client */
 	int64_t client_ms;      /* client silent while it owes body bytes or takes none */
-	int64_t connect_ms;     /* server accepts the connection; retries of a busy socket included */
-	int64_t server_ms;      /* server silent while it owes a response or takes none of the body */
-	int64_t tunnel_ms;      /* both sides silent after an upgrade, and TCP mode */
-	int64_t queue_ms;       /* wait for a slot of max_connections_per_server */
+	int64_t connect_ms; /* server accepts the connection; retries of a busy socket included */
+	int64_t server_ms;  /* server silent while it owes a response or takes none of the body */
+	int64_t tunnel_ms;  /* both sides silent after an upgrade, and TCP mode */
+	int64_t queue_ms;   /* wait for a slot of max_connections_per_server */
 };
 
 /* Where in the file a thing was said, for messages. */
@@ -61,8 +61,8 @@ struct tls_bind_conf {
 	struct config_pos pos;
 	struct str_list certificates; /* PEM files, or directories of them */
 	enum tls_version min_version;
-	struct str_list alpn;         /* empty = h2, http/1.1 as built */
-	struct str client_ca;         /* "" = none */
+	struct str_list alpn; /* empty = h2, http/1.1 as built */
+	struct str client_ca; /* "" = none */
 	enum tls_verify client_verify;
 	struct str ciphers, ciphersuites; /* "" = OpenSSL's */
 };
@@ -71,8 +71,8 @@ struct tls_bind_conf {
 struct tls_client_conf {
 	struct config_pos pos;
 	bool is_verified;
-	struct str ca;  /* "" = the system's */
-	struct str sni; /* "" = none; also the name that the certificate must have */
+	struct str ca;               /* "" = the system's */
+	struct str sni;              /* "" = none; also the name that the certificate must have */
 	struct str certificate, key; /* "" = none */
 	enum tls_version min_version;
 	struct str_list alpn;
@@ -80,14 +80,14 @@ struct tls_client_conf {
 
 struct bind_conf {
 	struct config_pos pos;
-	struct str text;              /* as written, after ${} */
+	struct str text; /* as written, after ${} */
 	struct sock_addr addr;
-	mode_t unix_mode;             /* of a Unix socket's file */
-	bool is_proxy_required;       /* accept_proxy given and not false */
-	bool is_proxy_from_any;       /* accept_proxy: true */
-	struct ip_net *proxy_nets;    /* accept_proxy: [...]; connections from others are refused */
+	mode_t unix_mode;          /* of a Unix socket's file */
+	bool is_proxy_required;    /* accept_proxy given and not false */
+	bool is_proxy_from_any;    /* accept_proxy: true */
+	struct ip_net *proxy_nets; /* accept_proxy: [...]; connections from others are refused */
 	size_t proxy_nets_n;
-	struct tls_bind_conf *tls;    /* NULL = plain */
+	struct tls_bind_conf *tls; /* NULL = plain */
 	uint32_t backlog;
 };
 
@@ -135,15 +135,19 @@ struct frontend {
 	struct timeouts timeouts; /* complete */
 	struct route *routes;
 	size_t routes_n;
-	struct backend *backend;  /* (view) default; NULL = 503 when no route matches */
-	bool has_request_log;     /* log: false turns request lines off for this frontend */
-	bool has_request_id;      /* request_id: keep or make X-Request-Id  [true] */
+	struct backend *backend; /* (view) default; NULL = 503 when no route matches */
+	bool has_request_log;    /* log: false turns request lines off for this frontend */
+	bool has_request_id;     /* request_id: keep or make X-Request-Id  [true] */
 	struct frontend_state *state;
 };
 
 enum balance_kind {
-	BALANCE_ROUND_ROBIN, BALANCE_LEAST_CONN, BALANCE_LEAST_SESSIONS, BALANCE_RANDOM,
-	BALANCE_FIRST, BALANCE_HASH,
+	BALANCE_ROUND_ROBIN,
+	BALANCE_LEAST_CONN,
+	BALANCE_LEAST_SESSIONS,
+	BALANCE_RANDOM,
+	BALANCE_FIRST,
+	BALANCE_HASH,
 	BALANCE_N
 };
 enum hash_source { HASH_IP, HASH_URI, HASH_HEADER, HASH_QUERY, HASH_COOKIE };
@@ -154,44 +158,46 @@ enum same_site { SAME_SITE_UNSET, SAME_SITE_LAX, SAME_SITE_STRICT, SAME_SITE_NON
 struct stick_rule {
 	struct config_pos pos;
 	enum stick_kind kind;
-	uint32_t max_entries;     /* of the table: engineio, cookie learn, ip with remember */
-	bool is_mirrored;         /* mirror: false keeps the table on this node */
+	uint32_t max_entries; /* of the table: engineio, cookie learn, ip with remember */
+	bool is_mirrored;     /* mirror: false keeps the table on this node */
 	/* engineio */
 	struct str path;          /* "/socket.io/" */
 	int64_t idle_ms;          /* 0 = auto: pingInterval + pingTimeout of the handshake */
 	bool is_unknown_rejected; /* unknown: reject; else forward */
 	/* cookie */
 	struct str cookie_name;
-	struct str secret;        /* insert; always set */
-	bool is_secret_random;    /* made up for this load: not given in the file */
+	struct str secret;     /* insert; always set */
+	bool is_secret_random; /* made up for this load: not given in the file */
 	bool is_http_only, is_secure;
 	enum same_site same_site;
 	struct str domain, cookie_path; /* "" = none; "/" */
-	int64_t max_age_s;        /* -1 = session cookie */
-	int64_t learn_idle_ms;    /* learn: entry's idle time */
+	int64_t max_age_s;              /* -1 = session cookie */
+	int64_t learn_idle_ms;          /* learn: entry's idle time */
 	/* ip */
 	uint8_t prefix_v4, prefix_v6;
-	int64_t remember_ms;      /* 0 = hash alone, no table */
+	int64_t remember_ms; /* 0 = hash alone, no table */
 };
 
 struct worker_conf {
-	struct str name;         /* "3001", a socket's stem, or given; "" = the host's single worker */
+	struct str name; /* "3001", a socket's stem, or given; "" = the host's single worker */
 	struct sock_addr addr;
-	uint32_t weight;         /* 0..256 per cent of host's... absolute; effective = host weight * worker weight / 100 */
+	uint32_t weight; /* 0..256 per cent of host's... absolute; effective = host weight * worker
+			    weight / 100 */
 	uint32_t max_connections; /* its own, else the host's; 0 = the backend's */
 };
 
 struct host_conf {
 	struct config_pos pos;
 	struct str name;
-	struct str address;          /* as written */
-	struct str glob;             /* "/run/chat/(*).sock" pattern without "unix:"; p == NULL = fixed workers */
+	struct str address; /* as written */
+	struct str
+		glob; /* "/run/chat/(*).sock" pattern without "unix:"; p == NULL = fixed workers */
 	struct worker_conf *workers; /* empty when glob */
 	size_t workers_n;
-	uint32_t weight;             /* [100] */
+	uint32_t weight; /* [100] */
 	bool is_backup;
-	enum proxy_mode send_proxy;  /* resolved against the backend's */
-	uint32_t max_connections;    /* for each worker, those of a glob too; 0 = the backend's */
+	enum proxy_mode send_proxy; /* resolved against the backend's */
+	uint32_t max_connections;   /* for each worker, those of a glob too; 0 = the backend's */
 };
 
 enum check_kind { CHECK_NONE, CHECK_TCP, CHECK_HTTP };
@@ -205,9 +211,10 @@ struct health_conf {
 	struct str path, method, host; /* http; host "" = the server's address */
 	struct status_range *statuses;
 	size_t statuses_n;
-	int64_t interval_ms, fast_interval_ms, down_interval_ms, timeout_ms; /* fast, down: 0 = interval */
+	int64_t interval_ms, fast_interval_ms, down_interval_ms,
+		timeout_ms; /* fast, down: 0 = interval */
 	uint32_t fall, rise;
-	bool has_send_proxy;           /* checks open with a PROXY LOCAL header when traffic has one [true] */
+	bool has_send_proxy; /* checks open with a PROXY LOCAL header when traffic has one [true] */
 };
 
 struct passive_conf {
@@ -247,7 +254,7 @@ enum log_format { LOG_TEXT, LOG_JSON, LOG_HAPROXY };
 struct log_conf {
 	struct str target; /* stderr, stdout, syslog, file:/p, unix:/dev/log, udp:h:p, none */
 	enum log_format format;
-	int level;         /* enum log_level of base/log.h */
+	int level; /* enum log_level of base/log.h */
 };
 
 enum ctl_level { CTL_USER, CTL_OPERATOR, CTL_ADMIN };
@@ -269,31 +276,31 @@ struct mirror_conf {
 
 struct global_conf {
 	struct str node;
-	uint32_t threads;         /* resolved from auto; 1..64 */
-	uint32_t max_connections; /* resolved at start when 0 */
+	uint32_t threads;                         /* resolved from auto; 1..64 */
+	uint32_t max_connections;                 /* resolved at start when 0 */
 	struct str user, group, chroot, pid_file; /* "" = none */
 	int64_t shutdown_grace_ms;
 	struct log_conf log;
 	struct stats_socket_conf *stats_sockets;
 	size_t stats_sockets_n;
-	struct str stats_http;    /* "" = none */
+	struct str stats_http;      /* "" = none */
 	struct mirror_conf *mirror; /* NULL = none */
-	uint32_t head_size_max;   /* limits.head [16k - 1k]: bytes of a head */
-	uint32_t uri_size_max;    /* limits.uri [8k] */
+	uint32_t head_size_max;     /* limits.head [16k - 1k]: bytes of a head */
+	uint32_t uri_size_max;      /* limits.uri [8k] */
 };
 
 struct config {
 	atomic_uint refs;
 	struct arena arena; /* (own) everything below */
 	const char *file;
-	uint64_t serial;    /* 1 for the first, counts reloads */
+	uint64_t serial; /* 1 for the first, counts reloads */
 	struct global_conf global;
 	struct frontend *frontends;
 	size_t frontends_n;
 	struct backend *backends;
 	size_t backends_n;
 	struct names *backend_names; /* index for config_backend() */
-	struct regex **regexes; /* (own) each; the array is the arena's */
+	struct regex **regexes;      /* (own) each; the array is the arena's */
 	size_t regexes_n;
 };
 
@@ -305,14 +312,14 @@ struct config_messages {
 };
 
 /*
- * Reads, expands and checks FILE.  Returns the snapshot with one reference, or NULL when there was an
- * error; MESSAGES is filled either way (warnings too) and freed with config_messages_fini().
+ * Reads, expands and checks FILE.  Returns the snapshot with one reference, or NULL when there was
+ * an error; MESSAGES is filled either way (warnings too) and freed with config_messages_fini().
  * Blocks on the file and on name resolution: call it on the control thread or at start.
  */
 struct config *config_load(const char *file, struct config_messages *messages) must_check;
 /* The same from memory; NAME is what messages call the file.  For tests and the fuzzer. */
-struct config *config_load_text(const char *name, struct str text, struct config_messages *messages)
-	must_check;
+struct config *config_load_text(const char *name, struct str text,
+				struct config_messages *messages) must_check;
 void config_messages_fini(struct config_messages *messages);
 
 struct config *config_ref(struct config *config);
@@ -328,8 +335,9 @@ struct frontend *config_frontend(const struct config *config, struct str name); 
 char *config_dump(const struct config *config, bool with_secrets, size_t *len) must_check;
 
 /*
- * Names of the keys of `global` that LOADED says otherwise than RUNNING and that a reload cannot change
- * (threads, user, group, chroot): up to MAX constant strings in KEYS; returns how many there are.
+ * Names of the keys of `global` that LOADED says otherwise than RUNNING and that a reload cannot
+ * change (threads, user, group, chroot): up to MAX constant strings in KEYS; returns how many there
+ * are.
  */
 size_t config_restart_keys(const struct config *running, const struct config *loaded,
 			   const char **keys, size_t max);

@@ -61,7 +61,7 @@ static inline void count_add(struct counters *counters, int which, uint64_t n)
 	atomic_store_explicit(value, atomic_load_explicit(value, memory_order_relaxed) + n,
 			      memory_order_relaxed);
 }
-#define count(counters, which) count_add(counters, which, 1)
+#define count(counters, which)      count_add(counters, which, 1)
 #define count_down(counters, which) count_add(counters, which, UINT64_MAX)
 
 #endif

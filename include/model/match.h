@@ -16,10 +16,11 @@ struct match;
 /* What a request offers to conditions.  All views. */
 struct match_facts {
 	const struct http_head *head;
-	const struct ip_addr *client; /* the real client: PROXY header and trusted proxies applied */
-	struct str host;              /* authority without port, case as sent, brackets removed */
-	struct str path;              /* normalised for matching (uri_normalize_path) */
-	struct str sni;               /* from TLS; p == NULL = none */
+	const struct ip_addr
+		*client; /* the real client: PROXY header and trusted proxies applied */
+	struct str host; /* authority without port, case as sent, brackets removed */
+	struct str path; /* normalised for matching (uri_normalize_path) */
+	struct str sni;  /* from TLS; p == NULL = none */
 };
 
 /* Runs on any thread; no memory.  A regex that exceeds its match limit does not match. */

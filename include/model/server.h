@@ -37,10 +37,10 @@
 
 /* Reasons not to send traffic; 0 = ready for everything. */
 enum server_state_bit {
-	SERVER_DOWN = 1,    /* health checks, or refused connections, say so */
-	SERVER_MAINT = 2,   /* taken out by the operator */
-	SERVER_DRAIN = 4,   /* no new sessions; its own go on */
-	SERVER_GONE = 8,    /* not configured any more, or its socket file has vanished */
+	SERVER_DOWN = 1,  /* health checks, or refused connections, say so */
+	SERVER_MAINT = 2, /* taken out by the operator */
+	SERVER_DRAIN = 4, /* no new sessions; its own go on */
+	SERVER_GONE = 8,  /* not configured any more, or its socket file has vanished */
 };
 #define SERVER_UNABLE (SERVER_DOWN | SERVER_MAINT | SERVER_GONE) /* cannot serve even its own */
 
@@ -53,14 +53,14 @@ struct server {
 	const char *worker_name;       /* (own, const) "" = the host's single worker */
 	uint64_t name_hash;            /* (const) the same on every node */
 
-	atomic_uint state;         /* enum server_state_bit */
-	atomic_uint generation;    /* grows when its process is known to be another one */
-	atomic_uint used;          /* slots taken: requests and tunnels */
-	atomic_uint sessions;      /* live Engine.IO sessions of this generation */
-	atomic_uint failures;      /* passive check: failures in the current window */
-	_Atomic int64_t failures_at_ms;      /* start of that window */
-	_Atomic int64_t changed_at_ms;       /* last change of state, monotonic */
-	_Atomic int64_t last_session_at_ms;  /* last request; 0 = never */
+	atomic_uint state;                  /* enum server_state_bit */
+	atomic_uint generation;             /* grows when its process is known to be another one */
+	atomic_uint used;                   /* slots taken: requests and tunnels */
+	atomic_uint sessions;               /* live Engine.IO sessions of this generation */
+	atomic_uint failures;               /* passive check: failures in the current window */
+	_Atomic int64_t failures_at_ms;     /* start of that window */
+	_Atomic int64_t changed_at_ms;      /* last change of state, monotonic */
+	_Atomic int64_t last_session_at_ms; /* last request; 0 = never */
 	atomic_uint downs;
 
 	struct check *check; /* (own by health, control thread only) NULL = not checked */
@@ -69,18 +69,19 @@ struct server {
 #define SERVER_MAGIC 0x53525652u
 
 struct srvset_member {
-	struct server *server;    /* (view) never freed */
+	struct server *server; /* (view) never freed */
 	struct sock_addr addr;
-	uint32_t weight;          /* effective: host's x worker's / 100, 0..25600; 0 = only its own sessions */
+	uint32_t weight; /* effective: host's x worker's / 100, 0..25600; 0 = only its own sessions
+			  */
 	uint32_t max_connections; /* 0 = no limit */
 	uint32_t host;            /* index in hosts[] */
 	bool is_backup;
 	enum proxy_mode send_proxy;
-	char cookie[28];          /* token of the cookie insert rule, NUL-terminated; "" = none */
+	char cookie[28]; /* token of the cookie insert rule, NUL-terminated; "" = none */
 };
 
 struct srvset_host {
-	const char *name;      /* (own) */
+	const char *name; /* (own) */
 	uint32_t members_n;
 	bool is_backup;
 };
@@ -88,37 +89,41 @@ struct srvset_host {
 /* The servers of a backend at one moment.  Immutable once published. */
 struct srvset {
 	unsigned magic;
-	uint64_t serial;              /* grows with each set of the process */
+	uint64_t serial; /* grows with each set of the process */
 	uint32_t members_n;
 	uint32_t hosts_n;
-	struct srvset_host *hosts;    /* (own) */
-	uint32_t *member_of_number;   /* (own) open-addressed: server number -> index; see srvset_find() */
-	uint32_t member_of_number_n;  /* power of two */
-	void *lookup;                 /* (own) made by balance: schedules, Maglev, cookie tokens */
-	void (*lookup_free)(void *);  /* frees it */
-	struct srvset *next_retired;  /* link while waiting to be freed */
+	struct srvset_host *hosts;   /* (own) */
+	uint32_t *member_of_number;  /* (own) open-addressed: server number -> index; see
+					srvset_find() */
+	uint32_t member_of_number_n; /* power of two */
+	void *lookup;                /* (own) made by balance: schedules, Maglev, cookie tokens */
+	void (*lookup_free)(void *); /* frees it */
+	struct srvset *next_retired; /* link while waiting to be freed */
 	struct srvset_member members[];
 };
 #define SRVSET_MAGIC 0x53455453u
 
 struct backend_state {
 	unsigned magic;
-	const char *name;                 /* (own, const) */
-	uint32_t id;                      /* (const) the iid of "show stat": frontends and backends count together, from 2 */
-	_Atomic(struct srvset *) set;     /* never NULL once in force */
-	struct table *tables[STICK_N];    /* (own) by kind; made by balance before traffic, NULL = none; kept over reloads */
-	_Atomic uint64_t waiters;         /* bit t: traffic thread t has requests waiting for a slot of ours */
-	_Atomic uint32_t turn;            /* round robin's place in the schedule */
-	_Atomic bool is_gone;             /* not in the configuration any more */
+	const char *name; /* (own, const) */
+	uint32_t id; /* (const) the iid of "show stat": frontends and backends count together, from
+			2 */
+	_Atomic(struct srvset *) set;  /* never NULL once in force */
+	struct table *tables[STICK_N]; /* (own) by kind; made by balance before traffic, NULL =
+					  none; kept over reloads */
+	_Atomic uint64_t
+		waiters;       /* bit t: traffic thread t has requests waiting for a slot of ours */
+	_Atomic uint32_t turn; /* round robin's place in the schedule */
+	_Atomic bool is_gone;  /* not in the configuration any more */
 	struct counters counters;
-	struct backend_state *next;       /* registry */
+	struct backend_state *next; /* registry */
 };
 
 struct frontend_state {
 	unsigned magic;
-	const char *name;     /* (own, const) */
-	uint32_t id;          /* (const) iid */
-	atomic_uint used;     /* client connections open */
+	const char *name; /* (own, const) */
+	uint32_t id;      /* (const) iid */
+	atomic_uint used; /* client connections open */
 	_Atomic bool is_gone;
 	struct counters counters;
 	struct frontend_state *next;
@@ -168,7 +173,8 @@ struct srvset_spec {
 };
 
 /* Builds a set; makes servers as needed; hosts in order of first appearance. Control thread. */
-struct srvset *srvset_build(struct backend_state *backend, const struct srvset_spec *specs, size_t n);
+struct srvset *srvset_build(struct backend_state *backend, const struct srvset_spec *specs,
+			    size_t n);
 void srvset_free(struct srvset *set); /* NULL is fine */
 /* Puts SET in force; returns the old one, to be freed when no thread can be using it. */
 struct srvset *srvset_publish(struct backend_state *backend, struct srvset *set) must_check;

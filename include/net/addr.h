@@ -21,10 +21,10 @@
 #include "base/str.h"
 
 struct ip_addr {
-	uint8_t ip[16];  /* network order; IPv4 in the first 4 bytes, the rest zero */
-	uint16_t port;   /* host order */
-	uint8_t family;  /* AF_INET, AF_INET6, or AF_UNSPEC */
-	uint8_t unused;  /* zero */
+	uint8_t ip[16]; /* network order; IPv4 in the first 4 bytes, the rest zero */
+	uint16_t port;  /* host order */
+	uint8_t family; /* AF_INET, AF_INET6, or AF_UNSPEC */
+	uint8_t unused; /* zero */
 };
 
 struct ip_net {

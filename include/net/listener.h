@@ -27,8 +27,8 @@ struct listen_options {
 };
 
 /*
- * A listening, non-blocking socket, or negative errno.  A stale Unix socket file (nobody listens) is
- * replaced; one that is alive is -EADDRINUSE.
+ * A listening, non-blocking socket, or negative errno.  A stale Unix socket file (nobody listens)
+ * is replaced; one that is alive is -EADDRINUSE.
  */
 int listener_open(const struct sock_addr *addr, const struct listen_options *options) must_check;
 
@@ -40,7 +40,7 @@ typedef bool acceptor_fn(struct acceptor *acceptor, int fd, const struct sock_ad
 struct acceptor {
 	struct loop_fd lf;
 	struct loop *loop;
-	int fd;             /* (own) */
+	int fd; /* (own) */
 	acceptor_fn *on_accept;
 	struct timer retry; /* after running out of descriptors */
 	bool is_paused;
@@ -48,8 +48,8 @@ struct acceptor {
 	struct grave grave;
 };
 
-int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd, acceptor_fn *on_accept)
-	must_check;
+int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd,
+		   acceptor_fn *on_accept) must_check;
 void acceptor_pause(struct acceptor *acceptor);
 void acceptor_resume(struct acceptor *acceptor);
 void acceptor_stop(struct acceptor *acceptor); /* closes the socket */

@@ -75,10 +75,11 @@ struct websocket_walk {
 	uint64_t left;                   /* payload bytes of the current frame still to come */
 	char head[WEBSOCKET_HEADER_MAX]; /* the part of a header that has come */
 	uint8_t head_len;
-	uint8_t opcode; /* of the current frame, valid while left > 0 */
-	bool has_close; /* a whole Close frame has passed */
-	uint32_t data_frames; /* text and binary frames whose header has passed; continuations apart */
-	bool is_bad;    /* not WebSocket: the walk has ended, no boundary will be told again */
+	uint8_t opcode;       /* of the current frame, valid while left > 0 */
+	bool has_close;       /* a whole Close frame has passed */
+	uint32_t data_frames; /* text and binary frames whose header has passed; continuations apart
+			       */
+	bool is_bad; /* not WebSocket: the walk has ended, no boundary will be told again */
 };
 
 void websocket_walk_init(struct websocket_walk *walk);

@@ -180,7 +180,8 @@ int loop_fd_add(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn, u
 	return loop_fd_add_level(loop, lf, fd, fn, events | EPOLLET);
 }
 
-int loop_fd_add_level(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn, uint32_t events)
+int loop_fd_add_level(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn,
+		      uint32_t events)
 {
 	int rc = fd_control(loop, EPOLL_CTL_ADD, lf, fd, events);
 

@@ -8,7 +8,7 @@
 #include "base/bug.h"
 
 #define DIGIT_BITS 6
-#define RANGE_MS (INT64_C(1) << (DIGIT_BITS * WHEEL_LEVELS))
+#define RANGE_MS   (INT64_C(1) << (DIGIT_BITS * WHEEL_LEVELS))
 
 void wheel_init(struct wheel *wheel, int64_t now_ms)
 {

@@ -7,15 +7,16 @@
 
 #include "base/mem.h"
 
-#define COUNT false
-#define GAUGE true
+#define COUNT                      false
+#define GAUGE                      true
 #define COUNTER(sc, nm, kind, txt) { SCOPE_##sc, #nm, kind, txt },
 const struct counter_row counter_rows[COUNTERS_ALL_N] = {
 #include "model/counters.def"
 };
 #undef COUNTER
 
-/* A scope's rows stand together in the table, so a slot is the distance to the scope's first row. */
+/* A scope's rows stand together in the table, so a slot is the distance to the scope's first row.
+ */
 #define COUNTER(sc, nm, kind, txt) (uint8_t)((int)sc##_##nm - (int)FIRST_##sc),
 enum {
 	FIRST_process = process_connections,
@@ -71,7 +72,8 @@ uint64_t counters_sum(const struct counters *counters, int which)
 			atomic_load_explicit(&counters->blocks[i], memory_order_acquire);
 
 		if (block)
-			sum += atomic_load_explicit(&block[counter_slots[which]], memory_order_relaxed);
+			sum += atomic_load_explicit(&block[counter_slots[which]],
+						    memory_order_relaxed);
 	}
 	return sum;
 }
@@ -86,7 +88,8 @@ void counters_clear(struct counters *counters)
 				atomic_load_explicit(&counters->blocks[t], memory_order_acquire);
 
 			if (block)
-				atomic_store_explicit(&block[counter_slots[i]], 0, memory_order_relaxed);
+				atomic_store_explicit(&block[counter_slots[i]], 0,
+						      memory_order_relaxed);
 		}
 	}
 }

@@ -19,7 +19,7 @@ static struct frontend_state *first_frontend, **last_frontend = &first_frontend;
 static uint32_t next_id = 2;
 static uint64_t next_serial = 1;
 
-#define BACKEND_STATE_MAGIC 0x424b5354u
+#define BACKEND_STATE_MAGIC  0x424b5354u
 #define FRONTEND_STATE_MAGIC 0x46545354u
 
 struct backend_state *backend_state_get(struct str name)
@@ -113,8 +113,8 @@ static struct server *server_new(struct backend_state *backend, struct str host,
 
 struct server *server_get(struct backend_state *backend, struct str host, struct str worker)
 {
-	char *name = worker.len ? xasprintf("%.*s/%.*s", STR_ARG(host), STR_ARG(worker)) :
-				  xstrndup(host);
+	char *name = worker.len ? xasprintf("%.*s/%.*s", STR_ARG(host), STR_ARG(worker))
+				: xstrndup(host);
 	uint32_t bucket = name_bucket(backend, str_of(name));
 	uint32_t n = servers_n();
 
@@ -209,7 +209,8 @@ static uint32_t srvset_host_index(struct srvset *set, const struct srvset_spec *
 	return set->hosts_n++;
 }
 
-struct srvset *srvset_build(struct backend_state *backend, const struct srvset_spec *specs, size_t n)
+struct srvset *srvset_build(struct backend_state *backend, const struct srvset_spec *specs,
+			    size_t n)
 {
 	struct srvset *set = xcalloc(1, sizeof(*set) + n * sizeof(set->members[0]));
 

@@ -33,8 +33,8 @@ struct str ip_addr_text(const struct ip_addr *addr, char out[ADDR_TEXT_SIZE])
 	if (addr->family == AF_UNSPEC)
 		snprintf(out, ADDR_TEXT_SIZE, "unix");
 	else
-		snprintf(out, ADDR_TEXT_SIZE, addr->family == AF_INET6 ? "[%.100s]:%u" : "%.100s:%u",
-			 ip, addr->port);
+		snprintf(out, ADDR_TEXT_SIZE,
+			 addr->family == AF_INET6 ? "[%.100s]:%u" : "%.100s:%u", ip, addr->port);
 	return str_of(out);
 }
 
@@ -80,8 +80,8 @@ int ip_net_parse(struct str text, struct ip_net *net)
 	if (ip_addr_parse(ip, &addr) != 0)
 		return -EINVAL;
 	prefix_len = addr.family == AF_INET ? 32 : 128;
-	if (slash >= 0 &&
-	    str_to_u64(str_sub(text.p + slash + 1, text.p + text.len), prefix_len, &prefix_len) != 0)
+	if (slash >= 0 && str_to_u64(str_sub(text.p + slash + 1, text.p + text.len), prefix_len,
+				     &prefix_len) != 0)
 		return -EINVAL;
 	net->base = ip_addr_masked(&addr, (unsigned)prefix_len, (unsigned)prefix_len);
 	net->prefix_len = (uint8_t)prefix_len;

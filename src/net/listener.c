@@ -12,7 +12,7 @@
 #include "base/log.h"
 
 #define ACCEPTS_PER_EVENT 64
-#define RETRY_MS 100
+#define RETRY_MS          100
 
 static int set_option(int fd, int level, int name, int value)
 {
@@ -39,7 +39,8 @@ static int remove_stale(const struct sock_addr *addr)
 	return unlink(addr->un.sun_path) == 0 || errno == ENOENT ? 0 : -errno;
 }
 
-static int set_tcp_options(int fd, const struct sock_addr *addr, const struct listen_options *options)
+static int set_tcp_options(int fd, const struct sock_addr *addr,
+			   const struct listen_options *options)
 {
 	int rc = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 
@@ -115,7 +116,8 @@ static void on_acceptable(struct loop_fd *lf, uint32_t events)
 	struct acceptor *acceptor = container_of(lf, struct acceptor, lf);
 
 	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_EVENT && acceptor->lf.fd >= 0 && !acceptor->is_paused; i++) {
+	for (int i = 0; i < ACCEPTS_PER_EVENT && acceptor->lf.fd >= 0 && !acceptor->is_paused;
+	     i++) {
 		struct sock_addr peer = { .size = sizeof(peer.un) };
 		int fd = accept4(acceptor->fd, &peer.sa, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
