@@ -50,7 +50,7 @@ export async function start_limpet(config, { ports = [], name = 'limpet', env = 
 		child.once('close', (code, signal) => done(me.ended = { code, signal }));
 	});
 
-	me.tail = () => me.log.split('\n').slice(-25).join('\n');
+	me.tail = () => me.log.split('\n').filter((line) => !line.includes('"type":"request"')).slice(-25).join('\n');
 	me.stats = (command) => new Promise((done, fail) => {
 		let text = '';
 		const s = net.connect(me.stats_path, () => s.write(`${command}\n`));
