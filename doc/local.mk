@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# Manual pages are installed, the rest of the documents go into the release.
+dist_man_MANS = doc/limpet.8 doc/limpet.yaml.5 doc/limpetctl.1
+EXTRA_DIST += \
+	README.md HACKING.md CONTRIBUTING CHANGELOG.md \
+	doc/architecture.md doc/threads.md doc/threat-model.md doc/engineio.md doc/performance.md \
+	doc/decisions/README.md \
+	doc/decisions/0001-heads-are-built-in-one-piece.md \
+	doc/decisions/0002-servers-are-never-freed.md \
+	doc/decisions/0003-server-sets-retire-through-mailboxes.md \
+	doc/decisions/0004-siphash-of-our-own.md \
+	doc/decisions/0005-half-close.md \
+	doc/decisions/0006-unknown-sids-are-not-learned.md \
+	doc/decisions/0007-the-last-ready-server-stays.md \
+	doc/decisions/0008-log-rings-and-a-writer-thread.md \
+	doc/decisions/0009-cookie-values-are-keyed-tokens.md \
+	doc/decisions/0010-when-a-websocket-ends-a-session.md
