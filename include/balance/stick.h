@@ -124,6 +124,8 @@ uint8_t stick_cookie_learned(const struct stick_rule *rule, const struct http_he
 void stick_prepare(const struct backend *backend);
 /* Expires a bounded number of entries of all tables; every second, on the control thread. */
 void stick_expire(void);
+/* Frees the tables, when no thread runs any more. */
+void stick_fini(void);
 
 const char *stick_kind_name(enum stick_kind kind); /* "engineio" ...; "-" for STICK_N */
 

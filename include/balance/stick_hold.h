@@ -13,6 +13,8 @@ struct stick_hold;
 
 /* Takes the open entry over from STICK (stick_end() will not close it); NULL when it has none. */
 struct stick_hold *stick_hold(struct stick *stick, const struct backend *backend);
+/* No other request or WebSocket of the session runs. */
+bool stick_hold_is_last(const struct stick_hold *hold);
 /* Lets go, or drops the entry when the session is over.  Frees HOLD; NULL is fine. */
 void stick_hold_end(struct stick_hold *hold, bool is_session_over);
 

@@ -40,6 +40,7 @@ struct conn {
 	struct loop_fd lf; /* lf.fd == -1 when not watched */
 	int fd;            /* -1 = closed */
 	conn_event_fn *on_event; /* container_of() finds the owner */
+	uint64_t sent;     /* bytes sent so far */
 	int error;         /* errno of IO_FAIL or CONN_FAILED */
 	bool can_read, can_write;
 	bool is_connecting;

@@ -70,7 +70,8 @@ struct txn {
 	bool is_head;           /* method HEAD */
 	bool wants_upgrade;     /* WebSocket upgrade passed on */
 	bool has_expect;
-	bool is_half_close_fine; /* a client that shuts its side is still waiting */
+	bool is_half_closed;    /* the client shut its side before the response began */
+	bool is_probed;         /* the client has shut its side, and was asked whether it is there */
 	bool is_peer_trusted;
 
 	bool has_slot;          /* we owe one server_release_slot() */
@@ -78,7 +79,7 @@ struct txn {
 	bool is_request_sent;   /* a byte of it may have reached a server: never again elsewhere */
 	bool is_response_begun; /* a byte of a final response has gone to the client (or to client->out) */
 	bool is_queued;         /* stands in traffic->waiting */
-	bool is_held;           /* response not released: the sid is not learned yet */
+	bool is_held;           /* the response is not sent yet: its sid is not learned */
 	bool is_closing_client; /* Connection: close was sent */
 	bool is_head_built;
 	bool has_continue;      /* the server's 100 was passed on */
@@ -100,6 +101,8 @@ struct txn {
 	uint32_t backlog_tries;
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */
 	int64_t connect_deadline_ms;
+	uint64_t sent_before;   /* client->conn.sent when the response's head was built */
+	int64_t wait_until_ms;  /* when the current wait is over; the timer may come earlier */
 	unsigned status;        /* sent to the client */
 	struct txn_times times;
 	struct list wait_link;

@@ -3,6 +3,8 @@
 
 #include "balance/stick.h"
 
+#include <stdlib.h>
+
 #include "balance/lb.h"
 #include "base/mem.h"
 
@@ -429,6 +431,18 @@ void stick_prepare(const struct backend *backend)
 			.on_gone = rule->kind == STICK_ENGINEIO ? on_session_gone : NULL,
 		});
 	}
+}
+
+void stick_fini(void)
+{
+	for (struct backend_state *state = backend_state_first(); state; state = state->next)
+		for (int kind = 0; kind < STICK_N; kind++) {
+			const char *name = state->tables[kind] ? table_name(state->tables[kind]) : NULL;
+
+			table_free(state->tables[kind]);
+			free((void *)(uintptr_t)name);
+			state->tables[kind] = NULL;
+		}
 }
 
 void stick_expire(void)

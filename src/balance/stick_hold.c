@@ -30,6 +30,14 @@ struct stick_hold *stick_hold(struct stick *stick, const struct backend *backend
 	return hold;
 }
 
+bool stick_hold_is_last(const struct stick_hold *hold)
+{
+	struct table_key key = table_key(hold->table, (struct str){ hold->sid, hold->sid_len });
+	struct table_value value;
+
+	return !table_find(hold->table, &key, &value) || value.opens <= 1;
+}
+
 void stick_hold_end(struct stick_hold *hold, bool is_session_over)
 {
 	struct table_value value;

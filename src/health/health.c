@@ -477,16 +477,18 @@ static void count_failure(struct server *server, const struct backend *backend,
 		[HEALTH_5XX] = "too many 5xx responses",
 		[HEALTH_BROKEN] = "too many broken responses",
 	};
+	/* It answers, if badly: better than nobody. */
+	bool is_soft = outcome != HEALTH_CONNECT_FAILED;
 
 	if (!backend->passive.failures || is_down(server) ||
 	    !is_one_too_many(server, &backend->passive))
 		return;
 	atomic_store(&server->failures, 0);
-	if (outcome == HEALTH_5XX && !has_ready_server(server->backend, server))
+	if (is_soft && !has_ready_server(server->backend, server))
 		return;
 	server_set_state(server, SERVER_DOWN, 0, whys[outcome]);
 	/* Two threads may have taken the last two servers at once. */
-	if (outcome == HEALTH_5XX && !has_ready_server(server->backend, NULL))
+	if (is_soft && !has_ready_server(server->backend, NULL))
 		server_set_state(server, 0, SERVER_DOWN, "last server left");
 	else
 		health_poke(server);

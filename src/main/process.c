@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define FDS_RESERVED 200 /* listeners, checks, logs, stats sockets */
+#define FDS_RESERVED 200 /* listeners, checks, logs, stats sockets; a quarter of a low limit */
 
 uint64_t process_raise_fd_limit(void)
 {
@@ -30,7 +30,8 @@ uint64_t process_raise_fd_limit(void)
 
 uint32_t process_connections_for(uint64_t fd_limit)
 {
-	uint64_t n = fd_limit > FDS_RESERVED + 20 ? (fd_limit - FDS_RESERVED) / 2 : 10;
+	uint64_t reserved = fd_limit / 4 < FDS_RESERVED ? fd_limit / 4 : FDS_RESERVED;
+	uint64_t n = (fd_limit - reserved) / 2;
 
 	return n > 10000000 ? 10000000 : (uint32_t)n;
 }

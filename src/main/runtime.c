@@ -417,5 +417,6 @@ void runtime_stop(void)
 	free(traffics);
 	traffics_n = 0;
 	runtime_free_sets();
+	stick_fini();
 	config_unref(current);
 }

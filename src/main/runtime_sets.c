@@ -134,6 +134,17 @@ static void collect(const struct backend *backend, struct specs *specs)
 	}
 }
 
+/* A server of another address is another process: its sessions and pooled connections are over. */
+static void move(struct srvset *old, struct srvset *new)
+{
+	for (uint32_t i = 0; old && i < old->members_n; i++) {
+		const struct srvset_member *now = srvset_find(new, old->members[i].server);
+
+		if (now && !sock_addr_eq(&now->addr, &old->members[i].addr))
+			server_new_generation(now->server);
+	}
+}
+
 /* Servers of OLD that NEW has not: their sessions are over. */
 static void leave(struct srvset *old, struct srvset *new)
 {
@@ -186,6 +197,7 @@ static void build_set(const struct backend *backend, bool is_forced)
 	for (uint32_t i = 0; i < set->members_n; i++)
 		server_set_state(set->members[i].server, 0, SERVER_GONE, "configured");
 	retire(srvset_publish(backend->state, set));
+	move(old, set);
 	leave(old, set);
 }
 

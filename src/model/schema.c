@@ -269,7 +269,7 @@ static const struct schema_row hash_rows[] = {
 	{ "mirror", T_BOOL, .offset = IN(stick_rule, is_mirrored), .def = "true", .doc = "`false` keeps the table on this node" }
 static const struct schema_row engineio_rows[] = {
 	{ "path", T_TEXT, .offset = IN(stick_rule, path), .def = "/socket.io/", .flags = F_PATH, .doc = "prefix of the path of Engine.IO requests" },
-	{ "idle", T_DURATION, .min = SEC(1), .max = 30 * DAY, .offset = IN(stick_rule, idle_ms), .def = "auto", .word = "auto",
+	{ "idle", T_DURATION, .min = MS(100), .max = 30 * DAY, .offset = IN(stick_rule, idle_ms), .def = "auto", .word = "auto",
 	  .doc = "life of a silent session; `auto` = pingInterval + pingTimeout as its handshake said" },
 	{ "unknown", T_ENUM, .names = unknowns, .offset = IN(stick_rule, is_unknown_rejected), .arg = ENUM_IN_BOOL, .def = "forward",
 	  .doc = "a session id that is not known: `forward` asks the next rule, `reject` answers 400" },

@@ -126,6 +126,7 @@ enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
 static enum io sent_result(struct conn *conn, ssize_t n, size_t size, size_t *sent)
 {
 	*sent = n > 0 ? (size_t)n : 0;
+	conn->sent += *sent;
 	if (likely(*sent == size))
 		return IO_OK;
 	conn->can_write = false;

@@ -183,26 +183,25 @@ struct str uri_normalize_path(struct str path, char *out, size_t out_size)
 		return path;
 	while (p < end) {
 		int byte = percent_byte(p, end);
-		bool is_kept = byte == '/' || byte == 0;
-		size_t need = is_kept ? 3 : 1;
+		size_t taken = byte < 0 ? 1 : 3;
+		size_t need = byte == 0 ? 3 : 1;
 
-		if (byte < 0 && *p == '/') {
+		if (byte < 0)
+			byte = (unsigned char)*p;
+		p += taken;
+		if (byte == '/') {
 			if (n > 0)
 				n = end_segment(out, n, &slash);
-			p++;
 			if (n > 0 && slash == n - 1)
 				continue;
 			slash = n;
-			byte = '/';
-		} else {
-			p += byte < 0 ? 1 : 3;
 		}
 		if (out_size - n < need)
 			return STR_NONE;
-		if (is_kept)
-			memcpy(out + n, byte ? "%2F" : "%00", 3);
+		if (byte == 0)
+			memcpy(out + n, "%00", 3);
 		else
-			out[n] = byte < 0 ? p[-1] : (char)byte;
+			out[n] = (char)byte;
 		n += need;
 	}
 	n = end_segment(out, n, &slash);

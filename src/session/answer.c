@@ -29,6 +29,22 @@ static void leave_server(struct txn *txn)
 	queue_leave(txn);
 }
 
+/*
+ * A body that is not read would be taken for the next request.  One that has come already is
+ * dropped; otherwise the connection is closed after the answer.
+ */
+static void drop_body(struct txn *txn)
+{
+	struct buf *in = &txn->client->in;
+
+	if (txn->request.is_done || txn->request.from != FRAMING_LENGTH ||
+	    txn->request.left > buf_length(in) - txn->head->size)
+		return;
+	/* The head goes with it: what its facts point to is not looked at any more. */
+	txn->request.is_done = true;
+	buf_consume(in, (size_t)txn->request.left);
+}
+
 /* STATUS, extra field LINES (each ended by CR LF) and BODY go to client->out. */
 static enum step answer(struct txn *txn, unsigned status, struct str lines, struct str body)
 {
@@ -38,7 +54,7 @@ static enum step answer(struct txn *txn, unsigned status, struct str lines, stru
 
 	leave_server(txn);
 	if (txn->head) {
-		/* A body that was not read would be taken for the next request. */
+		drop_body(txn);
 		if (txn->request.is_done)
 			buf_consume(&txn->client->in, txn->head->size);
 		slab_put(&txn->traffic->head_slab, txn->head);

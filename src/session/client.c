@@ -138,7 +138,7 @@ static void client_renew_config(struct client *client)
 		return;
 	frontend = config_frontend(config, str_of(client->frontend_state->name));
 	if (!frontend || frontend->mode != TRAFFIC_HTTP)
-		return; /* it goes on with what it had; its answers say close */
+		return; /* it goes on with what it had */
 	config_unref(client->config);
 	client->config = config_ref(config);
 	client->frontend = frontend;

@@ -226,8 +226,7 @@ enum step txn_connect_failed(struct txn *txn, int error)
 		/* A Unix socket whose backlog is full: not the server's fault, and over soon. */
 		txn->backlog_tries++;
 		txn->wait = WAIT_BACKLOG;
-		client_set_timer(txn->client, MS(5) << (txn->backlog_tries < 5 ? txn->backlog_tries : 5));
-		return conn_watch(&txn->traffic->loop, &txn->client->conn) == 0 ? STEP_GONE : STEP_WAIT;
+		return STEP_WAIT;
 	}
 	txn->why = conn_error_text(error);
 	if (!is_local_error(error))

@@ -129,38 +129,6 @@ static void append_cookies(struct txn *txn, struct buf *out)
 	}
 }
 
-static bool is_request_id(struct str value)
-{
-	if (!value.len || value.len > REQUEST_ID_MAX)
-		return false;
-	for (size_t i = 0; i < value.len; i++)
-		if (value.p[i] <= ' ' || value.p[i] >= 0x7f)
-			return false;
-	return true;
-}
-
-/* Keeps the client's X-Request-Id or makes one. */
-static void take_request_id(struct txn *txn)
-{
-	const struct http_field *field = http_head_first(txn->head, FIELD_X_REQUEST_ID);
-	static const char hex[] = "0123456789abcdef";
-
-	if (txn->request_id_len)
-		return; /* a retry keeps it */
-	if (field && is_request_id(field->value)) {
-		memcpy(txn->request_id, field->value.p, field->value.len);
-		txn->request_id_len = (uint16_t)field->value.len;
-		return;
-	}
-	for (unsigned half = 0; half < 2; half++) {
-		uint64_t random = lb_random();
-
-		for (unsigned i = 0; i < 16; i++, random >>= 4)
-			txn->request_id[half * 16 + i] = hex[random & 15];
-	}
-	txn->request_id_len = 32;
-}
-
 static void append_framing(const struct txn *txn, struct buf *out)
 {
 	const struct http_head *head = txn->head;
@@ -197,8 +165,6 @@ void request_head_write(struct txn *txn, struct buf *out)
 	const struct http_head *head = txn->head;
 	const char *head_end = buf_bytes(&txn->client->in) + head->size;
 
-	if (txn->client->frontend->has_request_id)
-		take_request_id(txn);
 	buf_reserve(out, head->size + 1024);
 	append_request_line(txn, out);
 	copy_fields(txn, head, head_end, drops_from_request, out);

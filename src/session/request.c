@@ -19,6 +19,13 @@ static void tap_request(void *arg, struct str piece)
 		txn->is_session_over = true;
 }
 
+/* Only the end tells that a last "1" was a whole packet (EIO=4). */
+static void body_ended(struct txn *txn)
+{
+	if (txn->is_watching && engineio_packets_finish(&txn->to_server))
+		txn->is_session_over = true;
+}
+
 /* A poll or a post of a known session: its bodies may end it. */
 static void watch_packets(struct txn *txn)
 {
@@ -64,6 +71,8 @@ static void head_is_gone(struct txn *txn, size_t body_n)
 		tap_request(txn, piece);
 		body_took(&txn->request, body_n);
 		buf_consume(in, body_n);
+		if (txn->request.is_done)
+			body_ended(txn);
 	}
 }
 
@@ -144,8 +153,7 @@ enum step txn_relay_request(struct txn *txn)
 	count_add(&txn->server->counters, server_bytes_in, txn->request.bytes - before);
 	switch (result) {
 	case BODY_DONE:
-		if (txn->is_watching && engineio_packets_finish(&txn->to_server))
-			txn->is_session_over = true;
+		body_ended(txn);
 		txn->wait = WAIT_SERVER;
 		return STEP_NEXT;
 	case BODY_YIELD:

@@ -30,7 +30,7 @@ enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why)
 		count(&txn->server->counters, server_server_aborts);
 	upstream_close(txn->upstream);
 	txn->upstream = NULL;
-	if (txn->state == TXN_RELAY && !txn->is_held) {
+	if (txn->state == TXN_RELAY && client->conn.sent != txn->sent_before) {
 		/* Too late for a status: the client must not take what it has for all. */
 		bool is_end_visible = txn->response.to != FRAMING_CLOSE;
 
@@ -119,15 +119,6 @@ static void look_for_unknown_sid(struct txn *txn, const struct http_head *head)
 	txn->is_session_over = true;
 }
 
-/* A sid that we do not know and its worker does: ours was a restart. */
-static void relearn_sid(struct txn *txn, unsigned status)
-{
-	const struct stick *stick = &txn->stick;
-
-	if (stick->has_key && !stick->is_sid_known && status == 200 && txn->method != HTTP_OPTIONS)
-		stick_learn_sid(&txn->stick, txn->backend, txn->server, stick->key.bytes, 0);
-}
-
 static void learn_from_head(struct txn *txn, const struct http_head *head)
 {
 	struct stick *stick = &txn->stick;
@@ -139,7 +130,6 @@ static void learn_from_head(struct txn *txn, const struct http_head *head)
 						       head->fields[i].value);
 	if (stick->has_sid && head->status == 400)
 		look_for_unknown_sid(txn, head);
-	relearn_sid(txn, head->status);
 	if (!stick->is_handshake || head->status != 200 || txn->is_head ||
 	    head->framing == FRAMING_NONE || has_content_coding(head))
 		return;
@@ -187,8 +177,9 @@ static enum step final_head(struct txn *txn, struct http_head *head)
 	learn_from_head(txn, head);
 	body_init(&txn->response, from, head->content_length, framing_to_client(txn, head));
 	if (!txn->is_keep_alive || !txn->request.is_done || txn->traffic->is_draining ||
-	    txn->response.to == FRAMING_CLOSE || txn->client->config != txn->traffic->config)
+	    txn->response.to == FRAMING_CLOSE)
 		txn->is_closing_client = true;
+	txn->sent_before = txn->client->conn.sent;
 	response_head_write(txn, head, &upstream->in);
 	txn->is_response_begun = true;
 	buf_consume(&upstream->in, head->size);

@@ -172,7 +172,8 @@ void traffic_drain(struct traffic *traffic)
 	list_for_each_safe(node, after, &traffic->clients) {
 		struct client *client = list_entry(node, struct client, link);
 
-		if (client->state == CLIENT_IDLE && !buf_length(&client->in))
+		/* A head that is not complete is no request yet: its sender may try again. */
+		if (client->state == CLIENT_IDLE || client->state == CLIENT_PROXY_HEADER)
 			client_close(client);
 	}
 }

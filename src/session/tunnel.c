@@ -21,6 +21,17 @@ static void tunnel_free(struct grave *grave)
 	free(tunnel);
 }
 
+/*
+ * A WebSocket that closes before the upgrade was complete leaves its session polling: then a probe
+ * was sent and not confirmed, or a poll is pending.
+ */
+static bool is_session_over(const struct tunnel *tunnel)
+{
+	if (tunnel->is_upgraded || !tunnel->hold)
+		return true;
+	return tunnel->walk && !tunnel->walk->data_frames && stick_hold_is_last(tunnel->hold);
+}
+
 void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 {
 	struct client *client = tunnel->client;
@@ -37,8 +48,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	count_add(&tunnel->server->counters, server_bytes_out, tunnel->to_client.bytes);
 	count_down(&client->frontend_state->counters, frontend_tunnels_now);
 	count_down(&tunnel->server->counters, server_requests_now);
-	/* A WebSocket that closes before the upgrade was complete leaves the session polling. */
-	stick_hold_end(tunnel->hold, tunnel->is_upgraded);
+	stick_hold_end(tunnel->hold, is_session_over(tunnel));
 	if (tunnel->is_own_session)
 		stick_session_end(tunnel->server, tunnel->generation);
 	free(tunnel->walk);

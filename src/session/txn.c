@@ -11,6 +11,8 @@
 #include "session/forwarded.h"
 #include "session/upstream.h"
 
+#define PROBE_MS 100
+
 /* Legal transitions: bit TO of row FROM. */
 #define TO(state) (1u << TXN_##state)
 static const unsigned transitions[TXN_STATE_N] = {
@@ -104,6 +106,36 @@ void txn_start_refused(struct client *client, unsigned status, const char *why)
 		txn_run(txn);
 }
 
+static bool is_request_id(struct str value)
+{
+	if (!value.len || value.len > REQUEST_ID_MAX)
+		return false;
+	for (size_t i = 0; i < value.len; i++)
+		if (value.p[i] <= ' ' || value.p[i] >= 0x7f)
+			return false;
+	return true;
+}
+
+/* Keeps the client's X-Request-Id or makes one. */
+static void txn_take_request_id(struct txn *txn)
+{
+	const struct http_field *field = http_head_first(txn->head, FIELD_X_REQUEST_ID);
+	static const char hex[] = "0123456789abcdef";
+
+	if (field && is_request_id(field->value)) {
+		memcpy(txn->request_id, field->value.p, field->value.len);
+		txn->request_id_len = (uint16_t)field->value.len;
+		return;
+	}
+	for (unsigned half = 0; half < 2; half++) {
+		uint64_t random = lb_random();
+
+		for (unsigned i = 0; i < 16; i++, random >>= 4)
+			txn->request_id[half * 16 + i] = hex[random & 15];
+	}
+	txn->request_id_len = 32;
+}
+
 /* Copies the facts that outlive the head. */
 static void txn_take_facts(struct txn *txn, struct http_head *head)
 {
@@ -117,6 +149,8 @@ static void txn_take_facts(struct txn *txn, struct http_head *head)
 			     head->framing == FRAMING_NONE;
 	body_init(&txn->request, head->framing, head->content_length, head->framing);
 	access_log_copy_target(txn, head);
+	if (txn->client->frontend->has_request_id)
+		txn_take_request_id(txn);
 }
 
 /* Our own answers must be readable for the page that asked. */
@@ -180,8 +214,6 @@ static enum step txn_route(struct txn *txn)
 	stick_ask(&txn->stick, &facts);
 	if (txn->stick.is_engineio)
 		txn_take_origin(txn);
-	/* A poll whose client is gone must be given up; others may shut their side and wait. */
-	txn->is_half_close_fine = !txn->is_keep_alive && !txn->stick.is_engineio;
 	if (txn->stick.result == STICK_DEAD)
 		return txn_answer_session_unknown(txn, END_SESSION_DEAD);
 	if (txn->stick.result == STICK_UNKNOWN)
@@ -360,13 +392,52 @@ static int64_t wait_limit_ms(const struct txn *txn)
 	return 0;
 }
 
-static bool is_client_gone(const struct txn *txn)
+static bool is_client_gone(struct txn *txn)
 {
 	const struct conn *conn = &txn->client->conn;
 
 	if (!conn->is_hung_up || txn->state == TXN_ANSWER || txn->state == TXN_DONE)
 		return false;
-	return conn->is_broken || !txn->is_half_close_fine;
+	/* A poll whose client has ended is given up at once; others may shut their side and wait. */
+	if (conn->is_broken || txn->stick.is_engineio)
+		return true;
+	/* Who shuts its side that late does not do it to say that its request is whole. */
+	if (txn->state == TXN_RELAY)
+		return !txn->is_half_closed && txn->request.is_done;
+	txn->is_half_closed = true;
+	return false;
+}
+
+/* The client has shut its side: it waits for the answer, or it is gone and nothing else will tell. */
+static bool wants_probe(const struct txn *txn)
+{
+	return txn->client->conn.is_hung_up && !txn->is_probed && txn->minor >= 1 &&
+	       !txn->is_response_begun && txn->request.is_done &&
+	       (txn->state == TXN_QUEUE || txn->state == TXN_CONNECT || txn->state == TXN_RSP_HEAD);
+}
+
+/*
+ * A byte to a socket that nobody holds any more brings a reset back.  An interim response is a
+ * byte that may be sent (RFC 9110 15.2); it is sent only when the answer is not there soon.
+ */
+static void probe_client(struct txn *txn)
+{
+	txn->is_probed = true;
+	buf_append_str(&txn->client->out, STR("HTTP/1.1 102 Processing\r\n\r\n"));
+	/* A failure is an event of its own. */
+	(void)conn_send_buf(&txn->client->conn, &txn->client->out);
+}
+
+static void set_wait_timer(struct txn *txn)
+{
+	int64_t limit_ms = wait_limit_ms(txn);
+
+	if (limit_ms < 1)
+		limit_ms = 1;
+	txn->wait_until_ms = clock_ms() + limit_ms;
+	if (limit_ms > PROBE_MS && wants_probe(txn))
+		limit_ms = PROBE_MS;
+	client_set_timer(txn->client, limit_ms);
 }
 
 void txn_run(struct txn *txn)
@@ -384,11 +455,8 @@ void txn_run(struct txn *txn)
 	while (step == STEP_NEXT);
 	if (step == STEP_GONE)
 		return;
-	if (txn->wait != WAIT_NOTHING) {
-		int64_t limit_ms = wait_limit_ms(txn);
-
-		client_set_timer(client, limit_ms > 0 ? limit_ms : 1);
-	}
+	if (txn->wait != WAIT_NOTHING)
+		set_wait_timer(txn);
 	if (conn_watch(&txn->traffic->loop, &client->conn) != 0)
 		txn_kill(txn, txn_client_gone(txn));
 }
@@ -412,6 +480,12 @@ void txn_on_timer(struct txn *txn)
 	enum step step = STEP_NEXT;
 
 	check_magic(txn, TXN_MAGIC);
+	if (clock_ms() < txn->wait_until_ms) {
+		if (wants_probe(txn))
+			probe_client(txn);
+		txn_run(txn);
+		return;
+	}
 	switch (txn->wait) {
 	case WAIT_NOTHING:
 	case WAIT_BACKLOG:
