@@ -71,8 +71,7 @@ struct server {
 struct srvset_member {
 	struct server *server; /* (view) never freed */
 	struct sock_addr addr;
-	uint32_t weight; /* effective: host's x worker's / 100, 0..25600; 0 = only its own sessions
-			  */
+	uint32_t weight; /* effective: host's x worker's / 100, 0..25600; 0 = only own sessions */
 	uint32_t max_connections; /* 0 = no limit */
 	uint32_t host;            /* index in hosts[] */
 	bool is_backup;
@@ -93,9 +92,8 @@ struct srvset {
 	uint32_t members_n;
 	uint32_t hosts_n;
 	struct srvset_host *hosts;   /* (own) */
-	uint32_t *member_of_number;  /* (own) open-addressed: server number -> index; see
-					srvset_find() */
-	uint32_t member_of_number_n; /* power of two */
+	uint32_t *member_of_number;  /* (own) open-addressed: server number -> index */
+	uint32_t member_of_number_n; /* power of two; srvset_find() looks there */
 	void *lookup;                /* (own) made by balance: schedules, Maglev, cookie tokens */
 	void (*lookup_free)(void *); /* frees it */
 	struct srvset *next_retired; /* link while waiting to be freed */
@@ -106,15 +104,13 @@ struct srvset {
 struct backend_state {
 	unsigned magic;
 	const char *name; /* (own, const) */
-	uint32_t id; /* (const) the iid of "show stat": frontends and backends count together, from
-			2 */
-	_Atomic(struct srvset *) set;  /* never NULL once in force */
-	struct table *tables[STICK_N]; /* (own) by kind; made by balance before traffic, NULL =
-					  none; kept over reloads */
-	_Atomic uint64_t
-		waiters;       /* bit t: traffic thread t has requests waiting for a slot of ours */
-	_Atomic uint32_t turn; /* round robin's place in the schedule */
-	_Atomic bool is_gone;  /* not in the configuration any more */
+	uint32_t id;      /* (const) iid of "show stat": frontends and backends together, from 2 */
+	_Atomic(struct srvset *) set; /* never NULL once in force */
+	/* (own) By kind; made by balance before traffic, NULL = none; kept over reloads. */
+	struct table *tables[STICK_N];
+	_Atomic uint64_t waiters; /* bit t: traffic thread t has requests waiting for our slots */
+	_Atomic uint32_t turn;    /* round robin's place in the schedule */
+	_Atomic bool is_gone;     /* not in the configuration any more */
 	struct counters counters;
 	struct backend_state *next; /* registry */
 };

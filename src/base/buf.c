@@ -7,8 +7,7 @@
 
 #include "base/mem.h"
 
-/* The thread's spare blocks of BUF_SIZE, linked through their first bytes: the last one used is
- * warm. */
+/* The thread's spare blocks of BUF_SIZE, linked through their first bytes: the last is warm. */
 #define POOL_MAX 256
 static __thread void *pool;
 static __thread unsigned pool_n;
