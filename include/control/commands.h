@@ -12,5 +12,7 @@ command_fn command_unknown;
 
 /* doc/runtime-api.md's list of commands, (own) text. */
 char *commands_reference(void);
+/* The words of each command, a line each, as limpetctl's completion has them; (own) text. */
+char *commands_words(void);
 
 #endif

@@ -74,8 +74,8 @@ struct console {
 };
 #define CONSOLE_MAGIC 0x434f4e53u
 
-/* FD is taken over. */
-void console_open(struct control_socket *socket, int fd);
+/* FD is taken over.  (view) for tests; it may be closed already. */
+struct console *console_open(struct control_socket *socket, int fd);
 void console_close(struct console *console); /* idempotent */
 void consoles_close(void);                   /* all */
 

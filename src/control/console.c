@@ -358,7 +358,7 @@ void run_wake(struct console *console)
 	console_run(console);
 }
 
-void console_open(struct control_socket *socket, int fd)
+struct console *console_open(struct control_socket *socket, int fd)
 {
 	struct console *console = xcalloc(1, sizeof(*console));
 
@@ -374,8 +374,9 @@ void console_open(struct control_socket *socket, int fd)
 	conn_init(&console->conn, fd, on_event);
 	if (conn_watch(console_loop(), &console->conn) != 0) {
 		console_close(console);
-		return;
+		return console;
 	}
 	loop_timer_in(console_loop(), &console->timer, console->idle_ms);
 	console_run(console);
+	return console;
 }

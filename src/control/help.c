@@ -12,7 +12,7 @@ static void print_row(struct run *run, const struct command *row)
 	char usage[128];
 
 	snprintf(usage, sizeof(usage), "%s%s%s", row->words, row->usage[0] ? " " : "", row->usage);
-	run_print(run, "  %-40s: %s\n", usage, row->help);
+	run_print(run, "  %-39s : %s\n", usage, row->help);
 }
 
 /* Whether ROW's words begin with all of WORDS. */
@@ -56,6 +56,7 @@ enum run_step command_help(struct run *run)
 }
 
 #define GUESS_LEN_MAX 48
+#define GUESS_FAR_MAX 2
 
 /* How many insertions, deletions and changes of a byte part A from B; both at most GUESS_LEN_MAX.
  */
@@ -118,7 +119,7 @@ static unsigned print_guesses(struct run *run, const struct str *words, unsigned
 		if (far < best)
 			best = far;
 	}
-	if (best > 5)
+	if (best > GUESS_FAR_MAX)
 		return 0;
 	for (unsigned i = 0; i < commands_n; i++)
 		if (row_distance(&commands[i], words, n) <= best + 1) {
@@ -157,5 +158,15 @@ char *commands_reference(void)
 			out_format(&out, "%s%c", *c == '|' ? "\\" : "", *c);
 		out_format(&out, "` | %s | %s |\n", level_name(row->level), row->help);
 	}
+	return out.p;
+}
+
+char *commands_words(void)
+{
+	struct out out;
+
+	out_init(&out);
+	for (unsigned i = 0; i < commands_n; i++)
+		out_format(&out, "\t'%s'\n", commands[i].words);
 	return out.p;
 }

@@ -17,3 +17,8 @@ liblimpet_a_SOURCES += \
 	src/control/cmd_table.c \
 	src/control/help.c \
 	src/control/run.c
+bin_PROGRAMS += limpetctl
+limpetctl_SOURCES = src/main/limpetctl.c
+noinst_PROGRAMS += limpet-gencommands
+limpet_gencommands_SOURCES = src/control/gencommands.c
+EXTRA_DIST += contrib/limpetctl.bash-completion doc/runtime-api.md

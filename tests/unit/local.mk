@@ -5,4 +5,5 @@ include tests/unit/proto.mk
 include tests/unit/model.mk
 include tests/unit/balance.mk
 include tests/unit/health.mk
+include tests/unit/control.mk
 include tests/unit/run.mk

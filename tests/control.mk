@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+TESTS += tests/it/k_control.py
+EXTRA_DIST += tests/it/k_control.py
