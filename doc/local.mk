@@ -2,7 +2,7 @@
 # Manual pages are installed, the rest of the documents go into the release.
 dist_man_MANS = doc/limpet.8 doc/limpet.yaml.5 doc/limpetctl.1
 EXTRA_DIST += \
-	README.md HACKING.md CONTRIBUTING CHANGELOG.md \
+	README.md HACKING.md CONTRIBUTING CHANGELOG.md LICENSE \
 	doc/architecture.md doc/threads.md doc/threat-model.md doc/engineio.md doc/performance.md \
 	doc/decisions/README.md \
 	doc/decisions/0001-heads-are-built-in-one-piece.md \
