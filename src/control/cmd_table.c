@@ -253,27 +253,23 @@ static void mask_address(const struct table_walk *walk, struct ip_addr *ip)
 	}
 }
 
-/* One entry by its key, not as a hash. */
-static enum run_step one_entry(struct run *run, struct table_walk *walk, struct str text)
+/*
+ * The key that TEXT stands for, not as a hash; IP holds the bytes of an address.  False when it is
+ * none.
+ */
+static bool read_key(const struct table_walk *walk, struct str text, struct ip_addr *ip,
+		     struct table_key *key)
 {
-	struct table_value value;
-	struct table_key key;
-	struct ip_addr ip;
-
 	if (walk->kind == STICK_IP) {
-		if (ip_addr_parse(text, &ip) != 0)
-			return run_error(run, "Invalid key");
-		mask_address(walk, &ip);
-		text = (struct str){ (const char *)ip.ip, ip.family == AF_INET ? 4 : 16 };
+		if (ip_addr_parse(text, ip) != 0)
+			return false;
+		mask_address(walk, ip);
+		text = (struct str){ (const char *)ip->ip, ip->family == AF_INET ? 4 : 16 };
 	}
 	if (!text.len || text.len > TABLE_KEY_MAX)
-		return run_error(run, "Invalid key");
-	key = table_key(walk->table, text);
-	if (walk->is_clear)
-		table_drop(walk->table, &key);
-	else if (table_find(walk->table, &key, &value))
-		print_entry(run, walk->kind, &key, &value);
-	return RUN_DONE;
+		return false;
+	*key = table_key(walk->table, text);
+	return true;
 }
 
 static bool is_known_data(struct str name)
@@ -358,10 +354,31 @@ static bool print_table_head(struct run *run, const struct table_walk *walk)
 	return false;
 }
 
+/* "key K": one entry. */
+static enum run_step begin_key(struct run *run, struct table_walk *walk)
+{
+	struct str text = run_arg(run, 2);
+	struct table_value value;
+	struct table_key key;
+	struct ip_addr ip;
+
+	walk->has_hash = walk->kind != STICK_IP && read_hash(text, &walk->hash);
+	if (!walk->has_hash && !read_key(walk, text, &ip, &key))
+		return run_error(run, "Invalid key");
+	if (!walk->is_clear && !print_table_head(run, walk))
+		return RUN_DONE;
+	if (walk->has_hash)
+		return RUN_MORE;
+	if (walk->is_clear)
+		table_drop(walk->table, &key);
+	else if (table_find(walk->table, &key, &value))
+		print_entry(run, walk->kind, &key, &value);
+	return RUN_DONE;
+}
+
 static enum run_step begin(struct run *run, bool is_clear)
 {
 	struct table_walk *walk = xcalloc(1, sizeof(*walk));
-	bool is_key;
 
 	run->state = walk;
 	run->state_free = walk_free;
@@ -370,15 +387,11 @@ static enum run_step begin(struct run *run, bool is_clear)
 	walk->table = find_table(run_arg(run, 0), &walk->kind);
 	if (!walk->table)
 		return run_error(run, "No such table");
-	is_key = str_eq(run_arg(run, 1), STR("key"));
-	if (!is_key && !read_filters(run, walk))
+	if (str_eq(run_arg(run, 1), STR("key")))
+		return begin_key(run, walk);
+	if (!read_filters(run, walk) || (!is_clear && !print_table_head(run, walk)))
 		return RUN_DONE;
-	if (!is_clear && !print_table_head(run, walk))
-		return RUN_DONE;
-	if (!is_key)
-		return RUN_MORE;
-	walk->has_hash = walk->kind != STICK_IP && read_hash(run_arg(run, 2), &walk->hash);
-	return walk->has_hash ? RUN_MORE : one_entry(run, walk, run_arg(run, 2));
+	return RUN_MORE;
 }
 
 enum run_step command_show_table(struct run *run)

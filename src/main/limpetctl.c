@@ -123,24 +123,25 @@ struct table {
 	char ***rows; /* (own) each of columns_n cells */
 	size_t rows_n, columns_n;
 	size_t width[COLUMNS_MAX];
-	bool is_shown[COLUMNS_MAX], is_text[COLUMNS_MAX];
+	bool is_text[COLUMNS_MAX];
+	size_t order[COLUMNS_MAX], shown_n; /* the columns that are shown */
 };
 
-static bool is_stat_column(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_N(stat_columns); i++)
-		if (strcmp(stat_columns[i], name) == 0)
-			return true;
-	return false;
-}
-
-/* Which columns are shown, and how wide they are. */
-static void table_measure(struct table *table)
+static void table_choose(struct table *table)
 {
 	bool is_stat = table->columns_n && strcmp(table->rows[0][0], "pxname") == 0;
 
-	for (size_t c = 0; c < table->columns_n; c++) {
-		table->is_shown[c] = !is_stat || is_stat_column(table->rows[0][c]);
+	for (size_t c = 0; !is_stat && c < table->columns_n; c++)
+		table->order[table->shown_n++] = c;
+	for (size_t i = 0; is_stat && i < ARRAY_N(stat_columns); i++)
+		for (size_t c = 0; c < table->columns_n; c++)
+			if (strcmp(stat_columns[i], table->rows[0][c]) == 0)
+				table->order[table->shown_n++] = c;
+}
+
+static void table_measure(struct table *table)
+{
+	for (size_t c = 0; c < table->columns_n; c++)
 		for (size_t r = 0; r < table->rows_n; r++) {
 			size_t len = strlen(table->rows[r][c]);
 
@@ -149,23 +150,19 @@ static void table_measure(struct table *table)
 			if (r && !is_number(table->rows[r][c]))
 				table->is_text[c] = true;
 		}
-	}
 }
 
 static void table_print(const struct table *table)
 {
 	for (size_t r = 0; r < table->rows_n; r++) {
-		const char *gap = "";
-
 		if (!r)
 			fputs("\033[1m", stdout);
-		for (size_t c = 0; c < table->columns_n; c++) {
+		for (size_t i = 0; i < table->shown_n; i++) {
+			size_t c = table->order[i];
 			int width = (int)table->width[c];
 
-			if (!table->is_shown[c])
-				continue;
-			printf("%s%*s", gap, table->is_text[c] ? -width : width, table->rows[r][c]);
-			gap = "  ";
+			printf("%s%*s", i ? "  " : "", table->is_text[c] ? -width : width,
+			       table->rows[r][c]);
 		}
 		fputs(r ? "\n" : "\033[0m\n", stdout);
 	}
@@ -191,6 +188,7 @@ static void print_table(struct lines *lines, size_t head)
 			cells[c] = empty;
 		table.rows[table.rows_n++] = cells;
 	}
+	table_choose(&table);
 	table_measure(&table);
 	table_print(&table);
 	for (size_t r = 0; r < table.rows_n; r++)

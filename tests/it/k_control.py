@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import time
 
 from lib import *
 from lib.engine import *
@@ -24,11 +23,18 @@ backends:
   chat:
     balance: round_robin
     stick: [engineio, {ip: {remember: 5m}}]
-    health_check: {http: /healthz, interval: 20ms, rise: 2, fall: 2}
+    health_check: {http: /healthz, interval: 50ms, rise: 2, fall: 2}
     hosts:
       A: {address: "${A}"}
       h2: {address: 127.0.0.1, workers: ["${W1}", "${W2}"]}
 """
+
+STAT = ("pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr wredis status weight act "
+        "bck chkfail chkdown lastchg downtime qlimit pid iid sid throttle lbtot tracked type rate rate_lim rate_max "
+        "check_status check_code check_duration hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other hanafail "
+        "req_rate req_rate_max req_tot cli_abrt srv_abrt comp_in comp_out comp_byp comp_rsp lastsess last_chk last_agt "
+        "qtime ctime rtime ttime agent_status agent_code agent_duration check_desc agent_desc check_rise check_fall "
+        "check_health agent_rise agent_fall agent_health addr cookie mode algo").split()
 
 
 def cluster(t):
@@ -134,9 +140,6 @@ def _(t):
     same(ask(limpet, "show cli sockets").count("\n"), 5, "three sockets")
 
 
-STAT = None
-
-
 @case("typed and json say the same as the CSV")
 def _(t):
     limpet = cluster(t)
@@ -187,7 +190,7 @@ def _(t):
     row = {r["svname"]: r for r in limpet.stat_rows()}["A"]
     same((row["check_code"], row["check_rise"], row["check_fall"], row["check_health"], row["check_desc"]),
          ("200", "2", "2", "3", "Layer7 check passed"), "checked")
-    t.servers[0].close()
+    t.servers[0].down()
     row = until(lambda: [r for r in limpet.stat_rows() if r["svname"] == "A" and
                          r["status"].startswith("DOWN")], "A is down")[0]
     same((row["weight"], row["uweight"], row["chkdown"]), ("0", "100", "1"), "A")
@@ -210,7 +213,7 @@ def _(t):
     check(hash_ in [e[0] for e in entries], "the same hash")
     same(re.search(r"server_key=(\w)", one).group(1), two.owner(sids[0]), "its server")
     same(ask(limpet, "show table chat key " + hash_).count("key=~"), 1, "by hash")
-    for op, want in (("eq", {"1"}), ("ne", {"2"}), ("lt", {"1"}), ("gt", {"2"}), ("le", {"1"}), ("ge", {"1", "2"})):
+    for op, want in (("eq", {"1"}), ("ne", {"2"}), ("lt", set()), ("gt", {"2"}), ("le", {"1"}), ("ge", {"1", "2"})):
         have = set(re.findall(r"server_id=(\d)", ask(limpet, "show table chat data.server_id %s 1" % op)))
         same(have, want, op)
     rows_ = table(ask(limpet, "show sessions chat"))
@@ -282,14 +285,10 @@ def _(t):
         c.close()
 
 
-@case("an answer of 20,000 entries to a reader that stops costs little memory, and is complete")
+@case("an answer of 12 MB to a reader that stops costs little memory, and is complete")
 def _(t):
     two = Two(t)
     limpet = two.limpet
-    # Sids that nobody knows are learned when a worker takes them; asked in one pipelined go.
-    for s in two.servers if hasattr(two, "servers") else []:
-        pass
-    c = t.connect()
     n = 300
     for _ in range(n):
         two.handshake()
@@ -305,7 +304,6 @@ def _(t):
     text = slow.read_all()
     same(text.count(b"\n0x") , 400 * n, "entries")
     slow.close()
-    c.close()
 
 
 @case("a reload opens and closes stats sockets; the one that asked still hears the answer")
@@ -376,10 +374,4 @@ def _(t):
         check(line[at - 1] == " " and line[at] != " ", "aligned: %r" % line)
 
 
-STAT = ("pxname svname qcur qmax scur smax slim stot bin bout dreq dresp ereq econ eresp wretr wredis status weight act "
-        "bck chkfail chkdown lastchg downtime qlimit pid iid sid throttle lbtot tracked type rate rate_lim rate_max "
-        "check_status check_code check_duration hrsp_1xx hrsp_2xx hrsp_3xx hrsp_4xx hrsp_5xx hrsp_other hanafail "
-        "req_rate req_rate_max req_tot cli_abrt srv_abrt comp_in comp_out comp_byp comp_rsp lastsess last_chk last_agt "
-        "qtime ctime rtime ttime agent_status agent_code agent_duration check_desc agent_desc check_rise check_fall "
-        "check_health agent_rise agent_fall agent_health addr cookie mode algo").split()
 main()
