@@ -274,7 +274,8 @@ static void take_encoded(struct engineio_packets *packets, char c)
 			return;
 		}
 		packets->percent = 0;
-		take_slashed(packets, (char)(hex_value(packets->percent_high) << 4 | hex_value(c)));
+		take_slashed(packets, (char)((unsigned)hex_value(packets->percent_high) << 4 |
+					     (unsigned)hex_value(c)));
 		return;
 	}
 	flush_percent(packets);
