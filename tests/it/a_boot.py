@@ -221,7 +221,7 @@ for number in (signal.SIGTERM, signal.SIGINT):
         same(limpet.process.poll(), None, "status while a request is open")
         t.events.fire("stopping")
         same(c.read_response().body, b"finished", "body")
-        same(limpet.wait_exit(2 * SLOW), 0, "status")
+        same(limpet.wait_exit(5), 0, "status")
     case("%s: the request in flight ends first, new connections are refused" % number.name)(graceful)
 
 

@@ -44,7 +44,7 @@ def _(t):
 
 @case("a request in flight ends as it began while a reload passes by")
 def _(t):
-    t.server([request(), fire("got it"), wait("reloaded"), send(ok("old"))])
+    t.server([request(), fire("got it"), wait("reloaded"), send(ok("old"))], serve(lambda m, p: ok("A")))
     t.echo(name="B")
     limpet = t.limpet()
     c = t.connect()
