@@ -1,1 +1,5 @@
-
+# SPDX-License-Identifier: MIT
+BENCHES =
+include bench/http1.mk
+include bench/balance.mk
+EXTRA_PROGRAMS += $(BENCHES)

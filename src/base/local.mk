@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/base/buf.h src/base/buf.c \
 	include/base/bug.h src/base/bug.c \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/control/command.h \
 	include/control/commands.def include/control/commands.h src/control/commands.c \

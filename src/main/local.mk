@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 sbin_PROGRAMS += limpet
 limpet_SOURCES = src/main/main.c
 liblimpet_a_SOURCES += \

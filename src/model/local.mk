@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/model/config.h \
 	include/model/counters.def include/model/counters.h src/model/counters.c \

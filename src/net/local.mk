@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/net/addr.h src/net/addr.c \
 	include/net/conn.h src/net/conn.c \

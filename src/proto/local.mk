@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # One line per module.  Keep sorted.
 liblimpet_a_SOURCES += include/proto/parse.h
 liblimpet_a_SOURCES += \

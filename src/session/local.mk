@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/session/access_log.h src/session/access_log.c \
 	include/session/body.h src/session/body.c \

@@ -10,3 +10,4 @@ tests_fuzz_fuzz_http1_response_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 FUZZERS += tests/fuzz/fuzz_chunked
 tests_fuzz_fuzz_chunked_SOURCES = tests/fuzz/fuzz_chunked.c tests/fuzz/http1_fuzz.h
 tests_fuzz_fuzz_chunked_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/corpus/chunked tests/fuzz/corpus/http1_request tests/fuzz/corpus/http1_response

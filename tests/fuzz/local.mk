@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 include tests/fuzz/http1.mk
 include tests/fuzz/proto.mk
 include tests/fuzz/model.mk

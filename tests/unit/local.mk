@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # One block per test program; each layer has its own fragment.
 include tests/unit/base.mk
 include tests/unit/http1.mk

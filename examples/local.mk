@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT
+# Examples; tests/it/a_examples.py loads them all.
+EXTRA_DIST += \
+	examples/README.md \
+	examples/one-tier/limpet.yaml \
+	examples/routes/limpet.yaml \
+	examples/socketio-chat/check.js \
+	examples/socketio-chat/limpet.yaml \
+	examples/socketio-chat/package-lock.json \
+	examples/socketio-chat/package.json \
+	examples/socketio-chat/page.html \
+	examples/socketio-chat/run.sh \
+	examples/socketio-chat/server.js \
+	examples/two-tier/README.md \
+	examples/two-tier/edge.yaml \
+	examples/two-tier/node.yaml
