@@ -14,10 +14,10 @@ import { sessions_of, start_proxy } from './lib/proxy.mjs';
 const MANY = sessions_of(60, 60), CROWD = sessions_of(150, 500);
 let first = 1;
 
-async function cell(proxy, cluster, { version, mode, count, options, spread })
+async function cell(proxy, cluster, { version, mode, count, spread })
 {
 	const before_it = await cluster.seen();
-	const { problems, talk } = await run_fleet(proxy.port, cluster, { count, version, mode, first, options });
+	const { problems, talk } = await run_fleet(proxy.port, cluster, { count, version, mode, first });
 	first += count;
 	await cluster.settled().catch((error) => problems.push(error.message));
 	const change = difference(before_it, await cluster.seen());
@@ -45,6 +45,7 @@ for (const grid of GRID) {
 		});
 		after(() => cluster.stop());
 
+		const spread = grid.workers === 8 ? 'hashed' : true;
 		for (const tiers of [1, 2]) {
 			describe(tiers === 1 ? 'one tier' : 'two tiers', () => {
 				let proxy;
@@ -58,7 +59,7 @@ for (const grid of GRID) {
 				for (const version of grid.clients)
 					for (const mode of Object.keys(MODES))
 						test(`${MANY} ${version} clients, ${mode}: every request of a session reaches its worker`, async () => {
-							assert.deepEqual(await cell(proxy, cluster, { version, mode, count: MANY }), []);
+							assert.deepEqual(await cell(proxy, cluster, { version, mode, count: MANY, spread }), []);
 						});
 				/* The crowd: in the full run every mode on Unix sockets, and the upgrade on TCP and by v2 clients. */
 				for (const version of grid.clients)
@@ -67,7 +68,7 @@ for (const grid of GRID) {
 						if (mode === 'upgrade' ? !(plain || FULL) : !(plain && FULL))
 							continue;
 						test(`${CROWD} ${version} clients at once, ${mode}: every request of a session reaches its worker`, async () => {
-							assert.deepEqual(await cell(proxy, cluster, { version, mode, count: CROWD }), []);
+							assert.deepEqual(await cell(proxy, cluster, { version, mode, count: CROWD, spread }), []);
 						});
 					}
 			});
