@@ -283,15 +283,20 @@ static const char *host_status(const struct host_sum *sum)
 	return sum->maint && !sum->down ? "MAINT" : "DOWN";
 }
 
-/* Printed at each host's first worker. */
+/*
+ * Printed at each host's first worker: hosts are numbered in order of appearance, and at[3] is the
+ * next one to come.
+ */
 static void print_host(struct run *run, const struct backend *backend, struct srvset *set,
 		       const struct srvset_member *member)
 {
 	struct host_sum sum;
 
-	for (const struct srvset_member *m = set->members; m < member; m++)
-		if (m->host == member->host)
-			return;
+	if (member == set->members)
+		run->at[3] = 0;
+	if (member->host < run->at[3])
+		return;
+	run->at[3] = member->host + UINT64_C(1);
 	sum = sum_host(set, member->host);
 	run_print(run, "%.*s %s %s %u %u %u %u %u %u%s %u %u\n", STR_ARG(backend->name),
 		  set->hosts[member->host].name, host_status(&sum),

@@ -129,16 +129,30 @@ static unsigned print_guesses(struct run *run, const struct str *words, unsigned
 	return found;
 }
 
+/* The first of WORDS that no command has at that place after those before it. */
+static struct str first_wrong(const struct str *words, unsigned n)
+{
+	for (unsigned k = 1; k < n; k++) {
+		bool is_known = false;
+
+		for (unsigned i = 0; i < commands_n && !is_known; i++)
+			is_known = begins_with(&commands[i], words, k);
+		if (!is_known)
+			return words[k - 1];
+	}
+	return words[n - 1];
+}
+
 enum run_step command_unknown(struct run *run)
 {
 	const struct str *typed = run->args;
 	unsigned n = run->args_n;
 
-	if (n)
-		run_message(run, SEVERITY_ERR,
-			    "Unknown command: '%.*s', but maybe one of the following ones is a "
-			    "better match:",
-			    STR_ARG(typed[0]));
+	if (!n)
+		return RUN_DONE;
+	run_error(run,
+		  "Unknown command: '%.*s', but maybe one of the following ones is a better match:",
+		  STR_ARG(first_wrong(typed, n)));
 	if (!print_guesses(run, typed, n) && !print_matching(run, typed, 1))
 		print_matching(run, NULL, 0);
 	return RUN_DONE;

@@ -236,6 +236,9 @@ static void stat_check(struct stat_row *row, const struct server *server,
 	text(row, STAT_check_status, row->check_status);
 	text(row, STAT_check_desc, check_description(health->code));
 	snprintf(row->check_text, sizeof(row->check_text), "%s", health->text);
+	for (char *c = row->check_text; *c; c++) /* a row is one line, whatever a server said */
+		if ((unsigned char)*c < ' ')
+			*c = '.';
 	text(row, STAT_last_chk, row->check_text);
 	if (health->http_status)
 		number(row, STAT_check_code, health->http_status);
