@@ -173,7 +173,7 @@ def _(t):
     msg = t.ask(get(POLL + sid))
     same((msg.status, msg.body), (400, b'{"code":1,"message":"Session ID unknown"}'), "answer")
     state.clear()
-    check(is_forgotten(two, sid), "the entry is gone")
+    until(lambda: is_forgotten(two, sid), "the entry is gone")
 
 
 for name, how in (
@@ -193,7 +193,7 @@ for name, how in (
             t.ask(post((POLL + sid).replace("EIO=4", "EIO=3"), "1:1"))
         else:
             t.ask(get(POLL + sid + "&last=1"))
-        check(is_forgotten(two, sid), "the entry is gone")
+        until(lambda: is_forgotten(two, sid), "the entry is gone")
         check(is_known(two, other), "another session stays")
     case(name + " drops the entry")(closes)
 
