@@ -31,7 +31,14 @@ if [ "$(id -u)" -ne 0 ]; then
 	sudo="sudo"
 fi
 echo "Installing:$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get -q update >&2
-# shellcheck disable=SC2086 # a list of words
-$sudo apt-get -q install -y --no-install-recommends $missing >&2
+{
+	$sudo apt-get -q -o Acquire::Retries=3 update &&
+		# shellcheck disable=SC2086 # a list of words
+		$sudo apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends $missing
+} >"$log" 2>&1 || {
+	tail -n 30 "$log" >&2
+	exit 1
+}
