@@ -22,6 +22,7 @@
 
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/list.h"
 #include "loop/timer.h"
 
 struct loop_fd;
@@ -45,11 +46,10 @@ struct mail {
 	void (*fn)(struct mail *mail);
 };
 
-/* Work for later in this turn. */
+/* Work for the end of this turn. Zeroed, or queued. */
 struct soon {
-	struct soon *next;
+	struct list link;
 	void (*fn)(struct soon *soon);
-	bool is_queued;
 };
 
 #define LOOP_LAG_BUCKETS 16
@@ -61,7 +61,7 @@ struct loop {
 	struct loop_fd wake;
 	struct wheel wheel;
 	struct grave *graves;
-	struct soon *soons, **last_soon;
+	struct list soons;
 	_Atomic(struct mail *) mails; /* newest first; other threads push */
 	atomic_bool is_stopping;
 	int64_t turn_started_us;
@@ -96,7 +96,10 @@ static inline void loop_timer_in(struct loop *loop, struct timer *timer, int64_t
 	timer_set(&loop->wheel, timer, clock_ms() + (in_ms > 0 ? in_ms : 1));
 }
 void loop_bury(struct loop *loop, struct grave *grave, void (*free_fn)(struct grave *));
+/* FN runs once at the end of this turn; what it queues itself runs in the next. */
 void loop_soon(struct loop *loop, struct soon *soon, void (*fn)(struct soon *));
+/* Before the object goes; harmless when it is not queued. */
+void loop_soon_cancel(struct soon *soon);
 void loop_post(struct loop *loop, struct mail *mail, void (*fn)(struct mail *));
 
 #endif

@@ -239,6 +239,7 @@ struct backend {
 	struct health_conf health;
 	struct passive_conf passive;
 	uint32_t max_connections_per_server; /* 0 = no limit */
+	bool has_reuse;                      /* false: a server connection serves one request */
 	uint32_t queue_max;                  /* requests waiting at most; 0 = no limit of its own */
 	int64_t slow_start_ms;
 	int64_t drain_grace_ms;

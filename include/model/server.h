@@ -40,6 +40,7 @@ enum server_state_bit {
 	SERVER_DOWN = 1,  /* health checks, or refused connections, say so */
 	SERVER_MAINT = 2, /* taken out by the operator */
 	SERVER_DRAIN = 4, /* no new sessions; its own go on */
+	SERVER_SICK = 16, /* too many bad answers in traffic: no new sessions; its own go on */
 	SERVER_GONE = 8,  /* not configured any more, or its socket file has vanished */
 };
 #define SERVER_UNABLE (SERVER_DOWN | SERVER_MAINT | SERVER_GONE) /* cannot serve even its own */

@@ -46,6 +46,7 @@ struct conn {
 	bool is_connecting;
 	bool is_hung_up;   /* the peer has closed its side, or the connection is broken */
 	bool is_broken;    /* EPOLLERR or EPOLLHUP: both sides are gone */
+	bool is_reset;     /* EPOLLERR: it was reset; what is unread may still be read */
 	bool is_eof;       /* recv() has returned 0 */
 	bool is_shut;      /* we have shut our side */
 };

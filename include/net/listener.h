@@ -33,8 +33,15 @@ struct listen_options {
 int listener_open(const struct sock_addr *addr, const struct listen_options *options) must_check;
 
 struct acceptor;
-/* A new connection: FD is non-blocking and the callee's to close.  Return false to pause. */
-typedef bool acceptor_fn(struct acceptor *acceptor, int fd, const struct sock_addr *peer);
+/* A new connection: FD is non-blocking and the callee's to close. */
+typedef void acceptor_fn(struct acceptor *acceptor, int fd, const struct sock_addr *peer);
+
+/*
+ * May another connection be accepted now?  If not, the acceptor asks again in a moment.  If so, its place
+ * is reserved: on_accept() follows, or give_back() when there was none after all.
+ */
+typedef bool acceptor_may_fn(struct acceptor *acceptor);
+typedef void acceptor_give_back_fn(struct acceptor *acceptor);
 
 /* Accepts on one thread. */
 struct acceptor {
@@ -42,6 +49,8 @@ struct acceptor {
 	struct loop *loop;
 	int fd; /* (own) */
 	acceptor_fn *on_accept;
+	acceptor_may_fn *may_accept; /* NULL = always */
+	acceptor_give_back_fn *give_back; /* NULL = nothing is reserved */
 	struct timer retry; /* after running out of descriptors */
 	bool is_paused;
 	uint64_t pauses, errors;

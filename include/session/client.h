@@ -47,6 +47,7 @@ struct client {
 		struct tunnel *tunnel; /* (own) CLIENT_TUNNEL */
 	};
 	struct upstream *kept;     /* (own) idle server connection that opened with our PROXY header */
+	uint64_t sent_counted;     /* of conn.sent: what the counters know already */
 	int64_t since_ms;          /* accept, or the end of the last request */
 	uint32_t requests;
 	uint16_t bind_port;

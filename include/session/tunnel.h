@@ -27,6 +27,7 @@ struct tunnel {
 	struct upstream *upstream; /* (own) */
 	const struct backend *backend; /* (view) in client->config */
 	struct server *server;     /* (view); one slot is owed */
+	int64_t limit_ms;          /* both sides silent; for Engine.IO at least the session's own figures */
 	struct body to_server, to_client;
 	struct stick_hold *hold;   /* (own) the session's entry, held open; NULL = none */
 	unsigned generation;       /* of the server, for a session that began with this tunnel */

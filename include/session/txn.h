@@ -99,6 +99,7 @@ struct txn {
 
 	uint32_t retries_left, retries, redispatches;
 	uint32_t backlog_tries;
+	uint32_t response_head_size;
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */
 	int64_t connect_deadline_ms;
 	uint64_t sent_before;   /* client->conn.sent when the response's head was built */
@@ -107,7 +108,6 @@ struct txn {
 	struct txn_times times;
 	struct list wait_link;
 	struct soon again;      /* a bulk relay lets the others have their turn */
-	struct grave grave;
 	const char *why;        /* constant: detail of an error, for the log */
 
 	const char *method_name; /* constant, or method_other */
@@ -157,7 +157,9 @@ enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why);
 enum step txn_answer(struct txn *txn, unsigned status, enum txn_end end, const char *why);
 enum step txn_answer_session_unknown(struct txn *txn, enum txn_end end);
 enum step txn_answer_route(struct txn *txn);            /* respond and redirect */
-/* How long SERVER may be silent: for Engine.IO by the handshake's own figures. */
+/* How long an Engine.IO session may be silent, by its handshake's figures, and a little more. */
+int64_t txn_session_ms(const struct txn *txn);
+/* How long the server may be silent: for Engine.IO at least that. */
 int64_t txn_server_limit_ms(const struct txn *txn);
 /* Builds the head for the server (without PROXY header) into OUT; the response's into client->out. */
 void request_head_write(struct txn *txn, struct buf *out);

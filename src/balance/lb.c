@@ -113,10 +113,13 @@ static lb_choose_fn *const choosers[BALANCE_N] = {
 	[BALANCE_HASH] = hash_choose,
 };
 
+/* A set without members (a backend that a reload took away) is published without lb_prepare(). */
 static const struct lb_lookup *lookup_of(const struct srvset *set)
 {
-	bug_on(!set->lookup);
-	return set->lookup;
+	static const struct lb_lookup nothing;
+
+	bug_on(!set->lookup && set->members_n);
+	return set->lookup ? set->lookup : &nothing;
 }
 
 /* Times that another thread may take the last slot before us until we say "full". */

@@ -112,7 +112,8 @@ static void ask_sid(struct stick *stick, const struct stick_facts *facts)
 		count(&state->counters, backend_sid_hits);
 		return;
 	}
-	table_drop(table, &stick->key);
+	/* The entry stays: later requests of the session must hear the same, and of no other worker. */
+	table_close(table, &stick->key);
 	stick->kind = STICK_ENGINEIO;
 	stick->result = STICK_DEAD;
 	count(&state->counters, backend_sid_dead);

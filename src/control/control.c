@@ -43,13 +43,15 @@ static void socket_free(struct grave *grave)
 	free(socket);
 }
 
-static bool on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
+static bool may_accept(struct acceptor *acceptor)
 {
-	struct control_socket *socket = container_of(acceptor, struct control_socket, acceptor);
+	return container_of(acceptor, struct control_socket, acceptor)->consoles_n < CONSOLES_MAX;
+}
 
+static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
+{
 	(void)peer;
-	console_open(socket, fd);
-	return socket->consoles_n < CONSOLES_MAX;
+	console_open(container_of(acceptor, struct control_socket, acceptor), fd);
 }
 
 void control_socket_release(struct control_socket *socket)
@@ -85,6 +87,7 @@ static int socket_open(const struct stats_socket_conf *conf)
 	if (fd < 0)
 		return fd;
 	socket = xcalloc(1, sizeof(*socket));
+	socket->acceptor.may_accept = may_accept;
 	rc = acceptor_start(&socket->acceptor, the_loop, fd, on_accept);
 	if (rc != 0) {
 		close(fd);

@@ -196,6 +196,8 @@ void stat_status(char *out, size_t size, const struct srvset_member *member,
 			 (unsigned)health->rise);
 	else if (state & (SERVER_DOWN | SERVER_GONE))
 		snprintf(out, size, "DOWN");
+	else if (state & SERVER_SICK)
+		snprintf(out, size, "NOLB");
 	else if (state & SERVER_DRAIN || !member->weight)
 		snprintf(out, size, "DRAIN");
 	else if (!is_checked)

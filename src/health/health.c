@@ -71,6 +71,12 @@ static bool is_down(const struct server *server)
 	return server_state(server) & SERVER_DOWN;
 }
 
+/* Down or sick: it takes good checks to come back. */
+static bool is_out(const struct server *server)
+{
+	return server_state(server) & (SERVER_DOWN | SERVER_SICK);
+}
+
 /* The process is gone.  Any thread. */
 static void mark_dead(struct server *server, const char *why)
 {
@@ -89,7 +95,7 @@ static void mark_up(struct check *check, const char *why)
 	check->info.successes = check->info.failures = 0;
 	atomic_store(&server->failures, 0);
 	flag_clear(server, FLAG_DEAD);
-	server_set_state(server, 0, SERVER_DOWN, why);
+	server_set_state(server, 0, SERVER_DOWN | SERVER_SICK, why);
 	/* A traffic thread was refused between the two: its word is the newer one. */
 	if (flag_is_set(server, FLAG_DEAD))
 		server_set_state(server, SERVER_DOWN, 0, "connection refused");
@@ -98,7 +104,7 @@ static void mark_up(struct check *check, const char *why)
 static int64_t interval_of(const struct check *check)
 {
 	const struct health_conf *conf = &check->backend->health;
-	bool down = is_down(check->server);
+	bool down = is_out(check->server);
 	int64_t ms = conf->interval_ms;
 
 	if (down ? check->info.successes : check->info.failures)
@@ -167,7 +173,7 @@ static void begin(struct check *check)
 	enum check_kind kind = check->backend->health.kind;
 	unsigned state = server_state(check->server);
 
-	if (state & SERVER_MAINT || (kind == CHECK_NONE && !(state & SERVER_DOWN))) {
+	if (state & SERVER_MAINT || (kind == CHECK_NONE && !(state & (SERVER_DOWN | SERVER_SICK)))) {
 		schedule(check);
 		return;
 	}
@@ -202,7 +208,7 @@ static void on_timer(struct timer *timer)
 static void succeeded(struct check *check, const char *why)
 {
 	check->info.failures = 0;
-	if (!is_down(check->server))
+	if (!is_out(check->server))
 		return;
 	check->info.successes++;
 	if (check->is_probe || !check->is_proven ||
@@ -480,16 +486,17 @@ static void count_failure(struct server *server, const struct backend *backend,
 	/* It answers, if badly: better than nobody. */
 	bool is_soft = outcome != HEALTH_CONNECT_FAILED;
 
-	if (!backend->passive.failures || is_down(server) ||
+	if (!backend->passive.failures || is_out(server) ||
 	    !is_one_too_many(server, &backend->passive))
 		return;
 	atomic_store(&server->failures, 0);
 	if (is_soft && !has_ready_server(server->backend, server))
 		return;
-	server_set_state(server, SERVER_DOWN, 0, whys[outcome]);
+	/* Anybody can ask for what answers 500: that must not end the sessions that live there. */
+	server_set_state(server, is_soft ? SERVER_SICK : SERVER_DOWN, 0, whys[outcome]);
 	/* Two threads may have taken the last two servers at once. */
 	if (is_soft && !has_ready_server(server->backend, NULL))
-		server_set_state(server, 0, SERVER_DOWN, "last server left");
+		server_set_state(server, 0, SERVER_SICK, "last server left");
 	else
 		health_poke(server);
 }

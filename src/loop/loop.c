@@ -26,7 +26,7 @@ int loop_init(struct loop *loop)
 	*loop = (struct loop){ .epoll_fd = epoll_create1(EPOLL_CLOEXEC), .wake_fd = -1 };
 	if (loop->epoll_fd < 0)
 		return -errno;
-	loop->last_soon = &loop->soons;
+	list_init(&loop->soons);
 	loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (loop->wake_fd < 0) {
 		rc = -errno;
@@ -70,15 +70,19 @@ static void run_mails(struct loop *loop)
 	}
 }
 
+/* Those queued so far: what they queue again waits for a turn of the others. */
 static void run_soons(struct loop *loop)
 {
-	while (loop->soons) {
-		struct soon *soon = loop->soons;
+	struct list batch;
 
-		loop->soons = soon->next;
-		if (!loop->soons)
-			loop->last_soon = &loop->soons;
-		soon->is_queued = false;
+	if (list_is_empty(&loop->soons))
+		return;
+	list_insert_before(&loop->soons, &batch);
+	list_remove(&loop->soons);
+	while (!list_is_empty(&batch)) {
+		struct soon *soon = list_entry(batch.next, struct soon, link);
+
+		list_remove(&soon->link);
 		soon->fn(soon);
 	}
 }
@@ -98,7 +102,8 @@ static int wait_ms(const struct loop *loop, int max_ms)
 	int64_t next_ms = wheel_next_ms(&loop->wheel);
 	int64_t in_ms;
 
-	if (atomic_load_explicit(&loop->mails, memory_order_relaxed) || loop->soons)
+	if (atomic_load_explicit(&loop->mails, memory_order_relaxed) ||
+	    !list_is_empty(&loop->soons))
 		return 0;
 	if (next_ms < 0)
 		return max_ms;
@@ -211,11 +216,15 @@ void loop_bury(struct loop *loop, struct grave *grave, void (*free_fn)(struct gr
 
 void loop_soon(struct loop *loop, struct soon *soon, void (*fn)(struct soon *))
 {
-	if (soon->is_queued)
+	if (list_is_linked(&soon->link))
 		return;
-	*soon = (struct soon){ .fn = fn, .is_queued = true };
-	*loop->last_soon = soon;
-	loop->last_soon = &soon->next;
+	soon->fn = fn;
+	list_push_back(&loop->soons, &soon->link);
+}
+
+void loop_soon_cancel(struct soon *soon)
+{
+	list_remove(&soon->link);
 }
 
 void loop_post(struct loop *loop, struct mail *mail, void (*fn)(struct mail *))

@@ -73,8 +73,7 @@ static struct config *load(const char *file)
 		config = NULL;
 	}
 	for (size_t i = 0; i < messages.n; i++)
-		fprintf(stderr, "%s%s\n", messages.texts[i],
-			messages.are_errors[i] ? "" : " (warning)");
+		fprintf(stderr, "%s\n", messages.texts[i]);
 	config_messages_fini(&messages);
 	return config;
 }

@@ -144,48 +144,68 @@ static void link_states(struct config *config)
 }
 
 static void add_message(struct config_messages *messages, const struct config *config,
-			const struct config_pos *pos, const char *text)
+			const struct config_pos *pos, bool is_error, const char *text)
 {
 	messages->texts = xrealloc_array(messages->texts, messages->n + 1, sizeof(*messages->texts));
 	messages->are_errors =
 		xrealloc_array(messages->are_errors, messages->n + 1, sizeof(*messages->are_errors));
 	messages->texts[messages->n] =
-		xasprintf("%s:%u:%u: %s", pos->file ? pos->file : config->file, pos->line,
-			  pos->column, text);
-	messages->are_errors[messages->n++] = true;
-	messages->errors_n++;
+		xasprintf("%s:%u:%u: %s%s", pos->file ? pos->file : config->file, pos->line,
+			  pos->column, is_error ? "" : "warning: ", text);
+	messages->are_errors[messages->n++] = is_error;
+	messages->errors_n += is_error;
+}
+
+static void not_built(struct config_messages *messages, const struct config *config,
+		      const struct config_pos *pos, const char *what)
+{
+	char *text = xasprintf("%s is not built into this version yet", what);
+
+	add_message(messages, config, pos, true, text);
+	free(text);
+}
+
+static void check_frontend(const struct config *config, const struct frontend *frontend,
+			   struct config_messages *messages)
+{
+	if (frontend->mode == TRAFFIC_TCP)
+		not_built(messages, config, &frontend->pos, "'mode: tcp'");
+	for (size_t i = 0; i < frontend->binds_n; i++)
+		if (frontend->binds[i].tls)
+			not_built(messages, config, &frontend->binds[i].pos, "'tls' on a bind");
+}
+
+static void check_backend(const struct config *config, const struct backend *backend,
+			  struct config_messages *messages)
+{
+	if (backend->mode == TRAFFIC_TCP)
+		not_built(messages, config, &backend->pos, "'mode: tcp'");
+	if (backend->tls)
+		not_built(messages, config, &backend->pos, "'tls' to servers");
+	if (backend->slow_start_ms)
+		add_message(messages, config, &backend->pos, false,
+			    "'slow_start' has no effect in this version");
+	if (backend->drain_grace_ms)
+		add_message(messages, config, &backend->pos, false,
+			    "'drain_grace' has no effect in this version");
 }
 
 size_t runtime_check(const struct config *config, struct config_messages *messages)
 {
+	const struct global_conf *global = &config->global;
 	struct config_pos top = { config->file, 1, 1 };
 	size_t before = messages->errors_n;
 
-	for (size_t i = 0; i < config->frontends_n; i++) {
-		const struct frontend *frontend = &config->frontends[i];
-
-		if (frontend->mode == TRAFFIC_TCP)
-			add_message(messages, config, &frontend->pos,
-				    "'mode: tcp' is not built into this version yet");
-		for (size_t j = 0; j < frontend->binds_n; j++)
-			if (frontend->binds[j].tls)
-				add_message(messages, config, &frontend->binds[j].pos,
-					    "'tls' on a bind is not built into this version yet");
-	}
-	for (size_t i = 0; i < config->backends_n; i++) {
-		if (config->backends[i].mode == TRAFFIC_TCP)
-			add_message(messages, config, &config->backends[i].pos,
-				    "'mode: tcp' is not built into this version yet");
-		if (config->backends[i].tls)
-			add_message(messages, config, &config->backends[i].pos,
-				    "'tls' to servers is not built into this version yet");
-	}
-	if (config->global.mirror)
-		add_message(messages, config, &top,
-			    "'global.mirror' is not built into this version yet");
-	if (config->global.stats_http.len)
-		add_message(messages, config, &top,
-			    "'global.stats.http' is not built into this version yet");
+	for (size_t i = 0; i < config->frontends_n; i++)
+		check_frontend(config, &config->frontends[i], messages);
+	for (size_t i = 0; i < config->backends_n; i++)
+		check_backend(config, &config->backends[i], messages);
+	if (global->mirror)
+		not_built(messages, config, &global->mirror->pos, "'global.mirror'");
+	if (global->stats_http.len)
+		not_built(messages, config, &top, "'global.stats.http'");
+	if (global->log.format == LOG_HAPROXY)
+		not_built(messages, config, &top, "'global.log.format: haproxy'");
 	return messages->errors_n - before;
 }
 
@@ -288,8 +308,7 @@ static char *join_messages(const struct config_messages *messages, const char *l
 	char *text = xstrdup("");
 
 	for (size_t i = 0; i < messages->n; i++) {
-		char *longer = xasprintf("%s%s%s\n", text, messages->texts[i],
-					 messages->are_errors[i] ? "" : " (warning)");
+		char *longer = xasprintf("%s%s\n", text, messages->texts[i]);
 
 		free(text);
 		text = longer;

@@ -95,7 +95,11 @@ static void add_discovered(struct specs *specs, const struct backend *backend,
 	if (n > DISCOVERY_WORKERS_MAX)
 		n = DISCOVERY_WORKERS_MAX;
 	for (size_t i = 0; i < n; i++) {
-		struct worker_conf worker = { .name = str_of(workers[i].name), .weight = 100 };
+		struct worker_conf worker = {
+			.name = str_of(workers[i].name),
+			.weight = 100,
+			.max_connections = host->max_connections,
+		};
 
 		worker.addr.un.sun_family = AF_UNIX;
 		memcpy(worker.addr.un.sun_path, workers[i].path, sizeof(worker.addr.un.sun_path));
@@ -154,7 +158,7 @@ static void leave(struct srvset *old, struct srvset *new)
 		if (srvset_find(new, server))
 			continue;
 		server_new_generation(server);
-		server_set_state(server, SERVER_GONE, SERVER_DOWN,
+		server_set_state(server, SERVER_GONE, SERVER_DOWN | SERVER_SICK,
 				 sock_addr_is_unix(&old->members[i].addr) ? "its socket is gone" :
 									    "not configured any more");
 	}

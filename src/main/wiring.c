@@ -45,6 +45,8 @@ static const char *state_text(unsigned state)
 		return "MAINT";
 	if (state & SERVER_DOWN)
 		return "DOWN";
+	if (state & SERVER_SICK)
+		return "SICK (no new sessions)";
 	return state & SERVER_DRAIN ? "DRAIN" : "UP";
 }
 

@@ -245,6 +245,8 @@ static const struct schema_row backend_rows[] = {
 	{ "passive_check", T_PASSIVE, .sub = S_PASSIVE, .offset = IN(backend, passive), .doc = "failures seen in traffic; `false` = off" },
 	{ "max_connections_per_server", T_COUNT, .min = 0, .max = 1000000, .offset = IN(backend, max_connections_per_server), .def = "0",
 	  .doc = "requests and tunnels at one server at a time, more wait in the queue; `0` = no limit" },
+	{ "reuse", T_BOOL, .offset = IN(backend, has_reuse), .def = "true",
+	  .doc = "server connections are kept for further requests; `false` opens one for each request" },
 	{ "queue_max", T_COUNT, .min = 0, .max = 10000000, .offset = IN(backend, queue_max), .def = "0", .doc = "requests that may wait; `0` = no limit of its own" },
 	{ "slow_start", T_DURATION, .min = 0, .max = SEC(3600), .offset = IN(backend, slow_start_ms), .def = "0", .doc = "time in which a server that came up reaches its weight" },
 	{ "drain_grace", T_DURATION, .min = 0, .max = DAY, .offset = IN(backend, drain_grace_ms), .def = "0", .doc = "how long sessions of a draining server go on; `0` = until they end" },

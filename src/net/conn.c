@@ -46,6 +46,8 @@ static void on_ready(struct loop_fd *lf, uint32_t events)
 		conn->is_hung_up = true;
 	if (events & (EPOLLERR | EPOLLHUP))
 		conn->is_broken = true;
+	if (events & EPOLLERR)
+		conn->is_reset = true;
 	if (conn->is_connecting) {
 		finish_connect(conn, events);
 		return;

@@ -119,13 +119,19 @@ static void on_acceptable(struct loop_fd *lf, uint32_t events)
 	for (int i = 0; i < ACCEPTS_PER_EVENT && acceptor->lf.fd >= 0 && !acceptor->is_paused;
 	     i++) {
 		struct sock_addr peer = { .size = sizeof(peer.un) };
-		int fd = accept4(acceptor->fd, &peer.sa, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd;
 
+		if (acceptor->may_accept && !acceptor->may_accept(acceptor)) {
+			acceptor_pause(acceptor);
+			return;
+		}
+		fd = accept4(acceptor->fd, &peer.sa, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			if (!acceptor->on_accept(acceptor, fd, &peer))
-				acceptor_pause(acceptor);
+			acceptor->on_accept(acceptor, fd, &peer);
 			continue;
 		}
+		if (acceptor->give_back)
+			acceptor->give_back(acceptor);
 		if (errno == EAGAIN)
 			return;
 		if (errno == EINTR || errno == ECONNABORTED)
@@ -133,7 +139,6 @@ static void on_acceptable(struct loop_fd *lf, uint32_t events)
 		acceptor->errors++;
 		if (is_out_of_resources(errno)) {
 			acceptor_pause(acceptor);
-			loop_timer_in(acceptor->loop, &acceptor->retry, RETRY_MS);
 		}
 		return;
 	}
@@ -156,6 +161,8 @@ void acceptor_pause(struct acceptor *acceptor)
 	acceptor->is_paused = true;
 	acceptor->pauses++;
 	loop_fd_del(acceptor->loop, &acceptor->lf);
+	/* What was lacking may be given back by another thread, which tells nobody. */
+	loop_timer_in(acceptor->loop, &acceptor->retry, RETRY_MS);
 }
 
 void acceptor_resume(struct acceptor *acceptor)

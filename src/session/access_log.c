@@ -95,7 +95,7 @@ void access_log_copy_target(struct txn *txn, const struct http_head *head)
 		txn->method_other[n] = '\0';
 		txn->method_name = txn->method_other;
 	}
-	if (!txn->client->frontend->has_request_log || log_threshold < LOG_LEVEL_INFO)
+	if (!txn->client->frontend->has_request_log || !log_wants(LOG_LEVEL_INFO))
 		return;
 	if (need > TARGET_INLINE) {
 		size_t size = need < TARGET_LOG_MAX ? need : TARGET_LOG_MAX;
@@ -316,7 +316,7 @@ void access_log_write(const struct log_facts *facts, enum txn_end end, const cha
 	char text[LINE_MAX_SIZE];
 	struct line line = { text, text + sizeof(text) - 8 };
 
-	if (log_threshold < LOG_LEVEL_INFO)
+	if (!log_wants(LOG_LEVEL_INFO))
 		return;
 	if (global->log.format == LOG_JSON)
 		write_json(&line, facts, end, why);
@@ -331,10 +331,7 @@ void access_log_txn(const struct txn *txn)
 {
 	struct log_facts facts;
 
-	count_add(&txn->client->frontend_state->counters, frontend_bytes_out, txn->response.bytes);
-	if (txn->server)
-		count_add(&txn->server->counters, server_bytes_out, txn->response.bytes);
-	if (!txn->client->frontend->has_request_log || log_threshold < LOG_LEVEL_INFO)
+	if (!txn->client->frontend->has_request_log || !log_wants(LOG_LEVEL_INFO))
 		return;
 	take_facts(txn, &facts);
 	access_log_write(&facts, txn->end, txn->why, &txn->client->config->global);

@@ -5,6 +5,7 @@
 
 #define ROOM_MAX (256u * 1024)
 #define OUT_MAX (64u * 1024) /* encoded bytes kept before the next flush */
+#define TURNS_MAX 16         /* reads of one call, before others have their turn */
 #define COPY_MAX 8192u       /* larger pieces behind a head go by a second iovec instead */
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to)
@@ -212,12 +213,12 @@ enum body_result body_relay(struct body *body, const struct body_path *path)
 		}
 		if (body->is_done)
 			return BODY_DONE;
+		if (turns >= TURNS_MAX)
+			return BODY_YIELD;
 		if (!is_starved && !is_held(path))
 			continue;
 		result = receive(body, path);
 		if (result != BODY_DONE)
 			return result;
-		if (turns == 15 && !body->is_done)
-			return BODY_YIELD;
 	}
 }

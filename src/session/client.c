@@ -73,6 +73,7 @@ static void client_end(struct client *client, bool is_reset)
 		conn_close(&client->conn);
 	timer_fini(&traffic->loop.wheel, &client->timer);
 	list_remove(&client->link);
+	loop_soon_cancel(&client->again);
 	buf_release(&client->in);
 	buf_release(&client->out);
 	upstream_close(client->kept);
@@ -391,6 +392,8 @@ void client_next(struct client *client, bool is_keep_alive)
 	client->txn = NULL;
 	client->requests++;
 	client->since_ms = clock_ms();
+	if (client->traffic->is_draining && !buf_length(&client->in))
+		is_keep_alive = false;
 	if (!is_keep_alive) {
 		if (client->conn.is_eof) {
 			client->state = CLIENT_LINGER;

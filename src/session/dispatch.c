@@ -55,8 +55,18 @@ static void prepare_ask(struct txn *txn)
 		txn->lb.has_key = hash_key(txn, &txn->lb.key_hash);
 }
 
+static bool is_queue_full(const struct txn *txn)
+{
+	const struct backend *backend = txn->backend;
+
+	return backend->queue_max && !txn->is_queued &&
+	       counters_sum(&backend->state->counters, backend_queued_now) >= backend->queue_max;
+}
+
 static enum step wait_for_slot(struct txn *txn)
 {
+	if (is_queue_full(txn))
+		return txn_answer(txn, 503, END_QUEUE_FULL, "the queue is full");
 	if (!txn->times.queued_ms) {
 		txn->times.queued_ms = clock_ms();
 		count(&txn->backend->state->counters, backend_queued);
@@ -77,7 +87,7 @@ static enum step no_server(struct txn *txn)
 			  txn->why ? txn->why : "no server able to serve");
 }
 
-static void server_chosen(struct txn *txn, struct srvset_member *member, bool is_picked)
+static void server_chosen(struct txn *txn, struct srvset_member *member)
 {
 	struct server *server = member->server;
 
@@ -87,8 +97,6 @@ static void server_chosen(struct txn *txn, struct srvset_member *member, bool is
 	if (!txn->is_counted)
 		count(&server->counters, server_requests_now);
 	txn->is_counted = true;
-	if (is_picked)
-		count(&server->counters, server_picked);
 	atomic_store_explicit(&server->last_session_at_ms, clock_ms(), memory_order_relaxed);
 	stick_chosen(&txn->stick, txn->backend, server, &txn->source);
 	txn->times.connect_ms = clock_ms();
@@ -120,7 +128,7 @@ enum step txn_pick(struct txn *txn)
 	case LB_NONE:
 		return no_server(txn);
 	case LB_PICKED:
-		server_chosen(txn, member, txn->stick.result != STICK_TO);
+		server_chosen(txn, member);
 		return STEP_NEXT;
 	}
 	return no_server(txn);

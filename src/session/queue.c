@@ -13,8 +13,9 @@
 
 #include "session/txn.h"
 
-#define FAILS_MAX 16 /* vain tries per wake-up */
-#define SEEN_MAX 8
+#define FULL_MAX 16 /* servers and backends found full in one round; further ones are tried each */
+
+static void on_wake_soon(struct soon *soon);
 
 struct wake_mail {
 	struct mail mail;
@@ -35,35 +36,70 @@ static void clear_waiter(const struct traffic *traffic, struct backend_state *ba
 		atomic_fetch_and(&backend->waiters, ~(UINT64_C(1) << traffic->index));
 }
 
-/* Those who find no slot wait again, in the order in which they stood. */
+/* What a waiting request wants a slot of: one server, or any of its backend. */
+static const void *want_of(const struct txn *txn)
+{
+	if (txn->stick.result == STICK_TO)
+		return txn->stick.server;
+	return txn->backend->state;
+}
+
+static bool is_among(const void *want, const void *const *full, unsigned full_n)
+{
+	for (unsigned i = 0; i < full_n; i++)
+		if (full[i] == want)
+			return true;
+	return false;
+}
+
+/* The bits as the list stands; the list is tried again if somebody may have missed one of them. */
+static void set_waiters(struct traffic *traffic)
+{
+	uint64_t bit = UINT64_C(1) << traffic->index;
+	bool was_missed = false;
+
+	list_for_each(at, &traffic->waiting) {
+		struct backend_state *backend = list_entry(at, struct txn, wait_link)->backend->state;
+
+		if (atomic_load_explicit(&backend->waiters, memory_order_relaxed) & bit)
+			continue;
+		atomic_fetch_or(&backend->waiters, bit);
+		was_missed = true;
+	}
+	if (was_missed)
+		loop_soon(&traffic->loop, &traffic->wake_waiting, on_wake_soon);
+}
+
+/*
+ * Oldest first.  Those who find no slot wait again in the order in which they stood; the others who
+ * want a slot of the same are not tried in this round.
+ */
 static void try_waiting(struct traffic *traffic)
 {
-	struct backend_state *seen[SEEN_MAX];
-	struct list batch = traffic->waiting;
-	unsigned fails = 0, seen_n = 0;
+	const void *full[FULL_MAX];
+	unsigned full_n = 0;
+	struct list batch;
 
 	if (list_is_empty(&traffic->waiting))
 		return;
-	batch.next->prev = &batch;
-	batch.prev->next = &batch;
-	list_init(&traffic->waiting);
+	list_insert_before(&traffic->waiting, &batch);
+	list_remove(&traffic->waiting);
 	while (!list_is_empty(&batch)) {
 		struct list *node = batch.next;
 		struct txn *txn = list_entry(node, struct txn, wait_link);
+		const void *want = want_of(txn);
 
 		list_remove(node);
-		if (fails >= FAILS_MAX) {
+		if (is_among(want, full, full_n)) {
 			list_push_back(&traffic->waiting, node);
 			continue;
 		}
-		if (seen_n < SEEN_MAX && (!seen_n || seen[seen_n - 1] != txn->backend->state))
-			seen[seen_n++] = txn->backend->state;
 		txn_set_state(txn, TXN_PICK);
 		txn_run(txn); /* may end it; NODE is compared, not looked into */
-		fails += traffic->waiting.prev == node;
+		if (traffic->waiting.prev == node && full_n < FULL_MAX)
+			full[full_n++] = want;
 	}
-	while (seen_n)
-		clear_waiter(traffic, seen[--seen_n]);
+	set_waiters(traffic);
 }
 
 static void on_wake_soon(struct soon *soon)

@@ -42,11 +42,9 @@ enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why)
 		return STEP_GONE;
 	}
 	buf_release(&client->out);
-	if (txn->stick.has_sid) {
-		/* Some clients hang on a bare close until their ping timeout; this they know. */
-		txn->is_session_over = true;
+	/* Some clients hang on a bare close until their ping timeout; this they know. */
+	if (txn->stick.has_sid && (end == END_SERVER_GONE_RESPONSE || end == END_SERVER_GONE_DATA))
 		return txn_answer_session_unknown(txn, end);
-	}
 	return txn_answer(txn,
 			  end == END_SERVER_TIMEOUT_RESPONSE || end == END_SERVER_TIMEOUT_DATA ? 504 : 502,
 			  end, why);
@@ -170,8 +168,11 @@ static enum step final_head(struct txn *txn, struct http_head *head)
 	enum http_framing from = txn->is_head ? FRAMING_NONE : head->framing;
 
 	txn->status = head->status;
+	txn->response_head_size = (uint32_t)head->size;
 	count_response(txn, head->status);
 	take_keep_alive(upstream, head, txn->is_head);
+	if (!txn->backend->has_reuse)
+		upstream->keep_alive_ms = 0;
 	if (head->status != 200 || has_content_coding(head))
 		txn->is_watching = false;
 	learn_from_head(txn, head);

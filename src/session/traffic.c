@@ -82,26 +82,52 @@ static const struct bind_conf *bind_of(const struct frontend_acceptor *at,
 	return NULL;
 }
 
-static bool on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
+/* One more of what at most MAX (0 = any number) may be used at once. */
+static bool reserve(_Atomic uint32_t *used, uint32_t max)
+{
+	uint32_t before = atomic_fetch_add_explicit(used, 1, memory_order_relaxed);
+
+	if (!max || before < max)
+		return true;
+	atomic_fetch_sub_explicit(used, 1, memory_order_relaxed);
+	return false;
+}
+
+/* The next one waits in the kernel until one of ours is closed. */
+static bool may_accept(struct acceptor *acceptor)
+{
+	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
+	const struct frontend *frontend = config_frontend(at->traffic->config, str_of(at->frontend->name));
+
+	if (reserve(&at->frontend->used, frontend ? frontend->max_connections : 0)) {
+		if (reserve(&process_state.connections, process_state.max_connections))
+			return true;
+		atomic_fetch_sub_explicit(&at->frontend->used, 1, memory_order_relaxed);
+	}
+	count(&process_state.counters, process_accept_pauses);
+	return false;
+}
+
+static void give_back(struct acceptor *acceptor)
+{
+	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
+
+	atomic_fetch_sub_explicit(&at->frontend->used, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&process_state.connections, 1, memory_order_relaxed);
+}
+
+static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
 {
 	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
 	const struct frontend *frontend;
 	const struct bind_conf *bind = bind_of(at, &frontend);
-	uint32_t used, total;
 
 	if (!bind) {
 		close(fd); /* a reload has just taken the bind away */
-		return true;
+		give_back(acceptor);
+		return;
 	}
-	used = atomic_fetch_add_explicit(&at->frontend->used, 1, memory_order_relaxed) + 1;
-	total = atomic_fetch_add_explicit(&process_state.connections, 1, memory_order_relaxed) + 1;
 	client_open(at->traffic, frontend, bind, fd, peer);
-	/* The next one waits in the kernel until one of ours is closed. */
-	if ((!frontend->max_connections || used < frontend->max_connections) &&
-	    (!process_state.max_connections || total < process_state.max_connections))
-		return true;
-	count(&process_state.counters, process_accept_pauses);
-	return atomic_load(&at->frontend->used) < used; /* the client may have gone already */
 }
 
 int traffic_listen(struct traffic *traffic, const struct frontend *frontend,
@@ -115,6 +141,8 @@ int traffic_listen(struct traffic *traffic, const struct frontend *frontend,
 		free(at);
 		return rc;
 	}
+	at->acceptor.may_accept = may_accept;
+	at->acceptor.give_back = give_back;
 	at->traffic = traffic;
 	at->frontend = frontend->state;
 	at->text = xstrndup(bind->text);
@@ -162,6 +190,7 @@ void traffic_set_config(struct traffic *traffic, struct config *config)
 	config_unref(old);
 	if (old)
 		traffic_stop_listening(traffic, false);
+	traffic_resume_accepting(traffic); /* a limit may have been raised */
 	upstream_pool_sweep(traffic);
 }
 

@@ -56,6 +56,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	server_release_slot(tunnel->server);
 	queue_wake(client->traffic, tunnel->server->backend);
 	client->tunnel = NULL;
+	loop_soon_cancel(&tunnel->again);
 	loop_bury(&client->traffic->loop, &tunnel->grave, tunnel_free);
 }
 
@@ -86,8 +87,7 @@ static void tunnel_again(struct soon *soon)
 {
 	struct tunnel *tunnel = container_of(soon, struct tunnel, again);
 
-	if (tunnel->client->state == CLIENT_TUNNEL && tunnel->client->tunnel == tunnel)
-		tunnel_run(tunnel);
+	tunnel_run(tunnel);
 }
 
 /* One direction, as far as it goes.  False: the tunnel has ended. */
@@ -128,9 +128,14 @@ void tunnel_run(struct tunnel *tunnel)
 				tunnel, NULL };
 	struct body_path down = { &upstream->conn, &upstream->in, &client->conn, &client->out, NULL,
 				  NULL, NULL };
-	int64_t limit_ms = timeout_of(client->frontend, tunnel->backend, tunnel_ms);
+	int64_t limit_ms = tunnel->limit_ms;
 
 	check_magic(tunnel, TUNNEL_MAGIC);
+	/* Whoever waits for the other side would not see that this one is dead. */
+	if (client->conn.is_reset || (upstream->conn.is_reset && !upstream->conn.can_read)) {
+		tunnel_end(tunnel, client->conn.is_reset ? END_TUNNEL_CLIENT : END_TUNNEL_SERVER);
+		return;
+	}
 	if (!relay(tunnel, &tunnel->to_server, &up, END_TUNNEL_CLIENT, END_TUNNEL_SERVER) ||
 	    !relay(tunnel, &tunnel->to_client, &down, END_TUNNEL_SERVER, END_TUNNEL_CLIENT))
 		return;
@@ -176,6 +181,9 @@ void tunnel_start(struct txn *txn)
 	tunnel->upstream = txn->upstream;
 	tunnel->backend = txn->backend;
 	tunnel->server = txn->server;
+	tunnel->limit_ms = timeout_of(client->frontend, txn->backend, tunnel_ms);
+	if (txn->stick.is_engineio && tunnel->limit_ms < txn_session_ms(txn))
+		tunnel->limit_ms = txn_session_ms(txn);
 	tunnel->facts = access_log_facts_of(txn);
 	tunnel->facts->is_tunnel = true;
 	body_init(&tunnel->to_server, FRAMING_CLOSE, 0, FRAMING_CLOSE);

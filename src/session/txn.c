@@ -62,16 +62,19 @@ void txn_set_state(struct txn *txn, enum txn_state state)
 	txn->state = state;
 }
 
+/* A poll is held for pingInterval; the session lives pingTimeout longer (45 s by default). */
+int64_t txn_session_ms(const struct txn *txn)
+{
+	return (txn->stick.idle_ms ? (int64_t)txn->stick.idle_ms : SEC(45)) + SEC(5);
+}
+
 int64_t txn_server_limit_ms(const struct txn *txn)
 {
 	int64_t limit_ms = timeout_of(txn->client->frontend, txn->backend, server_ms);
-	int64_t session_ms;
 
-	if (!txn->stick.is_engineio)
+	if (!txn->stick.is_engineio || limit_ms > txn_session_ms(txn))
 		return limit_ms;
-	/* A poll is held for pingInterval; the session lives pingTimeout longer (45 s by default). */
-	session_ms = (txn->stick.idle_ms ? (int64_t)txn->stick.idle_ms : SEC(45)) + SEC(5);
-	return limit_ms > session_ms ? limit_ms : session_ms;
+	return txn_session_ms(txn);
 }
 
 static struct txn *txn_new(struct client *client)
@@ -248,11 +251,17 @@ enum txn_end txn_client_gone(const struct txn *txn)
 	return txn->end;
 }
 
-static void txn_bury(struct grave *grave)
+/* Heads included, as they went over the wire. */
+static void txn_count_bytes(struct txn *txn)
 {
-	struct txn *txn = container_of(grave, struct txn, grave);
+	struct client *client = txn->client;
 
-	slab_put(&txn->traffic->txn_slab, txn);
+	count_add(&client->frontend_state->counters, frontend_bytes_out,
+		  client->conn.sent - client->sent_counted);
+	client->sent_counted = client->conn.sent;
+	if (txn->server)
+		count_add(&txn->server->counters, server_bytes_out,
+			  txn->response.bytes + txn->response_head_size);
 }
 
 /* Stickiness, texts and memory. */
@@ -269,11 +278,8 @@ static void txn_fini(struct txn *txn)
 		free(txn->target);
 	txn->client->txn = NULL;
 	txn->magic = 0;
-	/* A soon of ours may be queued: memory goes at the end of the turn. */
-	if (txn->again.is_queued)
-		loop_bury(&txn->traffic->loop, &txn->grave, txn_bury);
-	else
-		slab_put(&txn->traffic->txn_slab, txn);
+	loop_soon_cancel(&txn->again);
+	slab_put(&txn->traffic->txn_slab, txn);
 }
 
 /* Logs, and lets go of all that the txn holds; the server's connection is pooled if it may be. */
@@ -282,6 +288,7 @@ static void txn_free(struct txn *txn)
 	struct upstream *upstream = txn->upstream;
 
 	access_log_txn(txn);
+	txn_count_bytes(txn);
 	queue_leave(txn);
 	txn->upstream = NULL;
 	if (upstream && txn->end == END_DONE && txn->request.is_done && txn->response.is_done)
@@ -294,6 +301,7 @@ static void txn_free(struct txn *txn)
 
 void txn_become_tunnel(struct txn *txn)
 {
+	txn_count_bytes(txn);
 	txn->upstream = NULL;
 	txn->has_slot = false;
 	txn_fini(txn);

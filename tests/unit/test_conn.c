@@ -50,7 +50,7 @@ static void on_event(struct conn *c, enum conn_ev ev)
 	}
 }
 
-static bool on_accept(struct acceptor *a, int fd, const struct sock_addr *from)
+static void on_accept(struct acceptor *a, int fd, const struct sock_addr *from)
 {
 	(void)a;
 	(void)from;
@@ -58,6 +58,11 @@ static bool on_accept(struct acceptor *a, int fd, const struct sock_addr *from)
 	if (peer >= 0)
 		close(peer);
 	peer = fd;
+}
+
+static bool may_accept(struct acceptor *a)
+{
+	(void)a;
 	return wants_more;
 }
 
