@@ -7,6 +7,7 @@
  *   unknown   "Session ID unknown" as the engine itself reported it
  *   sessions  sid -> {address, forwarded, transport}: what the worker believes of its client
  */
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
