@@ -185,7 +185,7 @@ struct srvset_member *srvset_find(struct srvset *set, const struct server *serve
 /* A slot: taken for each request and tunnel, given back exactly once.  False: it is full. */
 static inline bool server_take_slot(struct server *server, uint32_t max_connections)
 {
-	unsigned used = atomic_fetch_add_explicit(&server->used, 1, memory_order_relaxed);
+	unsigned used = atomic_fetch_add(&server->used, 1); /* ordered with queue.c's waiters */
 
 	if (max_connections && used >= max_connections) {
 		atomic_fetch_sub_explicit(&server->used, 1, memory_order_relaxed);
@@ -195,7 +195,7 @@ static inline bool server_take_slot(struct server *server, uint32_t max_connecti
 }
 static inline void server_release_slot(struct server *server)
 {
-	unsigned used = atomic_fetch_sub_explicit(&server->used, 1, memory_order_relaxed);
+	unsigned used = atomic_fetch_sub(&server->used, 1); /* ordered with queue.c's waiters */
 
 	bug_on(used == 0);
 }

@@ -65,6 +65,9 @@ extern server_outcome_fn *server_outcome_hook;
 struct traffic *traffic_by_index(unsigned index); /* NULL when there is none; any thread */
 
 int traffic_init(struct traffic *traffic, unsigned index) must_check;
+/* On its thread, when its loop has stopped: closes everything. */
+void traffic_quit(struct traffic *traffic);
+/* When all traffic threads have ended. */
 void traffic_fini(struct traffic *traffic);
 
 /* A listening socket for FRONTEND's bind; FD is taken over.  0 or negative errno. */
@@ -80,5 +83,10 @@ void traffic_drain(struct traffic *traffic);
 void traffic_resume_accepting(struct traffic *traffic);
 /* Closes everything at once. */
 void traffic_close_all(struct traffic *traffic);
+
+/* queue.c: a slot of BACKEND was given back: those who wait, on any thread, may try again. */
+void queue_wake(struct traffic *traffic, struct backend_state *backend);
+/* The same from any thread: servers or limits of BACKEND have changed. */
+void queue_wake_all(struct backend_state *backend);
 
 #endif

@@ -81,8 +81,6 @@ struct txn {
 	bool is_queued;         /* stands in traffic->waiting */
 	bool is_held;           /* the response is not sent yet: its sid is not learned */
 	bool is_closing_client; /* Connection: close was sent */
-	bool is_head_built;
-	bool has_continue;      /* the server's 100 was passed on */
 	bool is_scanning;       /* scan runs on the response's body */
 	bool is_watching;       /* packets run on the bodies for a close packet */
 	bool is_session_over;
@@ -99,10 +97,13 @@ struct txn {
 
 	uint32_t retries_left, retries, redispatches;
 	uint32_t backlog_tries;
+	uint32_t interims; /* 1xx heads of the server so far */
 	uint32_t response_head_size;
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */
 	int64_t connect_deadline_ms;
 	uint64_t sent_before;   /* client->conn.sent when the response's head was built */
+	uint64_t waited_progress; /* bytes moved either way when the current wait began */
+	enum txn_wait waited;     /* what it is for */
 	int64_t wait_until_ms;  /* when the current wait is over; the timer may come earlier */
 	unsigned status;        /* sent to the client */
 	struct txn_times times;
@@ -170,8 +171,7 @@ void txn_count_status(struct txn *txn, unsigned status);
 /* queue.c: the txn stands at the end of the queue, once. */
 void queue_wait(struct txn *txn);
 void queue_leave(struct txn *txn);
-/* A slot of BACKEND was given back: somebody who waits, on any thread, may try again. */
-void queue_wake(struct traffic *traffic, struct backend_state *backend);
+
 /* access_log.c */
 void access_log_txn(const struct txn *txn);
 void access_log_copy_target(struct txn *txn, const struct http_head *head);

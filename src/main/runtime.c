@@ -253,7 +253,7 @@ static void *thread_main(void *arg)
 	snprintf(name, sizeof(name), "traffic-%u", traffic->index);
 	pthread_setname_np(pthread_self(), name);
 	loop_run(&traffic->loop);
-	traffic_fini(traffic);
+	traffic_quit(traffic);
 	return NULL;
 }
 
@@ -330,6 +330,8 @@ static void put_in_force(struct config *config, const struct opened *opened, siz
 	discovery_apply(config);
 	runtime_build_sets(config, false);
 	publish(config, opened, opened_n);
+	for (size_t i = 0; i < config->backends_n; i++)
+		queue_wake_all(config->backends[i].state);
 	health_apply(config);
 	control_apply(config);
 	if (log_open(config->global.log.target,
@@ -421,16 +423,15 @@ bool runtime_is_idle(void)
 
 void runtime_stop(void)
 {
-	for (unsigned t = 0; t < traffics_n; t++) {
-		if (!is_running)
-			traffic_fini(&traffics[t]);
-		else
-			loop_stop(&traffics[t].loop);
-	}
+	for (unsigned t = 0; t < traffics_n; t++)
+		loop_stop(&traffics[t].loop);
 	for (unsigned t = 0; is_running && t < traffics_n; t++)
 		pthread_join(threads[t], NULL);
 	discovery_fini();
 	health_fini();
+	/* They may have posted to each other until the last one ended. */
+	for (unsigned t = 0; t < traffics_n; t++)
+		traffic_fini(&traffics[t]);
 	loop_turn(&control_loop, 0); /* what the threads have posted last */
 	free(threads);
 	free(traffics);

@@ -75,6 +75,7 @@ static void on_server_change(struct server *server, unsigned old_state, unsigned
 	struct srvset_member *member = set ? srvset_find(set, server) : NULL;
 	bool was_able = !(old_state & SERVER_UNABLE), is_able = !(new_state & SERVER_UNABLE);
 
+	queue_wake_all(server->backend);
 	log_warn("server %s/%s is %s: %s", server->backend->name, server->name,
 		 state_text(new_state), why);
 	if (member && was_able != is_able)

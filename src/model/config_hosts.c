@@ -300,7 +300,8 @@ static void host_read(struct load *load, const struct yaml_pair *pair, struct ba
 		row_read(load, schema_find(S_HOST, STR("address")), node, host);
 	}
 	host->pos = load_pos(load, pair->key);
-	if (load->diag.errors_n != before)
+	/* What depends on a key that is wrong itself would only mislead; the workers do not. */
+	if (load->diag.errors_n != before && !workers)
 		return;
 	if (!workers)
 		host_single(load, &said);

@@ -14,8 +14,10 @@
 #define LINGER_MS SEC(2)
 #define LINGER_BYTES_MAX (1u << 20) /* read and dropped while a refused client still sends */
 #define SEEN_MAX UINT16_MAX
+#define TURNS_MAX 64 /* reads and heads of one client in one call */
 
 static void client_run(struct client *client);
+static void client_go_on(struct soon *soon);
 
 const char *client_state_name(enum client_state state)
 {
@@ -196,10 +198,14 @@ static void client_parse_head(struct client *client)
 /* Reads until a head is complete. */
 static void client_read_head(struct client *client)
 {
-	while (client->state == CLIENT_IDLE) {
+	for (unsigned heads = 0; client->state == CLIENT_IDLE; heads++) {
 		bool was_empty = !buf_length(&client->in);
 		enum io io;
 
+		if (heads > TURNS_MAX) { /* requests that we answer ourselves: others have their turn */
+			loop_soon(&client->traffic->loop, &client->again, client_go_on);
+			return;
+		}
 		if (!was_empty && buf_length(&client->in) > client->head_seen) {
 			client_renew_config(client);
 			client_parse_head(client);

@@ -81,10 +81,18 @@ static enum step wait_for_slot(struct txn *txn)
 static enum step no_server(struct txn *txn)
 {
 	count(&txn->backend->state->counters, backend_no_server);
-	if (txn->stick.has_sid && txn->stick.is_sid_known)
+	if (txn->stick.is_sid_known)
 		return txn_answer_session_unknown(txn, END_SESSION_DEAD);
-	return txn_answer(txn, 503, txn->retries ? END_CONNECT_FAILED : END_NO_SERVER,
+	return txn_answer(txn, 503, txn->why ? END_CONNECT_FAILED : END_NO_SERVER,
 			  txn->why ? txn->why : "no server able to serve");
+}
+
+/* The server may live: a session of it is not told otherwise. */
+static enum step cannot_connect(struct txn *txn, int error)
+{
+	if (error == ETIMEDOUT)
+		return txn_answer(txn, 504, END_CONNECT_TIMEOUT, txn->why);
+	return txn_answer(txn, 503, END_CONNECT_FAILED, txn->why);
 }
 
 static void server_chosen(struct txn *txn, struct srvset_member *member)
@@ -240,10 +248,10 @@ enum step txn_connect_failed(struct txn *txn, int error)
 	if (!is_local_error(error))
 		tell_outcome(txn, error);
 	txn_release_server(txn);
-	if (txn->retries_left == 0 || is_local_error(error))
-		return no_server(txn);
 	if (txn->stick.is_sid_known && is_process_gone(error))
 		return no_server(txn); /* its session died with it */
+	if (txn->retries_left == 0 || is_local_error(error))
+		return cannot_connect(txn, error);
 	txn->retries_left--;
 	txn->retries++;
 	if (txn->stick.is_sid_known) {

@@ -114,6 +114,7 @@ static void append_cookies(struct txn *txn, struct buf *out)
 		size_t before = buf_length(out), n;
 
 		if (field->id != FIELD_COOKIE ||
+		    is_edited(&txn->backend->request_edits, field) ||
 		    (txn->route && is_edited(&txn->route->request_edits, field)))
 			continue;
 		buf_append_str(out, STR("Cookie: "));

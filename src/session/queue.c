@@ -88,6 +88,7 @@ static void try_waiting(struct traffic *traffic)
 		struct list *node = batch.next;
 		struct txn *txn = list_entry(node, struct txn, wait_link);
 		const void *want = want_of(txn);
+		bool is_retry = txn->lb.tried_n > 0; /* may not have what others of its backend may */
 
 		list_remove(node);
 		if (is_among(want, full, full_n)) {
@@ -96,7 +97,7 @@ static void try_waiting(struct traffic *traffic)
 		}
 		txn_set_state(txn, TXN_PICK);
 		txn_run(txn); /* may end it; NODE is compared, not looked into */
-		if (traffic->waiting.prev == node && full_n < FULL_MAX)
+		if (traffic->waiting.prev == node && !is_retry && full_n < FULL_MAX)
 			full[full_n++] = want;
 	}
 	set_waiters(traffic);
@@ -138,25 +139,33 @@ void queue_leave(struct txn *txn)
 	clear_waiter(txn->traffic, txn->backend->state);
 }
 
-void queue_wake(struct traffic *traffic, struct backend_state *backend)
+static void post_wake(uint64_t waiters)
 {
-	uint64_t waiters = atomic_load_explicit(&backend->waiters, memory_order_acquire);
-	struct wake_mail *wake;
-
-	if (likely(!waiters))
-		return;
-	if (waiters & UINT64_C(1) << traffic->index) {
-		loop_soon(&traffic->loop, &traffic->wake_waiting, on_wake_soon);
-		waiters &= ~(UINT64_C(1) << traffic->index);
-	}
-	while (waiters) {
+	for (; waiters; waiters &= waiters - 1) {
 		struct traffic *other = traffic_by_index((unsigned)__builtin_ctzll(waiters));
+		struct wake_mail *wake;
 
-		waiters &= waiters - 1;
 		if (!other)
 			continue;
 		wake = xmalloc(sizeof(*wake));
 		wake->traffic = other;
 		loop_post(&other->loop, &wake->mail, on_wake_mail);
 	}
+}
+
+void queue_wake_all(struct backend_state *backend)
+{
+	post_wake(atomic_load(&backend->waiters));
+}
+
+void queue_wake(struct traffic *traffic, struct backend_state *backend)
+{
+	uint64_t waiters = atomic_load(&backend->waiters);
+	uint64_t own = UINT64_C(1) << traffic->index;
+
+	if (likely(!waiters))
+		return;
+	if (waiters & own)
+		loop_soon(&traffic->loop, &traffic->wake_waiting, on_wake_soon);
+	post_wake(waiters & ~own);
 }

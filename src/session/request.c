@@ -87,7 +87,6 @@ enum step txn_send(struct txn *txn)
 	body_n = append_first_body(txn, &upstream->out);
 	before = buf_length(&upstream->out);
 	upstream->requests++;
-	count(&txn->server->counters, server_requests);
 	io = conn_send_buf(&upstream->conn, &upstream->out);
 	if (io == IO_FAIL && buf_length(&upstream->out) == before) {
 		/* Not a byte went out: as good as a connect that failed; of a pooled one that the server had closed just
@@ -100,6 +99,7 @@ enum step txn_send(struct txn *txn)
 		}
 		return txn_connect_failed(txn, upstream->conn.error);
 	}
+	count(&txn->server->counters, server_requests);
 	count_add(&txn->server->counters, server_bytes_in, before);
 	head_is_gone(txn, body_n);
 	txn_set_state(txn, TXN_RSP_HEAD);
@@ -161,7 +161,9 @@ enum step txn_relay_request(struct txn *txn)
 		txn->wait = WAIT_SERVER;
 		return STEP_NEXT;
 	case BODY_WAIT_READ:
-		txn->wait = WAIT_CLIENT;
+		/* A client that expects 100 (Continue) waits for the server as we do. */
+		txn->wait = txn->has_expect && !txn->interims && !txn->request.bytes ? WAIT_SERVER :
+										       WAIT_CLIENT;
 		return STEP_NEXT;
 	case BODY_WAIT_WRITE:
 		txn->wait = WAIT_SERVER;

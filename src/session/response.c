@@ -12,6 +12,7 @@
 #include "session/txn.h"
 #include "session/upstream.h"
 
+#define INTERIMS_MAX 32      /* 1xx heads before one response */
 #define UNKNOWN_BODY_MAX 256 /* bytes of a 400 that are looked at for "Session ID unknown" */
 
 static void tell(const struct txn *txn, enum server_outcome outcome)
@@ -210,7 +211,10 @@ static enum step took_head(struct txn *txn, struct http_head *head)
 		return final_head(txn, head);
 	/* Other 1xx: passed on to who can take it, and the next head awaited. */
 	txn->times.first_byte_ms = 0;
-	if (txn->minor >= 1)
+	if (++txn->interims > INTERIMS_MAX)
+		return txn_server_failed(txn, END_BAD_RESPONSE, "too many interim responses");
+	/* What a slow client has not taken yet is not added to: they are hints. */
+	if (txn->minor >= 1 && !buf_length(&txn->client->out))
 		interim_head_write(txn, head);
 	buf_consume(&txn->upstream->in, head->size);
 	txn->response_seen = 0;
@@ -318,7 +322,8 @@ enum step txn_relay_response(struct txn *txn)
 		txn_run_soon(txn);
 		return STEP_WAIT;
 	case BODY_WAIT_READ:
-		txn->wait = WAIT_SERVER;
+		if (txn->wait != WAIT_CLIENT) /* a stalled upload is not the server's fault */
+			txn->wait = WAIT_SERVER;
 		return STEP_WAIT;
 	case BODY_WAIT_WRITE:
 		txn->wait = WAIT_CLIENT;

@@ -54,12 +54,18 @@ int traffic_init(struct traffic *traffic, unsigned index)
 	return 0;
 }
 
-void traffic_fini(struct traffic *traffic)
+void traffic_quit(struct traffic *traffic)
 {
 	check_magic(traffic, TRAFFIC_MAGIC);
 	traffic_stop_listening(traffic, true);
 	traffic_close_all(traffic);
 	upstream_pool_fini(traffic);
+	buf_pool_fini();
+}
+
+void traffic_fini(struct traffic *traffic)
+{
+	check_magic(traffic, TRAFFIC_MAGIC);
 	loop_fini(&traffic->loop);
 	atomic_store(&traffics[traffic->index], NULL);
 	config_unref(traffic->config);
@@ -67,7 +73,6 @@ void traffic_fini(struct traffic *traffic)
 	slab_fini(&traffic->txn_slab);
 	slab_fini(&traffic->upstream_slab);
 	slab_fini(&traffic->head_slab);
-	buf_pool_fini();
 }
 
 /* The bind that the acceptor was made for, as the config in force has it. */

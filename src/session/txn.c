@@ -400,14 +400,28 @@ static int64_t wait_limit_ms(const struct txn *txn)
 	return 0;
 }
 
+/* Nothing of the request is still to come from the client. */
+static bool is_request_whole(const struct txn *txn)
+{
+	if (txn->request.is_done || !txn->head)
+		return txn->request.is_done;
+	return txn->request.from == FRAMING_LENGTH &&
+	       txn->request.left <= buf_length(&txn->client->in) - txn->head->size;
+}
+
 static bool is_client_gone(struct txn *txn)
 {
 	const struct conn *conn = &txn->client->conn;
 
 	if (!conn->is_hung_up || txn->state == TXN_ANSWER || txn->state == TXN_DONE)
 		return false;
+	if (conn->is_broken)
+		return true;
+	/* The last post of a client that leaves still tells its worker so. */
+	if (txn->state < TXN_RSP_HEAD && txn->method == HTTP_POST && is_request_whole(txn))
+		return false;
 	/* A poll whose client has ended is given up at once; others may shut their side and wait. */
-	if (conn->is_broken || txn->stick.is_engineio)
+	if (txn->stick.is_engineio)
 		return true;
 	/* Who shuts its side that late does not do it to say that its request is whole. */
 	if (txn->state == TXN_RELAY)
@@ -436,13 +450,30 @@ static void probe_client(struct txn *txn)
 	(void)conn_send_buf(&txn->client->conn, &txn->client->out);
 }
 
+/* Bytes that have moved; what a client pipelines behind is not among them. */
+static uint64_t progress_of(const struct txn *txn)
+{
+	uint64_t progress = txn->client->conn.sent + txn->request.bytes + txn->response.bytes +
+			    txn->response_seen + txn->interims;
+
+	return txn->upstream ? progress + txn->upstream->conn.sent : progress;
+}
+
+/* A wait goes on as long as nothing moves, whatever else wakes us. */
 static void set_wait_timer(struct txn *txn)
 {
-	int64_t limit_ms = wait_limit_ms(txn);
+	uint64_t progress = progress_of(txn);
+	int64_t limit_ms;
 
+	if (txn->wait == WAIT_BACKLOG || txn->wait != txn->waited ||
+	    progress != txn->waited_progress) {
+		txn->waited = txn->wait;
+		txn->waited_progress = progress;
+		txn->wait_until_ms = clock_ms() + wait_limit_ms(txn);
+	}
+	limit_ms = txn->wait_until_ms - clock_ms();
 	if (limit_ms < 1)
 		limit_ms = 1;
-	txn->wait_until_ms = clock_ms() + limit_ms;
 	if (limit_ms > PROBE_MS && wants_probe(txn))
 		limit_ms = PROBE_MS;
 	client_set_timer(txn->client, limit_ms);
@@ -496,8 +527,9 @@ void txn_on_timer(struct txn *txn)
 	}
 	switch (txn->wait) {
 	case WAIT_NOTHING:
-	case WAIT_BACKLOG:
 		break;
+	case WAIT_BACKLOG:
+		break; /* txn_run() tries again */
 	case WAIT_CLIENT:
 		if (txn->state == TXN_RSP_HEAD)
 			step = txn_answer(txn, 408, END_CLIENT_TIMEOUT_REQUEST,
