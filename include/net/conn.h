@@ -47,7 +47,7 @@ struct conn {
 	bool is_hung_up;   /* the peer has closed its side, or the connection is broken */
 	bool is_broken;    /* EPOLLERR or EPOLLHUP: both sides are gone */
 	bool is_reset;     /* EPOLLERR: it was reset; what is unread may still be read */
-	bool is_eof;       /* recv() has returned 0 */
+	bool is_eof;       /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
 	bool is_shut;      /* we have shut our side */
 };
 
@@ -73,6 +73,12 @@ enum io conn_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t
 enum io conn_send_buf(struct conn *conn, struct buf *buf);
 /* Open, with nothing to read and no end: fit to be kept idle. Costs a call only when can_read is still set. */
 bool conn_is_quiet(struct conn *conn);
+/*
+ * After recv() has met the end: true when the peer had closed before a byte of what was sent since SENT_BEFORE
+ * (of conn->sent) reached it.  Its FIN says up to where it had received, so what is not acknowledged
+ * then was never there to be read.  False on Unix sockets, where send() itself fails in that case.
+ */
+bool conn_closed_unread(const struct conn *conn, uint64_t sent_before);
 /* Half-close: no more bytes from us. */
 void conn_shutdown(struct conn *conn);
 /* Closes. Idempotent. */

@@ -33,7 +33,7 @@ struct traffic {
 	struct list waiting;    /* struct txn.wait_link: for a slot, oldest first */
 	struct list acceptors;  /* struct frontend_acceptor.link */
 	struct soon wake_waiting;
-	struct slab client_slab, txn_slab, upstream_slab, head_slab;
+	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;
 	struct srvpool *pools;  /* (own) indexed by server number */
 	uint32_t pools_n;
 	uint32_t upstreams_idle;

@@ -40,6 +40,17 @@ enum txn_wait { WAIT_NOTHING, WAIT_CLIENT, WAIT_SERVER, WAIT_CONNECT, WAIT_BACKL
 #define REQUEST_ID_MAX 128
 #define ORIGIN_MAX 256 /* bytes of an Origin that is repeated in our answers; longer ones are not */
 
+#define REPLAY_SIZE 1016
+
+/*
+ * A request without body as it was sent on a pooled connection, for the case that the server had
+ * closed that one just before.  Larger heads are not kept.
+ */
+struct replay {
+	uint32_t size;
+	char bytes[REPLAY_SIZE];
+};
+
 /* Instants, monotonic milliseconds; 0 = not reached. */
 struct txn_times {
 	int64_t accepted_ms;  /* head complete */
@@ -102,6 +113,8 @@ struct txn {
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */
 	int64_t connect_deadline_ms;
 	uint64_t sent_before;   /* client->conn.sent when the response's head was built */
+	uint64_t upstream_sent_before; /* upstream->conn.sent when the request began */
+	struct replay *replay;    /* (own) replay_slab; the head as sent on a pooled connection, or NULL */
 	uint64_t waited_progress; /* bytes moved either way when the current wait began */
 	enum txn_wait waited;     /* what it is for */
 	int64_t wait_until_ms;  /* when the current wait is over; the timer may come earlier */
@@ -150,6 +163,9 @@ enum step txn_queue_timeout(struct txn *txn);
 void txn_release_server(struct txn *txn);
 enum step txn_send(struct txn *txn);                    /* request.c */
 enum step txn_relay_request(struct txn *txn);
+/* The pooled connection had been closed before the request came to the server: nobody has read it. */
+bool txn_may_replay(const struct txn *txn);
+enum step txn_replay(struct txn *txn); /* on another connection to the same server */
 void txn_run_soon(struct txn *txn);
 enum step txn_response_head(struct txn *txn);           /* response.c */
 enum step txn_relay_response(struct txn *txn);

@@ -4,7 +4,9 @@
 #include "net/conn.h"
 
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -122,6 +124,7 @@ enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
 		return IO_AGAIN;
 	conn->error = errno;
 	conn->is_broken = true;
+	conn->is_eof = errno == EPIPE;
 	return IO_FAIL;
 }
 
@@ -195,6 +198,18 @@ bool conn_is_quiet(struct conn *conn)
 	if (conn->can_read && recv(conn->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN)
 		conn->can_read = false;
 	return !conn->can_read;
+}
+
+bool conn_closed_unread(const struct conn *conn, uint64_t sent_before)
+{
+	struct tcp_info info;
+	socklen_t size = sizeof(info);
+
+	if (conn->fd < 0 || !conn->is_eof ||
+	    getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+	    size < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
+		return false;
+	return info.tcpi_bytes_acked <= sent_before + 1; /* our SYN counts as one */
 }
 
 void conn_shutdown(struct conn *conn)

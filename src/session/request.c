@@ -76,22 +76,70 @@ static void head_is_gone(struct txn *txn, size_t body_n)
 	}
 }
 
+static void keep_for_replay(struct txn *txn, const struct buf *out)
+{
+	size_t size = buf_length(out);
+
+	if (size > REPLAY_SIZE)
+		return;
+	txn->replay = slab_get(&txn->traffic->replay_slab);
+	txn->replay->size = (uint32_t)size;
+	memcpy(txn->replay->bytes, buf_bytes(out), size);
+}
+
+/* On a fresh connection; its PROXY header stands in OUT already. */
+static enum step send_again(struct txn *txn)
+{
+	struct upstream *upstream = txn->upstream;
+
+	buf_append(&upstream->out, txn->replay->bytes, txn->replay->size);
+	slab_put(&txn->traffic->replay_slab, txn->replay);
+	txn->replay = NULL;
+	upstream->requests++;
+	txn_set_state(txn, TXN_RSP_HEAD);
+	txn->wait = WAIT_SERVER;
+	return STEP_NEXT; /* what is in OUT is sent by the relay */
+}
+
+bool txn_may_replay(const struct txn *txn)
+{
+	return txn->replay && txn->state == TXN_RSP_HEAD && !txn->response_seen && !txn->interims &&
+	       conn_closed_unread(&txn->upstream->conn, txn->upstream_sent_before);
+}
+
+enum step txn_replay(struct txn *txn)
+{
+	upstream_close(txn->upstream);
+	txn->upstream = NULL;
+	count(&txn->server->counters, server_retries);
+	txn->retries++;
+	txn_set_state(txn, TXN_CONNECT);
+	return STEP_NEXT;
+}
+
 enum step txn_send(struct txn *txn)
 {
 	struct upstream *upstream = txn->upstream;
 	size_t before, body_n;
 	enum io io;
 
+	txn->upstream_sent_before = upstream->conn.sent;
+	if (txn->replay)
+		return send_again(txn);
 	request_head_write(txn, &upstream->out);
 	watch_packets(txn);
 	body_n = append_first_body(txn, &upstream->out);
 	before = buf_length(&upstream->out);
 	upstream->requests++;
+	if (upstream->requests > 1 && txn->request.is_done)
+		keep_for_replay(txn, &upstream->out);
 	io = conn_send_buf(&upstream->conn, &upstream->out);
 	if (io == IO_FAIL && buf_length(&upstream->out) == before) {
 		/* Not a byte went out: as good as a connect that failed; of a pooled one that the server had closed just
 		 * now, not even that. */
 		if (upstream->requests > 1) {
+			slab_put(&txn->traffic->replay_slab, txn->replay);
+			txn->replay = NULL;
 			txn_set_state(txn, TXN_CONNECT);
 			upstream_close(upstream);
 			txn->upstream = NULL;

@@ -182,6 +182,8 @@ static enum step final_head(struct txn *txn, struct http_head *head)
 	    txn->response.to == FRAMING_CLOSE)
 		txn->is_closing_client = true;
 	txn->sent_before = txn->client->conn.sent;
+	if (txn->wants_upgrade && !head->is_keep_alive)
+		txn->is_closing_client = true; /* a refused upgrade that closes: so it was meant */
 	response_head_write(txn, head, &upstream->in);
 	txn->is_response_begun = true;
 	buf_consume(&upstream->in, head->size);
@@ -277,6 +279,8 @@ enum step txn_response_head(struct txn *txn)
 			return STEP_WAIT;
 		case IO_EOF:
 		case IO_FAIL:
+			if (txn_may_replay(txn))
+				return txn_replay(txn);
 			tell(txn, OUTCOME_BROKEN);
 			return txn_server_failed(txn, END_SERVER_GONE_RESPONSE,
 						 "server closed before its response");

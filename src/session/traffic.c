@@ -50,6 +50,7 @@ int traffic_init(struct traffic *traffic, unsigned index)
 	slab_init(&traffic->txn_slab, "txn", sizeof(struct txn), 1024);
 	slab_init(&traffic->upstream_slab, "upstream", sizeof(struct upstream), 4096);
 	slab_init(&traffic->head_slab, "head", sizeof(struct http_head), 64);
+	slab_init(&traffic->replay_slab, "replay", sizeof(struct replay), 1024);
 	atomic_store(&traffics[index], traffic);
 	return 0;
 }
@@ -73,6 +74,7 @@ void traffic_fini(struct traffic *traffic)
 	slab_fini(&traffic->txn_slab);
 	slab_fini(&traffic->upstream_slab);
 	slab_fini(&traffic->head_slab);
+	slab_fini(&traffic->replay_slab);
 }
 
 /* The bind that the acceptor was made for, as the config in force has it. */

@@ -20,7 +20,7 @@ static const unsigned transitions[TXN_STATE_N] = {
 	[TXN_QUEUE] = TO(PICK) | TO(ANSWER) | TO(DONE),
 	[TXN_CONNECT] = TO(PICK) | TO(SEND) | TO(ANSWER) | TO(DONE),
 	[TXN_SEND] = TO(PICK) | TO(CONNECT) | TO(RSP_HEAD) | TO(ANSWER) | TO(DONE),
-	[TXN_RSP_HEAD] = TO(RELAY) | TO(ANSWER) | TO(DONE),
+	[TXN_RSP_HEAD] = TO(CONNECT) | TO(RELAY) | TO(ANSWER) | TO(DONE),
 	[TXN_RELAY] = TO(ANSWER) | TO(DONE), /* ANSWER: only while nothing was released */
 	[TXN_ANSWER] = TO(DONE),
 	[TXN_DONE] = 0,
@@ -274,6 +274,7 @@ static void txn_fini(struct txn *txn)
 	}
 	if (txn->head)
 		slab_put(&txn->traffic->head_slab, txn->head);
+	slab_put(&txn->traffic->replay_slab, txn->replay);
 	if (txn->target != txn->target_inline)
 		free(txn->target);
 	txn->client->txn = NULL;

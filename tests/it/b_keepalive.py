@@ -175,10 +175,11 @@ def _(t):
 
 @case("a pooled connection that the server closed meanwhile does not fail the next GET")
 def _(t):
-    server = t.server([request(), send(ok("1")), close()], serve(named))
+    server = t.server([request(), send(ok("1")), close(), fire("closed")], serve(named))
     t.limpet()
     c = t.connect()
     same(c.ask(get()).body, b"1", "body")
+    t.events.wait("closed")     # before that the request may have reached it: 502, and no retry
     for n in range(3):
         same(c.ask(get("/%d" % n)).body, b"answer to /%d" % n, "body")
 
