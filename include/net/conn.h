@@ -37,18 +37,18 @@ typedef void conn_event_fn(struct conn *conn, enum conn_ev ev);
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FAIL };
 
 struct conn {
-	struct loop_fd lf; /* lf.fd == -1 when not watched */
-	int fd;            /* -1 = closed */
+	struct loop_fd lf;       /* lf.fd == -1 when not watched */
+	int fd;                  /* -1 = closed */
 	conn_event_fn *on_event; /* container_of() finds the owner */
-	uint64_t sent;     /* bytes sent so far */
-	int error;         /* errno of IO_FAIL or CONN_FAILED */
+	uint64_t sent;           /* bytes sent so far */
+	int error;               /* errno of IO_FAIL or CONN_FAILED */
 	bool can_read, can_write;
 	bool is_connecting;
-	bool is_hung_up;   /* the peer has closed its side, or the connection is broken */
-	bool is_broken;    /* EPOLLERR or EPOLLHUP: both sides are gone */
-	bool is_reset;     /* EPOLLERR: it was reset; what is unread may still be read */
-	bool is_eof;       /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
-	bool is_shut;      /* we have shut our side */
+	bool is_hung_up; /* the peer has closed its side, or the connection is broken */
+	bool is_broken;  /* EPOLLERR or EPOLLHUP: both sides are gone */
+	bool is_reset;   /* EPOLLERR: it was reset; what is unread may still be read */
+	bool is_eof;     /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
+	bool is_shut;    /* we have shut our side */
 };
 
 /* Takes over FD, which must be non-blocking. */
@@ -71,12 +71,13 @@ enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sen
 enum io conn_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent);
 /* Sends BUF's bytes and consumes what went. */
 enum io conn_send_buf(struct conn *conn, struct buf *buf);
-/* Open, with nothing to read and no end: fit to be kept idle. Costs a call only when can_read is still set. */
+/* Open, with nothing to read and no end: fit to be kept idle. A call only when can_read is set. */
 bool conn_is_quiet(struct conn *conn);
 /*
- * After recv() has met the end: true when the peer had closed before a byte of what was sent since SENT_BEFORE
- * (of conn->sent) reached it.  Its FIN says up to where it had received, so what is not acknowledged
- * then was never there to be read.  False on Unix sockets, where send() itself fails in that case.
+ * After recv() has met the end: true when the peer had closed before a byte of what was sent since
+ * SENT_BEFORE (of conn->sent) reached it.  Its FIN says up to where it had received, so what is not
+ * acknowledged then was never there to be read.  False on Unix sockets, where send() itself fails
+ * in that case.
  */
 bool conn_closed_unread(const struct conn *conn, uint64_t sent_before);
 /* Half-close: no more bytes from us. */

@@ -37,8 +37,8 @@ struct acceptor;
 typedef void acceptor_fn(struct acceptor *acceptor, int fd, const struct sock_addr *peer);
 
 /*
- * May another connection be accepted now?  If not, the acceptor asks again in a moment.  If so, its place
- * is reserved: on_accept() follows, or give_back() when there was none after all.
+ * May another connection be accepted now?  If not, the acceptor asks again in a moment.  If so, its
+ * place is reserved: on_accept() follows, or give_back() when there was none after all.
  */
 typedef bool acceptor_may_fn(struct acceptor *acceptor);
 typedef void acceptor_give_back_fn(struct acceptor *acceptor);
@@ -49,9 +49,9 @@ struct acceptor {
 	struct loop *loop;
 	int fd; /* (own) */
 	acceptor_fn *on_accept;
-	acceptor_may_fn *may_accept; /* NULL = always */
+	acceptor_may_fn *may_accept;      /* NULL = always */
 	acceptor_give_back_fn *give_back; /* NULL = nothing is reserved */
-	struct timer retry; /* after running out of descriptors */
+	struct timer retry;               /* after running out of descriptors */
 	bool is_paused;
 	uint64_t pauses, errors;
 	struct grave grave;

@@ -42,8 +42,9 @@ bool uri_find_param(struct str query, struct str name, bool last, struct str *ra
 /*
  * The form of PATH (no query) that rules are matched against, never what is sent on:
  * percent-encoded bytes are decoded except %00; %2F counts as a slash, because servers differ and a
- * rule that denies must hold for all of them; repeated slashes become one, and "." and ".." segments are resolved (RFC 3986 5.2.4; a climb
- * above the root ends at the root).  A '%' without two hex digits stays.
+ * rule that denies must hold for all of them; repeated slashes become one, and "." and ".."
+ * segments are resolved (RFC 3986 5.2.4; a climb above the root ends at the root).  A '%' without
+ * two hex digits stays.
  *
  * Returns PATH itself when nothing changes (the usual case: one fast scan), else a view of OUT.
  * OUT_SIZE = PATH.len always suffices.  "*" is returned as it is; STR_NONE when the path does not

@@ -112,7 +112,7 @@ static void ask_sid(struct stick *stick, const struct stick_facts *facts)
 		count(&state->counters, backend_sid_hits);
 		return;
 	}
-	/* The entry stays: later requests of the session must hear the same, and of no other worker. */
+	/* The entry stays: later requests of the session must hear the same, of no other worker. */
 	table_close(table, &stick->key);
 	stick->kind = STICK_ENGINEIO;
 	stick->result = STICK_DEAD;
@@ -438,7 +438,8 @@ void stick_fini(void)
 {
 	for (struct backend_state *state = backend_state_first(); state; state = state->next)
 		for (int kind = 0; kind < STICK_N; kind++) {
-			const char *name = state->tables[kind] ? table_name(state->tables[kind]) : NULL;
+			const char *name =
+				state->tables[kind] ? table_name(state->tables[kind]) : NULL;
 
 			table_free(state->tables[kind]);
 			free((void *)(uintptr_t)name);

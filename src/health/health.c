@@ -173,7 +173,8 @@ static void begin(struct check *check)
 	enum check_kind kind = check->backend->health.kind;
 	unsigned state = server_state(check->server);
 
-	if (state & SERVER_MAINT || (kind == CHECK_NONE && !(state & (SERVER_DOWN | SERVER_SICK)))) {
+	if (state & SERVER_MAINT ||
+	    (kind == CHECK_NONE && !(state & (SERVER_DOWN | SERVER_SICK)))) {
 		schedule(check);
 		return;
 	}

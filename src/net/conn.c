@@ -104,7 +104,7 @@ enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
 
 	if (conn->is_eof)
 		return IO_EOF;
-	if (!conn->can_read || conn->fd < 0 || room == 0) /* recv() of no bytes looks like the end */
+	if (!conn->can_read || conn->fd < 0 || !room) /* recv() of no bytes looks like the end */
 		return IO_AGAIN;
 	do
 		n = recv(conn->fd, buf_tail(buf), room, 0);
@@ -159,7 +159,8 @@ enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sen
 
 enum io conn_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent)
 {
-	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = (size_t)iov_n };
+	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+			      .msg_iovlen = (size_t)iov_n };
 	size_t size = 0;
 	ssize_t n;
 
@@ -243,19 +244,32 @@ void conn_reset(struct conn *conn)
 const char *conn_error_text(int error)
 {
 	switch (error) {
-	case ECONNREFUSED: return "connection refused";
-	case ECONNRESET: return "connection reset";
-	case EPIPE: return "broken pipe";
-	case ETIMEDOUT: return "connection timed out";
-	case EHOSTUNREACH: return "no route to host";
-	case ENETUNREACH: return "network unreachable";
-	case ENOENT: return "no such socket";
-	case EACCES: return "permission denied";
-	case EAGAIN: return "backlog full";
+	case ECONNREFUSED:
+		return "connection refused";
+	case ECONNRESET:
+		return "connection reset";
+	case EPIPE:
+		return "broken pipe";
+	case ETIMEDOUT:
+		return "connection timed out";
+	case EHOSTUNREACH:
+		return "no route to host";
+	case ENETUNREACH:
+		return "network unreachable";
+	case ENOENT:
+		return "no such socket";
+	case EACCES:
+		return "permission denied";
+	case EAGAIN:
+		return "backlog full";
 	case EMFILE:
-	case ENFILE: return "out of descriptors";
-	case EADDRNOTAVAIL: return "out of local ports";
-	case 0: return "no error";
-	default: return "input/output error";
+	case ENFILE:
+		return "out of descriptors";
+	case EADDRNOTAVAIL:
+		return "out of local ports";
+	case 0:
+		return "no error";
+	default:
+		return "input/output error";
 	}
 }
