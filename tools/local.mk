@@ -2,8 +2,9 @@
 # Targets for those who work on Limpet.  Variants are built beside this build, in build-NAME/.
 .PHONY: lint format check-asan check-tsan fuzz fuzz-build bench bench-build cov compdb print-dist
 
+# All checks, or those of CHECKS="layers sizes" alone.
 lint: limpet-gendoc$(EXEEXT) limpet-gencommands$(EXEEXT)
-	@build=$$PWD && cd $(top_srcdir) && tests/lint/lint.sh "$$build" $(LINT)
+	@build=$$PWD && cd $(top_srcdir) && tests/lint/lint.sh "$$build" $(CHECKS)
 
 format:
 	cd $(top_srcdir) && find src include tests bench -name '*.[ch]' | xargs clang-format -i
