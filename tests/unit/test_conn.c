@@ -79,7 +79,7 @@ static int setup(void **state)
 	connected = failed = ios = accepted = 0;
 	peer = -1;
 	wants_more = true;
-	acceptor = (struct acceptor){ .fd = -1, .lf = { .fd = -1 } };
+	acceptor = (struct acceptor){ .fd = -1, .lf = { .fd = -1 }, .may_accept = may_accept };
 	conn = (struct conn){ .fd = -1, .lf = { .fd = -1 } };
 	return sock_addr_parse(str_of(text), &unix_addr) |
 	       sock_addr_parse(STR("127.0.0.1:0"), &tcp_addr);
