@@ -39,9 +39,24 @@ struct log_facts {
 	bool is_tunnel;
 };
 
+/* What of a txn a tunnel keeps for its line: small, because WebSockets are idle and many. */
+struct log_mark {
+	int64_t started_ms;
+	const struct route *route; /* (view) in the client's config */
+	struct ip_addr source;
+	int32_t queue_ms, connect_ms, response_ms;
+	uint16_t target_length, request_id_length;
+	uint8_t retries, redispatches;
+	uint8_t stick_kind;
+	char stick_letter;
+};
+
 struct txn;
-/* Copies what a tunnel's line will need; one block, free() it. */
-struct log_facts *access_log_facts_of(const struct txn *txn);
+struct tunnel;
+/* Bytes of text that go with the mark: target and request id. */
+size_t access_log_text_size(const struct txn *txn);
+void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text);
+void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end);
 void access_log_write(const struct log_facts *facts, enum txn_end end, const char *why,
 		      const struct global_conf *global);
 

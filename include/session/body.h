@@ -24,9 +24,11 @@ struct body {
 	bool is_done;           /* decoded to its end and encoded into out */
 	bool is_dropped;        /* read but not sent on */
 	uint32_t room;          /* bytes asked of recv(); grows in bulk */
-	uint64_t left;          /* FRAMING_LENGTH */
 	uint64_t bytes;         /* of body so far, without framing */
-	struct http1_chunked chunked;
+	union {
+		uint64_t left;  /* FRAMING_LENGTH */
+		struct http1_chunked chunked;
+	};
 	const char *why;        /* of BODY_BAD */
 };
 

@@ -38,8 +38,7 @@ struct client {
 	struct config *config;     /* (ref) renewed between two requests */
 	const struct frontend *frontend; /* (view) in config */
 	struct frontend_state *frontend_state;
-	struct ip_addr peer;       /* of the socket */
-	struct ip_addr source;     /* the client as the PROXY header told, else peer */
+	struct ip_addr source;     /* the client as the PROXY header told, else the socket's peer */
 	struct ip_addr destination; /* what it connected to; AF_UNSPEC until asked for */
 	struct buf in, out;
 	union {
@@ -54,8 +53,10 @@ struct client {
 	uint16_t head_seen;        /* bytes of the head that the parser has had; capped */
 	bool is_proxied;           /* source came from a PROXY header */
 	bool is_tls;
-	struct soon again;         /* the next pipelined request */
-	struct grave grave;
+	union {
+		struct soon again;     /* the next pipelined request */
+		struct grave grave;    /* CLIENT_CLOSED */
+	};
 };
 #define CLIENT_MAGIC 0x434c4e54u
 

@@ -34,9 +34,12 @@ struct tunnel {
 	bool is_own_session;       /* the session began with this tunnel and is not in the table */
 	bool is_upgraded;          /* the client's second data frame has been seen */
 	struct websocket_walk *walk; /* (own) while that is awaited */
-	struct log_facts *facts;   /* (own) for the line at the end */
-	struct soon again;
-	struct grave grave;
+	union {
+		struct soon again;  /* while it lives */
+		struct grave grave; /* after that */
+	};
+	struct log_mark mark;      /* for the line at the end */
+	char text[];               /* target and request id, as mark tells */
 };
 
 /* The txn has seen and passed on a 101: its connections become a tunnel; the txn is freed. */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/siphash.h"
 #include "proto/uri.h"
+#include "session/tunnel.h"
 #include "session/txn.h"
 
 #define LINE_MAX_SIZE 8192
@@ -160,25 +161,65 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		facts->stick_kind = STICK_ENGINEIO;
 }
 
-struct log_facts *access_log_facts_of(const struct txn *txn)
+size_t access_log_text_size(const struct txn *txn)
 {
-	struct log_facts facts, *copy;
-	char *text;
+	return txn->target_len + txn->request_id_len;
+}
+
+void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text)
+{
+	struct log_facts facts;
 
 	take_facts(txn, &facts);
-	copy = xmalloc(sizeof(*copy) + facts.target.len + facts.request_id.len);
-	*copy = facts;
-	copy->minor = txn->minor;
-	copy->method = STR("GET"); /* nothing else is upgraded */
-	text = (char *)(copy + 1);
-	if (facts.target.len)
-		memcpy(text, facts.target.p, facts.target.len);
-	copy->target.p = text;
-	text += facts.target.len;
-	memcpy(text, facts.request_id.p, facts.request_id.len);
-	copy->request_id.p = text;
-	copy->route = txn->route ? txn->route->name : STR("-"); /* (view) in client->config */
-	return copy;
+	*mark = (struct log_mark){
+		.started_ms = facts.started_ms,
+		.route = txn->route,
+		.source = facts.source,
+		.queue_ms = facts.queue_ms,
+		.connect_ms = facts.connect_ms,
+		.response_ms = facts.response_ms,
+		.target_length = (uint16_t)facts.target.len,
+		.request_id_length = (uint16_t)facts.request_id.len,
+		.retries = facts.retries,
+		.redispatches = facts.redispatches,
+		.stick_kind = (uint8_t)facts.stick_kind,
+		.stick_letter = facts.stick_letter,
+	};
+	memcpy(text, txn->target, facts.target.len);
+	memcpy(text + facts.target.len, txn->request_id, facts.request_id.len);
+}
+
+void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
+{
+	const struct log_mark *mark = &tunnel->mark;
+	const struct client *client = tunnel->client;
+	struct log_facts facts = {
+		.started_unix_ms = clock_unix_ms() - (clock_ms() - mark->started_ms),
+		.started_ms = mark->started_ms,
+		.source = mark->source,
+		.frontend = client->frontend_state->name,
+		.backend = tunnel->backend->state->name,
+		.server = tunnel->server->name,
+		.route = mark->route ? mark->route->name : STR("-"),
+		.method = STR("GET"), /* nothing else is upgraded */
+		.target = { tunnel->text, mark->target_length },
+		.request_id = { tunnel->text + mark->target_length, mark->request_id_length },
+		.bytes_in = tunnel->to_server.bytes,
+		.bytes_out = tunnel->to_client.bytes,
+		.queue_ms = mark->queue_ms,
+		.connect_ms = mark->connect_ms,
+		.response_ms = mark->response_ms,
+		.status = 101,
+		.minor = 1,
+		.retries = mark->retries,
+		.redispatches = mark->redispatches,
+		.stick_kind = (enum stick_kind)mark->stick_kind,
+		.stick_letter = mark->stick_letter,
+		.is_tunnel = true,
+	};
+
+	if (client->frontend->has_request_log)
+		access_log_write(&facts, end, NULL, &client->config->global);
 }
 
 static void put_code(struct line *line, const struct log_facts *facts, enum txn_end end)

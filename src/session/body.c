@@ -10,7 +10,9 @@
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to)
 {
-	*body = (struct body){ .from = from, .to = to, .room = BUF_SIZE, .left = length };
+	*body = (struct body){ .from = from, .to = to, .room = BUF_SIZE };
+	if (from == FRAMING_LENGTH)
+		body->left = length;
 	if (from == FRAMING_NONE || (from == FRAMING_LENGTH && length == 0))
 		body->is_done = true;
 	if (from == FRAMING_CHUNKED)

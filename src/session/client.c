@@ -278,7 +278,7 @@ static void client_read_proxy_header(struct client *client)
 
 	if (buf_length(&client->in))
 		log_warn("frontend %s: connection from %s refused: %s", client->frontend_state->name,
-			 ip_addr_text(&client->peer, text).p, why);
+			 ip_addr_text(&client->source, text).p, why);
 	count(&client->frontend_state->counters, frontend_connections_refused);
 	client_reset(client);
 }
@@ -363,12 +363,11 @@ void client_open(struct traffic *traffic, const struct frontend *frontend,
 		.config = config_ref(traffic->config),
 		.frontend = frontend,
 		.frontend_state = frontend->state,
-		.peer = sock_addr_ip(peer),
+		.source = sock_addr_ip(peer),
 		.since_ms = clock_ms(),
 		.bind_port = sock_addr_ip(&bind->addr).port,
 		.is_tls = bind->tls != NULL,
 	};
-	client->source = client->peer;
 	conn_init(&client->conn, fd, on_client_event);
 	timer_init(&client->timer, on_client_timer);
 	list_push_back(&traffic->clients, &client->link);
@@ -377,7 +376,7 @@ void client_open(struct traffic *traffic, const struct frontend *frontend,
 	count(&process_state.counters, process_connections);
 	count(&process_state.counters, process_connections_now);
 	atomic_store_explicit(&traffic->clients_n, traffic->clients_n + 1, memory_order_relaxed);
-	if (bind->is_proxy_required && !is_proxy_wanted(bind, &client->peer)) {
+	if (bind->is_proxy_required && !is_proxy_wanted(bind, &client->source)) {
 		count(&frontend->state->counters, frontend_connections_refused);
 		client_reset(client);
 		return;

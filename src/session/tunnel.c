@@ -35,13 +35,9 @@ static bool is_session_over(const struct tunnel *tunnel)
 void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 {
 	struct client *client = tunnel->client;
-	struct log_facts *facts = tunnel->facts;
 
 	check_magic(tunnel, TUNNEL_MAGIC);
-	facts->bytes_in += tunnel->to_server.bytes;
-	facts->bytes_out += tunnel->to_client.bytes;
-	access_log_write(facts, end, NULL, &client->config->global);
-	free(facts);
+	access_log_tunnel(tunnel, end);
 	count_add(&client->frontend_state->counters, frontend_bytes_in, tunnel->to_server.bytes);
 	count_add(&client->frontend_state->counters, frontend_bytes_out, tunnel->to_client.bytes);
 	count_add(&tunnel->server->counters, server_bytes_in, tunnel->to_server.bytes);
@@ -174,7 +170,7 @@ static void take_session(struct tunnel *tunnel, struct txn *txn)
 void tunnel_start(struct txn *txn)
 {
 	struct client *client = txn->client;
-	struct tunnel *tunnel = xcalloc(1, sizeof(*tunnel));
+	struct tunnel *tunnel = xcalloc(1, sizeof(*tunnel) + access_log_text_size(txn));
 
 	tunnel->magic = TUNNEL_MAGIC;
 	tunnel->client = client;
@@ -184,8 +180,7 @@ void tunnel_start(struct txn *txn)
 	tunnel->limit_ms = timeout_of(client->frontend, txn->backend, tunnel_ms);
 	if (txn->stick.is_engineio && tunnel->limit_ms < txn_session_ms(txn))
 		tunnel->limit_ms = txn_session_ms(txn);
-	tunnel->facts = access_log_facts_of(txn);
-	tunnel->facts->is_tunnel = true;
+	access_log_mark(txn, &tunnel->mark, tunnel->text);
 	body_init(&tunnel->to_server, FRAMING_CLOSE, 0, FRAMING_CLOSE);
 	body_init(&tunnel->to_client, FRAMING_CLOSE, 0, FRAMING_CLOSE);
 	take_session(tunnel, txn);

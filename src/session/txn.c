@@ -60,6 +60,7 @@ void txn_set_state(struct txn *txn, enum txn_state state)
 {
 	bug_on(!(transitions[txn->state] & 1u << state));
 	txn->state = state;
+	txn->waited = WAIT_NOTHING; /* the next wait has its own time */
 }
 
 /* A poll is held for pingInterval; the session lives pingTimeout longer (45 s by default). */
@@ -436,6 +437,7 @@ static bool wants_probe(const struct txn *txn)
 {
 	return txn->client->conn.is_hung_up && !txn->is_probed && txn->minor >= 1 &&
 	       !txn->is_response_begun && txn->request.is_done &&
+	       (txn->state == TXN_RSP_HEAD || txn->method != HTTP_POST) &&
 	       (txn->state == TXN_QUEUE || txn->state == TXN_CONNECT || txn->state == TXN_RSP_HEAD);
 }
 
