@@ -4,6 +4,7 @@
 
 #include "session_rig.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -494,6 +495,41 @@ static void tunnel_whose_server_does_not_read_ends_with_its_client(void **state)
 	close(server);
 }
 
+/* Three servers that never accept: each gets timeouts.connect, not what the first one left. */
+static void retried_connect_has_its_own_time(void **state)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t size = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), fillers[4], client;
+	char yaml[1024];
+	int64_t started_us;
+
+	(void)state;
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(listener, 0), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&addr, &size), 0);
+	for (unsigned i = 0; i < ARRAY_N(fillers); i++) {
+		fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		(void)connect(fillers[i], (struct sockaddr *)&addr, sizeof(addr));
+	}
+	snprintf(yaml, sizeof(yaml),
+		 HEAD_YAML "}\nbackends:\n  one: {retries: 2, timeouts: {connect: 200ms}, hosts: "
+			   "{a: \"127.0.0.1:%u\", b: \"127.0.0.1:%u\", c: \"127.0.0.1:%u\"}}\n",
+		 ntohs(addr.sin_port), ntohs(addr.sin_port), ntohs(addr.sin_port));
+	start(yaml);
+	client = rig_client(rig);
+	started_us = clock_now_us();
+	rig_send(client, GET("/"));
+	rig_expect_part(rig, client, "HTTP/1.1 504 ");
+	assert_in_range(clock_now_us() - started_us, 590000, 2000000);
+	rig_assert_quiet(rig);
+	close(client);
+	for (unsigned i = 0; i < ARRAY_N(fillers); i++)
+		close(fillers[i]);
+	close(listener);
+}
+
 #define SESSION_TEST(name) cmocka_unit_test_setup_teardown(name, NULL, teardown)
 
 int main(void)
@@ -517,6 +553,7 @@ int main(void)
 		SESSION_TEST(answer_under_way_when_the_drain_begins_is_the_last_one),
 		SESSION_TEST(tunnel_passes_the_end_of_each_side_to_the_other),
 		SESSION_TEST(tunnel_whose_server_does_not_read_ends_with_its_client),
+		SESSION_TEST(retried_connect_has_its_own_time),
 	};
 
 	return cmocka_run_group_tests_name("session", tests, NULL, NULL);
