@@ -63,7 +63,7 @@ static void on_accept(struct acceptor *a, int fd, const struct sock_addr *from)
 static bool may_accept(struct acceptor *a)
 {
 	(void)a;
-	return wants_more;
+	return wants_more || accepted == 0;
 }
 
 static int setup(void **state)
