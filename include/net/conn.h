@@ -74,10 +74,10 @@ enum io conn_send_buf(struct conn *conn, struct buf *buf);
 /* Open, with nothing to read and no end: fit to be kept idle. A call only when can_read is set. */
 bool conn_is_quiet(struct conn *conn);
 /*
- * After recv() has met the end: true when the peer had closed before a byte of what was sent since
- * SENT_BEFORE (of conn->sent) reached it.  Its FIN says up to where it had received, so what is not
- * acknowledged then was never there to be read.  False on Unix sockets, where send() itself fails
- * in that case.
+ * True when the peer had closed before a byte of what was sent since SENT_BEFORE (of conn->sent)
+ * reached it: it has ended its side, has answered our bytes by a reset, and has acknowledged none
+ * of them.  An end alone says nothing: a peer that has only shut its side still reads.
+ * False on Unix sockets, where send() itself fails in that case.
  */
 bool conn_closed_unread(const struct conn *conn, uint64_t sent_before);
 /* Half-close: no more bytes from us. */

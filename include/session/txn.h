@@ -34,7 +34,7 @@ enum txn_state {
 	TXN_STATE_N
 };
 
-enum txn_wait { WAIT_NOTHING, WAIT_CLIENT, WAIT_SERVER, WAIT_CONNECT, WAIT_BACKLOG, WAIT_QUEUE };
+enum txn_wait { WAIT_NOTHING, WAIT_CLIENT, WAIT_SERVER, WAIT_CONNECT, WAIT_BACKLOG, WAIT_QUEUE, WAIT_RESET };
 
 #define TARGET_INLINE 192
 #define REQUEST_ID_MAX 128
@@ -164,7 +164,8 @@ void txn_release_server(struct txn *txn);
 enum step txn_send(struct txn *txn);                    /* request.c */
 enum step txn_relay_request(struct txn *txn);
 /* The pooled connection had been closed before the request came to the server: nobody has read it. */
-bool txn_may_replay(const struct txn *txn);
+enum replay_answer { REPLAY_NO, REPLAY_YES, REPLAY_WAIT /* for the reset that proves it */ };
+enum replay_answer txn_may_replay(const struct txn *txn);
 enum step txn_replay(struct txn *txn); /* on another connection to the same server */
 void txn_run_soon(struct txn *txn);
 enum step txn_response_head(struct txn *txn);           /* response.c */

@@ -124,7 +124,8 @@ enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
 		return IO_AGAIN;
 	conn->error = errno;
 	conn->is_broken = true;
-	conn->is_eof = errno == EPIPE;
+	conn->is_reset = true;
+	conn->is_eof = conn->error == EPIPE;
 	return IO_FAIL;
 }
 
@@ -206,7 +207,7 @@ bool conn_closed_unread(const struct conn *conn, uint64_t sent_before)
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
 
-	if (conn->fd < 0 || !conn->is_eof ||
+	if (conn->fd < 0 || !conn->is_eof || !conn->is_reset ||
 	    getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
 	    size < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
 		return false;

@@ -168,6 +168,8 @@ static struct upstream *reusable(struct txn *txn, const struct srvset_member *me
 	struct client *client = txn->client;
 	struct upstream *kept = client->kept;
 
+	if (txn->replay)
+		return NULL; /* another pooled one may be closed as well */
 	if (member->send_proxy == PROXY_NONE)
 		return upstream_from_pool(txn->traffic, txn->server);
 	if (!kept)

@@ -76,6 +76,13 @@ static void head_is_gone(struct txn *txn, size_t body_n)
 	}
 }
 
+/* Safe methods alone (RFC 9110 9.2.1), though nothing of them will have been read. */
+static bool is_replay_safe(const struct txn *txn)
+{
+	return txn->request.is_done && (txn->method == HTTP_GET || txn->method == HTTP_HEAD ||
+					txn->method == HTTP_OPTIONS);
+}
+
 static void keep_for_replay(struct txn *txn, const struct buf *out)
 {
 	size_t size = buf_length(out);
@@ -101,10 +108,15 @@ static enum step send_again(struct txn *txn)
 	return STEP_NEXT; /* what is in OUT is sent by the relay */
 }
 
-bool txn_may_replay(const struct txn *txn)
+enum replay_answer txn_may_replay(const struct txn *txn)
 {
-	return txn->replay && txn->state == TXN_RSP_HEAD && !txn->response_seen && !txn->interims &&
-	       conn_closed_unread(&txn->upstream->conn, txn->upstream_sent_before);
+	const struct conn *conn = &txn->upstream->conn;
+
+	if (!txn->replay || txn->state != TXN_RSP_HEAD || txn->response_seen || txn->interims)
+		return REPLAY_NO;
+	if (conn_closed_unread(conn, txn->upstream_sent_before))
+		return REPLAY_YES;
+	return conn->is_reset ? REPLAY_NO : REPLAY_WAIT;
 }
 
 enum step txn_replay(struct txn *txn)
@@ -113,6 +125,9 @@ enum step txn_replay(struct txn *txn)
 	txn->upstream = NULL;
 	count(&txn->server->counters, server_retries);
 	txn->retries++;
+	txn->times.connect_ms = clock_ms();
+	txn->connect_deadline_ms =
+		clock_ms() + timeout_of(txn->client->frontend, txn->backend, connect_ms);
 	txn_set_state(txn, TXN_CONNECT);
 	return STEP_NEXT;
 }
@@ -131,7 +146,7 @@ enum step txn_send(struct txn *txn)
 	body_n = append_first_body(txn, &upstream->out);
 	before = buf_length(&upstream->out);
 	upstream->requests++;
-	if (upstream->requests > 1 && txn->request.is_done)
+	if (upstream->requests > 1 && is_replay_safe(txn))
 		keep_for_replay(txn, &upstream->out);
 	io = conn_send_buf(&upstream->conn, &upstream->out);
 	if (io == IO_FAIL && buf_length(&upstream->out) == before) {

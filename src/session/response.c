@@ -252,6 +252,22 @@ static enum step parse_head(struct txn *txn)
 	return txn_server_failed(txn, END_BAD_RESPONSE, why);
 }
 
+/* No response, and none will come. */
+static enum step server_ended(struct txn *txn)
+{
+	switch (txn_may_replay(txn)) {
+	case REPLAY_YES:
+		return txn_replay(txn);
+	case REPLAY_WAIT:
+		txn->wait = WAIT_RESET;
+		return STEP_WAIT;
+	case REPLAY_NO:
+		break;
+	}
+	tell(txn, OUTCOME_BROKEN);
+	return txn_server_failed(txn, END_SERVER_GONE_RESPONSE, "server closed before its response");
+}
+
 enum step txn_response_head(struct txn *txn)
 {
 	struct upstream *upstream = txn->upstream;
@@ -279,11 +295,7 @@ enum step txn_response_head(struct txn *txn)
 			return STEP_WAIT;
 		case IO_EOF:
 		case IO_FAIL:
-			if (txn_may_replay(txn))
-				return txn_replay(txn);
-			tell(txn, OUTCOME_BROKEN);
-			return txn_server_failed(txn, END_SERVER_GONE_RESPONSE,
-						 "server closed before its response");
+			return server_ended(txn);
 		}
 	}
 	if (txn->wait == WAIT_NOTHING)

@@ -12,6 +12,7 @@
 #include "session/upstream.h"
 
 #define PROBE_MS 100
+#define RESET_MS 200 /* a closed peer answers our bytes with a reset within a round trip */
 
 /* Legal transitions: bit TO of row FROM. */
 #define TO(state) (1u << TXN_##state)
@@ -394,6 +395,7 @@ static int64_t wait_limit_ms(const struct txn *txn)
 	case WAIT_CLIENT: return frontend->timeouts.client_ms;
 	case WAIT_SERVER: return txn_server_limit_ms(txn);
 	case WAIT_CONNECT: return txn->connect_deadline_ms - clock_ms();
+	case WAIT_RESET: return RESET_MS;
 	case WAIT_BACKLOG: return MS(5) << (txn->backlog_tries < 5 ? txn->backlog_tries : 5);
 	case WAIT_QUEUE:
 		return txn->times.queued_ms + timeout_of(frontend, txn->backend, queue_ms) -
@@ -553,6 +555,10 @@ void txn_on_timer(struct txn *txn)
 		break;
 	case WAIT_QUEUE:
 		step = txn_queue_timeout(txn);
+		break;
+	case WAIT_RESET:
+		step = txn_server_failed(txn, END_SERVER_GONE_RESPONSE,
+					 "server closed before its response");
 		break;
 	}
 	if (step != STEP_GONE)
