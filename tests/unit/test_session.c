@@ -530,6 +530,55 @@ static void retried_connect_has_its_own_time(void **state)
 	close(listener);
 }
 
+static int tcp_listener(struct sockaddr_in *addr)
+{
+	socklen_t size = sizeof(*addr);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	*addr = (struct sockaddr_in){ .sin_family = AF_INET };
+	addr->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)addr, sizeof(*addr)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)addr, &size), 0);
+	return fd;
+}
+
+static bool try_accept(int listener, int *fd)
+{
+	*fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK);
+	return *fd >= 0;
+}
+
+/* Its FIN is there and nothing is acknowledged yet, but who has shut one side still reads. */
+static void request_that_a_half_closed_server_may_read_is_not_sent_again(void **state)
+{
+	struct sockaddr_in addr;
+	int listener = tcp_listener(&addr), client, server, other;
+	char yaml[512];
+
+	(void)state;
+	snprintf(yaml, sizeof(yaml),
+		 HEAD_YAML "}\nbackends:\n  one: {hosts: {a: \"127.0.0.1:%u\"}}\n",
+		 ntohs(addr.sin_port));
+	start(yaml);
+	client = rig_client(rig);
+	rig_send(client, GET("/1"));
+	rig_until(rig, try_accept(listener, &server));
+	rig_expect_part(rig, server, "GET /1 ");
+	rig_send(server, OK("0"));
+	rig_expect(rig, client, OK("0"));
+	rig_send(client, GET("/2"));
+	shutdown(server, SHUT_WR); /* in the same turn, behind the request */
+	rig_expect_part(rig, server, "GET /2 ");
+	rig_expect_part(rig, client, "HTTP/1.1 502 ");
+	for (int i = 0; i < 5; i++)
+		rig_turn(rig);
+	assert_false(try_accept(listener, &other));
+	close(client);
+	close(server);
+	close(listener);
+}
+
 #define SESSION_TEST(name) cmocka_unit_test_setup_teardown(name, NULL, teardown)
 
 int main(void)
@@ -554,6 +603,7 @@ int main(void)
 		SESSION_TEST(tunnel_passes_the_end_of_each_side_to_the_other),
 		SESSION_TEST(tunnel_whose_server_does_not_read_ends_with_its_client),
 		SESSION_TEST(retried_connect_has_its_own_time),
+		SESSION_TEST(request_that_a_half_closed_server_may_read_is_not_sent_again),
 	};
 
 	return cmocka_run_group_tests_name("session", tests, NULL, NULL);
