@@ -74,12 +74,12 @@ enum io conn_send_buf(struct conn *conn, struct buf *buf);
 /* Open, with nothing to read and no end: fit to be kept idle. A call only when can_read is set. */
 bool conn_is_quiet(struct conn *conn);
 /*
- * True when the peer had closed before a byte of what was sent since SENT_BEFORE (of conn->sent)
- * reached it: it has ended its side, has answered our bytes by a reset, and has acknowledged none
- * of them.  An end alone says nothing: a peer that has only shut its side still reads.
- * False on Unix sockets, where send() itself fails in that case.
+ * True when the peer has acknowledged nothing of what was sent since SENT_BEFORE (of conn->sent).
+ * With is_eof and is_reset that means that it had closed before any of it came: nobody has read it.
+ * (An end alone would not do: a peer that has only shut its side still reads.)  False on Unix
+ * sockets, where send() itself fails in that case.
  */
-bool conn_closed_unread(const struct conn *conn, uint64_t sent_before);
+bool conn_is_unacknowledged(const struct conn *conn, uint64_t sent_before);
 /* Half-close: no more bytes from us. */
 void conn_shutdown(struct conn *conn);
 /* Closes. Idempotent. */

@@ -217,15 +217,17 @@ static int start(struct config *config)
 	if (set_limits(config) != 0)
 		return 1;
 	wiring_init(app.file);
+	/* First, so that whoever can connect to a frontend can ask the stats socket. */
+	rc = control_init(&control_loop, config, &why);
+	if (rc != 0)
+		return fail(why ? why : "stats socket", rc);
 	rc = runtime_start(config, &text);
 	if (rc != 0) {
 		fprintf(stderr, "%s\n", text);
 		free(text);
+		control_fini();
 		return 1;
 	}
-	rc = control_init(&control_loop, config, &why);
-	if (rc != 0)
-		return fail(why ? why : "stats socket", rc);
 	rc = process_write_pid_file(global->pid_file);
 	if (rc != 0)
 		return fail("cannot write the pid file", rc);

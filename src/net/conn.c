@@ -202,12 +202,12 @@ bool conn_is_quiet(struct conn *conn)
 	return !conn->can_read;
 }
 
-bool conn_closed_unread(const struct conn *conn, uint64_t sent_before)
+bool conn_is_unacknowledged(const struct conn *conn, uint64_t sent_before)
 {
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
 
-	if (conn->fd < 0 || !conn->is_eof || !conn->is_reset ||
+	if (conn->fd < 0 ||
 	    getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
 	    size < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
 		return false;

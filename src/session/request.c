@@ -112,11 +112,10 @@ enum replay_answer txn_may_replay(const struct txn *txn)
 {
 	const struct conn *conn = &txn->upstream->conn;
 
-	if (!txn->replay || txn->state != TXN_RSP_HEAD || txn->response_seen || txn->interims)
+	if (!txn->replay || txn->state != TXN_RSP_HEAD || txn->response_seen || txn->interims ||
+	    !conn->is_eof || !conn_is_unacknowledged(conn, txn->upstream_sent_before))
 		return REPLAY_NO;
-	if (conn_closed_unread(conn, txn->upstream_sent_before))
-		return REPLAY_YES;
-	return conn->is_reset ? REPLAY_NO : REPLAY_WAIT;
+	return conn->is_reset ? REPLAY_YES : REPLAY_WAIT;
 }
 
 enum step txn_replay(struct txn *txn)
