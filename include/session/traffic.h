@@ -70,9 +70,10 @@ void traffic_quit(struct traffic *traffic);
 /* When all traffic threads have ended. */
 void traffic_fini(struct traffic *traffic);
 
-/* A listening socket for FRONTEND's bind; FD is taken over.  0 or negative errno. */
-int traffic_listen(struct traffic *traffic, const struct frontend *frontend,
-		   const struct bind_conf *bind, int fd) must_check;
+/*
+ * A listening socket for BIND of the config in force; FD is taken over.  0 or negative errno.
+ */
+int traffic_listen(struct traffic *traffic, const struct bind_conf *bind, int fd) must_check;
 /* Stops listening on sockets whose text (bind_conf.text) is not in the config in force. */
 void traffic_stop_listening(struct traffic *traffic, bool all);
 /* Puts CONFIG in force (takes its own reference). */

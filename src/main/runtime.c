@@ -30,7 +30,6 @@ static bool is_running;
 
 /* Listening sockets of one new bind: one per thread, or one shared for a Unix socket. */
 struct opened {
-	const struct frontend *frontend;
 	const struct bind_conf *bind;
 	int fds[THREADS_MAX];
 };
@@ -48,13 +47,13 @@ struct config *runtime_config(void)
 	return current;
 }
 
-static bool has_bind(const struct config *config, struct str frontend, struct str text)
+/* Of whichever frontend: a listening socket goes with its text. */
+static bool has_bind(const struct config *config, struct str text)
 {
-	const struct frontend *at = config ? config_frontend(config, frontend) : NULL;
-
-	for (size_t i = 0; at && i < at->binds_n; i++)
-		if (str_eq(at->binds[i].text, text))
-			return true;
+	for (size_t i = 0; config && i < config->frontends_n; i++)
+		for (size_t j = 0; j < config->frontends[i].binds_n; j++)
+			if (str_eq(config->frontends[i].binds[j].text, text))
+				return true;
 	return false;
 }
 
@@ -104,10 +103,10 @@ static int open_binds(const struct config *config, const struct config *old, str
 			const struct bind_conf *bind = &frontend->binds[j];
 			int rc;
 
-			if (has_bind(old, frontend->name, bind->text))
+			if (has_bind(old, bind->text))
 				continue;
 			list = xrealloc_array(list, n + 1, sizeof(*list));
-			list[n] = (struct opened){ .frontend = frontend, .bind = bind };
+			list[n] = (struct opened){ .bind = bind };
 			for (unsigned t = 0; t < THREADS_MAX; t++)
 				list[n].fds[t] = -1;
 			rc = open_bind(bind, &list[n++]);
@@ -233,8 +232,7 @@ int runtime_start(struct config *config, char **why)
 	for (unsigned t = 0; t < traffics_n; t++) {
 		traffic_set_config(&traffics[t], config);
 		for (size_t i = 0; i < opened_n && rc == 0; i++)
-			rc = traffic_listen(&traffics[t], opened[i].frontend, opened[i].bind,
-					    opened[i].fds[t]);
+			rc = traffic_listen(&traffics[t], opened[i].bind, opened[i].fds[t]);
 	}
 	free(opened);
 	if (rc != 0)
@@ -277,8 +275,8 @@ static void on_publish(struct mail *mail)
 
 	traffic_set_config(publish->traffic, publish->config);
 	for (size_t i = 0; i < publish->opened_n; i++)
-		if (traffic_listen(publish->traffic, publish->opened[i].frontend,
-				   publish->opened[i].bind, publish->opened[i].fds[0]) != 0)
+		if (traffic_listen(publish->traffic, publish->opened[i].bind,
+				   publish->opened[i].fds[0]) != 0)
 			log_error("a listening socket could not be watched on thread %u",
 				  publish->traffic->index);
 	config_unref(publish->config);

@@ -65,12 +65,17 @@ static enum step answer(struct txn *txn, unsigned status, struct str lines, stru
 	txn->status = status;
 	txn_count_status(txn, status);
 	count(&txn->client->frontend_state->counters, frontend_responses_own);
-	n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\nContent-Length: %zu\r\n%s", status,
-		     http_status_reason(status), body.len,
+	n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n%s", status, http_status_reason(status),
 		     txn->is_closing_client ? "Connection: close\r\n" :
 		     txn->minor == 0	    ? "Connection: keep-alive\r\n" :
 					      "");
 	buf_append(out, head, (size_t)n);
+	if (status == 204 || status == 304) {
+		body.len = 0; /* these have none (RFC 9110 15.3.5, 15.4.5) */
+	} else {
+		n = snprintf(head, sizeof(head), "Content-Length: %zu\r\n", body.len);
+		buf_append(out, head, (size_t)n);
+	}
 	buf_append_str(out, lines);
 	buf_append(out, "\r\n", 2);
 	if (!txn->is_head)

@@ -25,8 +25,12 @@ struct frontend_acceptor {
 	struct acceptor acceptor;
 	struct list link;
 	struct traffic *traffic;
-	struct frontend_state *frontend;
 	char *text; /* (own) bind_conf.text: what tells binds apart over reloads */
+
+	/* As the configuration in force has it; found again when that has changed. */
+	const struct config *config;     /* (view) compared with traffic->config */
+	const struct frontend *frontend; /* (view) NULL = no frontend has the bind any more */
+	const struct bind_conf *bind;    /* (view) */
 };
 
 struct traffic *traffic_by_index(unsigned index)
@@ -77,16 +81,27 @@ void traffic_fini(struct traffic *traffic)
 	slab_fini(&traffic->replay_slab);
 }
 
-/* The bind that the acceptor was made for, as the config in force has it. */
-static const struct bind_conf *bind_of(const struct frontend_acceptor *at,
-				       const struct frontend **frontend)
+static void find_bind(struct frontend_acceptor *at)
 {
-	*frontend = config_frontend(at->traffic->config, str_of(at->frontend->name));
-	if (*frontend)
-		for (size_t i = 0; i < (*frontend)->binds_n; i++)
-			if (str_eq((*frontend)->binds[i].text, str_of(at->text)))
-				return &(*frontend)->binds[i];
-	return NULL;
+	const struct config *config = at->traffic->config;
+
+	at->config = config;
+	at->frontend = NULL;
+	at->bind = NULL;
+	for (size_t i = 0; i < config->frontends_n; i++)
+		for (size_t j = 0; j < config->frontends[i].binds_n; j++)
+			if (str_eq(config->frontends[i].binds[j].text, str_of(at->text))) {
+				at->frontend = &config->frontends[i];
+				at->bind = &config->frontends[i].binds[j];
+				return;
+			}
+}
+
+static const struct frontend *frontend_of(struct frontend_acceptor *at)
+{
+	if (at->config != at->traffic->config)
+		find_bind(at);
+	return at->frontend;
 }
 
 /* One more of what at most MAX (0 = any number) may be used at once. */
@@ -104,12 +119,14 @@ static bool reserve(_Atomic uint32_t *used, uint32_t max)
 static bool may_accept(struct acceptor *acceptor)
 {
 	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
-	const struct frontend *frontend = config_frontend(at->traffic->config, str_of(at->frontend->name));
+	const struct frontend *frontend = frontend_of(at);
 
-	if (reserve(&at->frontend->used, frontend ? frontend->max_connections : 0)) {
+	if (!frontend)
+		return false; /* a reload has just taken the bind away */
+	if (reserve(&frontend->state->used, frontend->max_connections)) {
 		if (reserve(&process_state.connections, process_state.max_connections))
 			return true;
-		atomic_fetch_sub_explicit(&at->frontend->used, 1, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&frontend->state->used, 1, memory_order_relaxed);
 	}
 	count(&process_state.counters, process_accept_pauses);
 	return false;
@@ -119,26 +136,18 @@ static void give_back(struct acceptor *acceptor)
 {
 	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
 
-	atomic_fetch_sub_explicit(&at->frontend->used, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&at->frontend->state->used, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&process_state.connections, 1, memory_order_relaxed);
 }
 
 static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
 {
 	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
-	const struct frontend *frontend;
-	const struct bind_conf *bind = bind_of(at, &frontend);
 
-	if (!bind) {
-		close(fd); /* a reload has just taken the bind away */
-		give_back(acceptor);
-		return;
-	}
-	client_open(at->traffic, frontend, bind, fd, peer);
+	client_open(at->traffic, at->frontend, at->bind, fd, peer);
 }
 
-int traffic_listen(struct traffic *traffic, const struct frontend *frontend,
-		   const struct bind_conf *bind, int fd)
+int traffic_listen(struct traffic *traffic, const struct bind_conf *bind, int fd)
 {
 	struct frontend_acceptor *at = xcalloc(1, sizeof(*at));
 	int rc = acceptor_start(&at->acceptor, &traffic->loop, fd, on_accept);
@@ -151,7 +160,6 @@ int traffic_listen(struct traffic *traffic, const struct frontend *frontend,
 	at->acceptor.may_accept = may_accept;
 	at->acceptor.give_back = give_back;
 	at->traffic = traffic;
-	at->frontend = frontend->state;
 	at->text = xstrndup(bind->text);
 	list_push_back(&traffic->acceptors, &at->link);
 	return 0;
@@ -169,9 +177,8 @@ void traffic_stop_listening(struct traffic *traffic, bool all)
 {
 	list_for_each_safe(node, after, &traffic->acceptors) {
 		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
-		const struct frontend *frontend;
 
-		if (!all && bind_of(at, &frontend))
+		if (!all && frontend_of(at))
 			continue;
 		list_remove(node);
 		acceptor_stop(&at->acceptor);
