@@ -79,6 +79,7 @@ static void socket_close(struct control_socket *socket)
 
 static int socket_open(const struct stats_socket_conf *conf)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a row of an array, never NULL */
 	struct listen_options options = { .backlog = 64, .unix_mode = conf->unix_mode };
 	struct control_socket *socket;
 	int fd = listener_open(&conf->addr, &options);

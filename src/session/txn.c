@@ -59,7 +59,7 @@ const char *txn_state_name(enum txn_state state)
 
 void txn_set_state(struct txn *txn, enum txn_state state)
 {
-	bug_on(!(transitions[txn->state] & 1u << state));
+	bug_on(txn->state >= TXN_STATE_N || !(transitions[txn->state] & 1u << state));
 	txn->state = state;
 	txn->waited = WAIT_NOTHING; /* the next wait has its own time */
 }
