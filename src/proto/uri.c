@@ -184,7 +184,8 @@ struct str uri_normalize_path(struct str path, char *out, size_t out_size)
 	while (p < end) {
 		int byte = percent_byte(p, end);
 		size_t taken = byte < 0 ? 1 : 3;
-		size_t need = byte == 0 ? 3 : 1;
+		bool is_nul = byte == 0; /* written as %00; a bare NUL is as any other byte */
+		size_t need = is_nul ? 3 : 1;
 
 		if (byte < 0)
 			byte = (unsigned char)*p;
@@ -198,7 +199,7 @@ struct str uri_normalize_path(struct str path, char *out, size_t out_size)
 		}
 		if (out_size - n < need)
 			return STR_NONE;
-		if (byte == 0)
+		if (is_nul)
 			memcpy(out + n, "%00", 3);
 		else
 			out[n] = (char)byte;
