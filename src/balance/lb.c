@@ -85,7 +85,9 @@ static bool has_slot(const struct srvset_member *member)
 /* Weight 0 was kept out of the tiers by lb_prepare(). */
 bool lb_passes(struct lb_filter *filter, const struct srvset_member *member)
 {
-	if (!server_is_ready(member->server))
+	unsigned state = server_state(member->server);
+
+	if (state && !(filter->is_last_resort && !(state & ~(unsigned)(SERVER_DOWN | SERVER_SICK))))
 		return false;
 	if (!filter->ask)
 		return true;
@@ -125,10 +127,10 @@ static const struct lb_lookup *lookup_of(const struct srvset *set)
 /* Times that another thread may take the last slot before us until we say "full". */
 #define RACES_MAX 32
 
-enum lb_result lb_pick(struct lb_ask *ask, struct srvset_member **member)
+static enum lb_result pick(struct lb_ask *ask, bool is_last_resort, struct srvset_member **member)
 {
 	const struct lb_lookup *lookup = lookup_of(ask->set);
-	struct lb_filter filter = { .ask = ask };
+	struct lb_filter filter = { .ask = ask, .is_last_resort = is_last_resort };
 
 	for (int i = 0; i < 2; i++) {
 		const struct lb_tier *tier = &lookup->tiers[i];
@@ -153,6 +155,16 @@ enum lb_result lb_pick(struct lb_ask *ask, struct srvset_member **member)
 			return LB_FULL; /* somebody would do but for slots: no backup for that */
 	}
 	return LB_NONE;
+}
+
+enum lb_result lb_pick(struct lb_ask *ask, struct srvset_member **member)
+{
+	enum lb_result result = pick(ask, false, member);
+
+	/* Nobody checks these servers but traffic: a request finds out sooner than the next probe. */
+	if (result == LB_NONE && ask->backend->health.kind == CHECK_NONE)
+		result = pick(ask, true, member);
+	return result;
 }
 
 enum lb_result lb_take(struct lb_ask *ask, struct srvset_member *member, bool is_own_session)

@@ -56,7 +56,7 @@ static inline void pool_make(struct pool *pool, enum balance_kind balance,
 {
 	static unsigned serial;
 
-	*pool = (struct pool){ .backend.balance = balance };
+	*pool = (struct pool){ .backend.balance = balance, .backend.health.kind = CHECK_TCP };
 	snprintf(pool->name, sizeof(pool->name), "pool-%u", serial++);
 	pool->backend.name = str_of(pool->name);
 	pool->backend.state = backend_state_get(pool->backend.name);

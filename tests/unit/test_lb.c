@@ -103,6 +103,25 @@ static void weight_zero_gets_nothing(void **state)
 	}
 }
 
+static void without_checks_a_server_that_is_down_is_the_last_resort(void **state)
+{
+	struct srvset_member *member;
+	struct pool pool;
+
+	(void)state;
+	pool_make(&pool, BALANCE_ROUND_ROBIN, NULL, 3);
+	pool.backend.health.kind = CHECK_NONE;
+	server_set_state(pool_server(&pool, 0), SERVER_MAINT, 0, "test");
+	server_set_state(pool_server(&pool, 1), SERVER_DOWN, 0, "test");
+	assert_int_equal(pool_pick(&pool), 2);
+	server_set_state(pool_server(&pool, 2), SERVER_DRAIN, 0, "test");
+	assert_int_equal(pool_pick(&pool), 1);
+	server_set_state(pool_server(&pool, 1), SERVER_GONE, 0, "test");
+	pool.ask.tried_n = 0;
+	assert_int_equal(lb_pick(&pool.ask, &member), LB_NONE);
+	pool_free(&pool);
+}
+
 static void nobody_is_picked_when_all_are_down(void **state)
 {
 	(void)state;
@@ -446,6 +465,7 @@ int main(void)
 		cmocka_unit_test(round_robin_stays_even_when_one_is_down),
 		cmocka_unit_test(round_robin_takes_diverse_weights),
 		cmocka_unit_test(weight_zero_gets_nothing),
+		cmocka_unit_test(without_checks_a_server_that_is_down_is_the_last_resort),
 		cmocka_unit_test(nobody_is_picked_when_all_are_down),
 		cmocka_unit_test(an_empty_set_picks_nobody),
 		cmocka_unit_test(tried_members_are_not_picked_again),

@@ -58,7 +58,7 @@ static void sid_is_found_wherever_it_stands(void **state)
 	env_free(&env);
 }
 
-static void sid_of_a_dead_server_is_dead_once_then_unknown(void **state)
+static void sid_of_a_dead_server_stays_dead(void **state)
 {
 	static const unsigned bits[] = { SERVER_DOWN, SERVER_MAINT, SERVER_GONE };
 
@@ -72,13 +72,17 @@ static void sid_of_a_dead_server_is_dead_once_then_unknown(void **state)
 		assert_int_equal(ask_sid(&env, "x"), STICK_DEAD);
 		assert_false(env.stick.is_sid_known);
 		end(&env);
-		assert_int_equal(sessions(&env, 1), 0);
-		assert_int_equal(ask_sid(&env, "x"), STICK_TO); /* by ip: unknown is forwarded */
-		assert_int_equal(env.stick.kind, STICK_IP);
+		/* No other worker is asked, however often the client tries. */
+		assert_int_equal(ask_sid(&env, "x"), STICK_DEAD);
 		assert_true(env.stick.has_sid);
 		end(&env);
-		assert_int_equal(counted(&env, backend_sid_dead), 1);
-		assert_int_equal(counted(&env, backend_sid_misses), 1);
+		assert_int_equal(counted(&env, backend_sid_dead), 2);
+		assert_int_equal(counted(&env, backend_sid_misses), 0);
+		/* It was only away: its sessions go on. */
+		server_set_state(pool_server(&env.pool, 1), 0, bits[i], "test");
+		assert_int_equal(ask_sid(&env, "x"), STICK_TO);
+		end(&env);
+		assert_int_equal(sessions(&env, 1), 1);
 		env_free(&env);
 	}
 }
@@ -295,7 +299,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(handshake_is_free_and_its_sid_sticks),
 		cmocka_unit_test(sid_is_found_wherever_it_stands),
-		cmocka_unit_test(sid_of_a_dead_server_is_dead_once_then_unknown),
+		cmocka_unit_test(sid_of_a_dead_server_stays_dead),
 		cmocka_unit_test(sid_of_an_older_generation_is_dead),
 		cmocka_unit_test(sid_of_a_server_that_left_the_set_is_dead),
 		cmocka_unit_test(drained_server_keeps_its_own_sessions_alone),
