@@ -4,6 +4,7 @@
 A script is a list of steps, each a tuple (operation, arguments...) made by the functions below:
 data, so that a case is a table row.  A callable may stand in place of a script; it gets the peer.
 """
+import itertools
 import os
 import re
 import select
@@ -18,6 +19,9 @@ __all__ = ["Peer", "Server", "DEADLINE", "send", "drip", "expect", "request", "r
            "shut", "reset", "eof", "gone", "silent", "pause", "wait", "fire", "serve", "connect"]
 
 DEADLINE = float(os.environ.get("LIMPET_IT_TIMEOUT", "5"))    # s; longest wait for anything
+
+
+arrivals = itertools.count()      # numbers every request that any server of ours reads
 
 
 # Steps ---------------------------------------------------------------------------------------
@@ -160,6 +164,7 @@ class Peer:
 
     def read_request(self, want_body=True):
         msg = self.read_head()
+        msg.number = next(arrivals)
         self.requests.append(msg)
         return self._body(msg, False) if want_body else msg
 
@@ -405,7 +410,9 @@ class Server:
     def received(self): return sum(p.received for p in self.peers)
 
     @property
-    def requests(self): return [m for p in list(self.peers) for m in list(p.requests)]
+    def requests(self):
+        """In the order of arrival, whatever the connection: several threads of Limpet have several."""
+        return sorted((m for p in list(self.peers) for m in list(p.requests)), key=lambda m: m.number)
 
     def wait_accepts(self, n, timeout=None):
         with self.changed:
