@@ -45,7 +45,7 @@ struct lb_lookup {
 struct lb_filter {
 	const struct lb_ask *ask; /* NULL: only readiness counts, slots and tries do not */
 	bool is_full;
-	bool is_last_resort;      /* nobody is ready: who is down or sick will do */
+	bool is_last_resort; /* nobody is ready: who is down or sick will do */
 };
 bool lb_passes(struct lb_filter *filter, const struct srvset_member *member);
 

@@ -20,7 +20,8 @@ struct config *runtime_config(void); /* (view) in force */
 /* Errors of what CONFIG asks for and this version cannot do are added to MESSAGES; how many. */
 size_t runtime_check(const struct config *config, struct config_messages *messages);
 
-/* Listeners, state, sets and threads of the first configuration.  0, or negative errno and *WHY (own). */
+/* Listeners, state, sets and threads of the first configuration.  0, or negative errno and *WHY
+ * (own). */
 int runtime_start(struct config *config, char **why) must_check;
 /* After privileges are dropped. */
 int runtime_start_threads(void) must_check;

@@ -30,7 +30,8 @@ struct log_facts {
 	const char *frontend, *backend, *server; /* backend, server: "-" when none */
 	struct str route, method, target, request_id;
 	uint64_t bytes_in, bytes_out;
-	int32_t queue_ms, connect_ms, response_ms; /* response: from connected to the server's head */
+	int32_t queue_ms, connect_ms,
+		response_ms; /* response: from connected to the server's head */
 	uint16_t status;
 	uint8_t minor;
 	uint8_t retries, redispatches;

@@ -26,10 +26,10 @@ struct body {
 	uint32_t room;          /* bytes asked of recv(); grows in bulk */
 	uint64_t bytes;         /* of body so far, without framing */
 	union {
-		uint64_t left;  /* FRAMING_LENGTH */
+		uint64_t left; /* FRAMING_LENGTH */
 		struct http1_chunked chunked;
 	};
-	const char *why;        /* of BODY_BAD */
+	const char *why; /* of BODY_BAD */
 };
 
 enum body_result {
@@ -50,7 +50,8 @@ struct body_path {
 	struct buf *out;
 	body_tap_fn *tap; /* may be NULL */
 	void *arg;
-	const bool *is_held; /* while true everything is put into OUT and nothing sent; may be NULL */
+	const bool
+		*is_held; /* while true everything is put into OUT and nothing sent; may be NULL */
 };
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to);

@@ -28,16 +28,16 @@ struct traffic {
 	unsigned magic;
 	unsigned index; /* (const) = thread_index */
 	struct loop loop;
-	struct config *config;  /* (ref) in force on this thread */
-	struct list clients;    /* struct client.link: all of them */
-	struct list waiting;    /* struct txn.wait_link: for a slot, oldest first */
-	struct list acceptors;  /* struct frontend_acceptor.link */
+	struct config *config; /* (ref) in force on this thread */
+	struct list clients;   /* struct client.link: all of them */
+	struct list waiting;   /* struct txn.wait_link: for a slot, oldest first */
+	struct list acceptors; /* struct frontend_acceptor.link */
 	struct soon wake_waiting;
 	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;
-	struct srvpool *pools;  /* (own) indexed by server number */
+	struct srvpool *pools; /* (own) indexed by server number */
 	uint32_t pools_n;
 	uint32_t upstreams_idle;
-	bool is_draining;       /* shutting down: answers carry Connection: close */
+	bool is_draining;               /* shutting down: answers carry Connection: close */
 	struct http_head response_head; /* scratch: valid within one call chain */
 	char scratch[SCRATCH_SIZE];     /* likewise */
 	_Atomic uint32_t clients_n;     /* read by the control thread */
@@ -53,9 +53,14 @@ struct process_state {
 };
 extern struct process_state process_state;
 
-/* What other layers want to hear from the engine; wired in main/wiring.c.  Run on the traffic thread. */
+/* What other layers want to hear from the engine; wired in main/wiring.c.  Run on the traffic
+ * thread. */
 enum server_outcome {
-	OUTCOME_OK, OUTCOME_REFUSED, OUTCOME_CONNECT_FAILED, OUTCOME_TIMEOUT, OUTCOME_5XX,
+	OUTCOME_OK,
+	OUTCOME_REFUSED,
+	OUTCOME_CONNECT_FAILED,
+	OUTCOME_TIMEOUT,
+	OUTCOME_5XX,
 	OUTCOME_BROKEN,
 };
 typedef void server_outcome_fn(struct server *server, const struct backend *backend,

@@ -34,11 +34,20 @@ enum txn_state {
 	TXN_STATE_N
 };
 
-enum txn_wait { WAIT_NOTHING, WAIT_CLIENT, WAIT_SERVER, WAIT_CONNECT, WAIT_BACKLOG, WAIT_QUEUE, WAIT_RESET };
+enum txn_wait {
+	WAIT_NOTHING,
+	WAIT_CLIENT,
+	WAIT_SERVER,
+	WAIT_CONNECT,
+	WAIT_BACKLOG,
+	WAIT_QUEUE,
+	WAIT_RESET
+};
 
-#define TARGET_INLINE 192
+#define TARGET_INLINE  192
 #define REQUEST_ID_MAX 128
-#define ORIGIN_MAX 256 /* bytes of an Origin that is repeated in our answers; longer ones are not */
+#define ORIGIN_MAX     256 /* bytes of an Origin that is repeated in our answers; longer ones are not \
+			    */
 
 #define REPLAY_SIZE 1016
 
@@ -53,42 +62,44 @@ struct replay {
 
 /* Instants, monotonic milliseconds; 0 = not reached. */
 struct txn_times {
-	int64_t accepted_ms;  /* head complete */
-	int64_t queued_ms;    /* began to wait for a slot */
-	int64_t connect_ms;   /* began to connect, or took a pooled connection */
+	int64_t accepted_ms; /* head complete */
+	int64_t queued_ms;   /* began to wait for a slot */
+	int64_t connect_ms;  /* began to connect, or took a pooled connection */
 	int64_t connected_ms;
 	int64_t first_byte_ms; /* the server's head is complete */
 };
 
 struct txn {
 	unsigned magic;
-	enum txn_state state;  /* change it only through txn_set_state() */
+	enum txn_state state; /* change it only through txn_set_state() */
 	enum txn_wait wait;
 	enum txn_end end;
 	struct client *client; /* (view) owns us */
 	struct traffic *traffic;
-	struct upstream *upstream; /* (own) while CONNECT..RELAY */
-	const struct route *route; /* (view) in client->config; NULL = the frontend's default */
+	struct upstream *upstream;     /* (own) while CONNECT..RELAY */
+	const struct route *route;     /* (view) in client->config; NULL = the frontend's default */
 	const struct backend *backend; /* (view) NULL = answered by us */
-	struct server *server; /* (view) */
-	struct http_head *head; /* (loan) head_slab; views into client->in; NULL once the head is consumed */
-	struct ip_addr source;  /* the real client: X-Forwarded-For of trusted proxies applied */
+	struct server *server;         /* (view) */
+	struct http_head
+		*head; /* (loan) head_slab; views into client->in; NULL once the head is consumed */
+	struct ip_addr source; /* the real client: X-Forwarded-For of trusted proxies applied */
 
 	/* What of the head is needed after it is gone. */
 	enum http_method method;
 	uint8_t minor;
-	bool is_keep_alive;     /* the client may send another request */
-	bool is_head;           /* method HEAD */
-	bool wants_upgrade;     /* WebSocket upgrade passed on */
+	bool is_keep_alive; /* the client may send another request */
+	bool is_head;       /* method HEAD */
+	bool wants_upgrade; /* WebSocket upgrade passed on */
 	bool has_expect;
-	bool is_half_closed;    /* the client shut its side before the response began */
-	bool is_probed;         /* the client has shut its side, and was asked whether it is there */
+	bool is_half_closed; /* the client shut its side before the response began */
+	bool is_probed;      /* the client has shut its side, and was asked whether it is there */
 	bool is_peer_trusted;
 
 	bool has_slot;          /* we owe one server_release_slot() */
 	bool is_counted;        /* server_requests_now was raised */
 	bool is_request_sent;   /* a byte of it may have reached a server: never again elsewhere */
-	bool is_response_begun; /* a byte of a final response has gone to the client (or to client->out) */
+	bool is_response_begun; /* a byte of a final response has gone to the client (or to
+				   client->out) */
 	bool is_queued;         /* stands in traffic->waiting */
 	bool is_held;           /* the response is not sent yet: its sid is not learned */
 	bool is_closing_client; /* Connection: close was sent */
@@ -112,17 +123,18 @@ struct txn {
 	uint32_t response_head_size;
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */
 	int64_t connect_deadline_ms;
-	uint64_t sent_before;   /* client->conn.sent when the response's head was built */
+	uint64_t sent_before;          /* client->conn.sent when the response's head was built */
 	uint64_t upstream_sent_before; /* upstream->conn.sent when the request began */
-	struct replay *replay;    /* (own) replay_slab; the head as sent on a pooled connection, or NULL */
+	struct replay
+		*replay; /* (own) replay_slab; the head as sent on a pooled connection, or NULL */
 	uint64_t waited_progress; /* bytes moved either way when the current wait began */
 	enum txn_wait waited;     /* what it is for */
-	int64_t wait_until_ms;  /* when the current wait is over; the timer may come earlier */
-	unsigned status;        /* sent to the client */
+	int64_t wait_until_ms;    /* when the current wait is over; the timer may come earlier */
+	unsigned status;          /* sent to the client */
 	struct txn_times times;
 	struct list wait_link;
-	struct soon again;      /* a bulk relay lets the others have their turn */
-	const char *why;        /* constant: detail of an error, for the log */
+	struct soon again; /* a bulk relay lets the others have their turn */
+	const char *why;   /* constant: detail of an error, for the log */
 
 	const char *method_name; /* constant, or method_other */
 	char *target;            /* target_inline, or (own) a copy; sids masked */
@@ -145,7 +157,8 @@ void txn_start_refused(struct client *client, unsigned status, const char *why);
 void txn_run(struct txn *txn);
 void txn_on_upstream(struct upstream *upstream, enum conn_ev ev);
 void txn_on_timer(struct txn *txn);
-/* The client went away or must go: ends the txn with END, logs, frees; the client is not touched. */
+/* The client went away or must go: ends the txn with END, logs, frees; the client is not touched.
+ */
 void txn_abort(struct txn *txn, enum txn_end end);
 /* Which END it is when the client goes away now. */
 enum txn_end txn_client_gone(const struct txn *txn);
@@ -156,30 +169,33 @@ const char *txn_state_name(enum txn_state state);
 
 /* Parts of the engine, each in its own file. */
 enum step { STEP_NEXT, STEP_WAIT, STEP_GONE /* the txn, and maybe the client, is no more */ };
-enum step txn_pick(struct txn *txn);                    /* dispatch.c */
+enum step txn_pick(struct txn *txn); /* dispatch.c */
 enum step txn_connect(struct txn *txn);
 enum step txn_connect_failed(struct txn *txn, int error);
 enum step txn_queue_timeout(struct txn *txn);
 void txn_release_server(struct txn *txn);
-enum step txn_send(struct txn *txn);                    /* request.c */
+enum step txn_send(struct txn *txn); /* request.c */
 enum step txn_relay_request(struct txn *txn);
-/* The pooled connection had been closed before the request came to the server: nobody has read it. */
+/* The pooled connection had been closed before the request came to the server: nobody has read it.
+ */
 enum replay_answer { REPLAY_NO, REPLAY_YES, REPLAY_WAIT /* for the reset that proves it */ };
 enum replay_answer txn_may_replay(const struct txn *txn);
 enum step txn_replay(struct txn *txn); /* on another connection to the same server */
 void txn_run_soon(struct txn *txn);
-enum step txn_response_head(struct txn *txn);           /* response.c */
+enum step txn_response_head(struct txn *txn); /* response.c */
 enum step txn_relay_response(struct txn *txn);
 enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why);
-/* Our own response: sets up TXN_ANSWER.  BODY may be empty.  The request's unread body closes the client. */
+/* Our own response: sets up TXN_ANSWER.  BODY may be empty.  The request's unread body closes the
+ * client. */
 enum step txn_answer(struct txn *txn, unsigned status, enum txn_end end, const char *why);
 enum step txn_answer_session_unknown(struct txn *txn, enum txn_end end);
-enum step txn_answer_route(struct txn *txn);            /* respond and redirect */
+enum step txn_answer_route(struct txn *txn); /* respond and redirect */
 /* How long an Engine.IO session may be silent, by its handshake's figures, and a little more. */
 int64_t txn_session_ms(const struct txn *txn);
 /* How long the server may be silent: for Engine.IO at least that. */
 int64_t txn_server_limit_ms(const struct txn *txn);
-/* Builds the head for the server (without PROXY header) into OUT; the response's into client->out. */
+/* Builds the head for the server (without PROXY header) into OUT; the response's into client->out.
+ */
 void request_head_write(struct txn *txn, struct buf *out);
 void response_head_write(struct txn *txn, const struct http_head *head, struct buf *in);
 void interim_head_write(struct txn *txn, const struct http_head *head);

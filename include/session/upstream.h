@@ -15,7 +15,13 @@
 #include "net/conn.h"
 #include "session/traffic.h"
 
-enum upstream_state { UPSTREAM_CONNECTING, UPSTREAM_BUSY, UPSTREAM_TUNNEL, UPSTREAM_IDLE, UPSTREAM_CLOSED };
+enum upstream_state {
+	UPSTREAM_CONNECTING,
+	UPSTREAM_BUSY,
+	UPSTREAM_TUNNEL,
+	UPSTREAM_IDLE,
+	UPSTREAM_CLOSED
+};
 
 struct client;
 struct txn;
@@ -31,15 +37,15 @@ struct upstream {
 	struct server *server;   /* (view) never freed */
 	struct buf in, out;
 	union {
-		struct txn *txn;       /* (view) CONNECTING, BUSY */
-		struct tunnel *tunnel; /* (view) TUNNEL */
+		struct txn *txn;           /* (view) CONNECTING, BUSY */
+		struct tunnel *tunnel;     /* (view) TUNNEL */
 		struct client *txn_client; /* (view) IDLE and is_for_one_client: who keeps it */
 	};
-	unsigned generation;     /* of the server when it was opened */
-	uint32_t requests;       /* sent on it, the current one included */
-	int32_t keep_alive_ms;   /* idle time that the server allows; from its Keep-Alive field */
+	unsigned generation;   /* of the server when it was opened */
+	uint32_t requests;     /* sent on it, the current one included */
+	int32_t keep_alive_ms; /* idle time that the server allows; from its Keep-Alive field */
 	enum proxy_mode send_proxy;
-	bool is_for_one_client;  /* opened with a PROXY header */
+	bool is_for_one_client;        /* opened with a PROXY header */
 	struct ip_addr proxied_source; /* whose */
 	struct grave grave;
 };
@@ -47,13 +53,14 @@ struct upstream {
 
 /* How long a server that says nothing may find us idle: Node's default is 5 s. */
 #define UPSTREAM_KEEP_ALIVE_MS 4000
-#define POOL_IDLE_MAX 512 /* idle connections per server and thread */
+#define POOL_IDLE_MAX          512 /* idle connections per server and thread */
 
 /* An idle connection to SERVER, taken from the pool; NULL when there is none. */
 struct upstream *upstream_from_pool(struct traffic *traffic, struct server *server);
 /*
- * Opens one for TXN.  NULL: failed at once, *ERROR is the errno (EAGAIN: Unix backlog full).  Otherwise the txn hears
- * txn_on_upstream(); conn.is_connecting tells whether it is connected already.
+ * Opens one for TXN.  NULL: failed at once, *ERROR is the errno (EAGAIN: Unix backlog full).
+ * Otherwise the txn hears txn_on_upstream(); conn.is_connecting tells whether it is connected
+ * already.
  */
 struct upstream *upstream_open(struct txn *txn, const struct srvset_member *member, int *error);
 /* After a whole response, with nothing unread: to the pool, or to CLIENT for a proxied one. */

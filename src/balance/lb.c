@@ -161,7 +161,8 @@ enum lb_result lb_pick(struct lb_ask *ask, struct srvset_member **member)
 {
 	enum lb_result result = pick(ask, false, member);
 
-	/* Nobody checks these servers but traffic: a request finds out sooner than the next probe. */
+	/* Nobody checks these servers but traffic: a request finds out sooner than the next probe.
+	 */
 	if (result == LB_NONE && ask->backend->health.kind == CHECK_NONE)
 		result = pick(ask, true, member);
 	return result;

@@ -59,8 +59,8 @@ static void print_version(void)
 
 	yaml_get_version(&major, &minor, &patch);
 	pcre2_config(PCRE2_CONFIG_VERSION, pcre2);
-	printf("limpet %s\nbuilt with %s\n%s\nPCRE2 %s\nlibyaml %d.%d.%d\n", PACKAGE_VERSION, LIMPET_CC,
-	       OpenSSL_version(OPENSSL_VERSION), pcre2, major, minor, patch);
+	printf("limpet %s\nbuilt with %s\n%s\nPCRE2 %s\nlibyaml %d.%d.%d\n", PACKAGE_VERSION,
+	       LIMPET_CC, OpenSSL_version(OPENSSL_VERSION), pcre2, major, minor, patch);
 }
 
 static struct config *load(const char *file)
@@ -149,7 +149,8 @@ static void on_signal(struct loop_fd *lf, uint32_t events)
 			log_reopen();
 			break;
 		case SIGUSR2:
-			log_warn("SIGUSR2: handing over to a new binary is not built into this version yet");
+			log_warn("SIGUSR2: handing over to a new binary is not built into this "
+				 "version yet");
 			break;
 		default:
 			break;
@@ -184,7 +185,9 @@ static int set_limits(struct config *config)
 		process_state.max_connections = possible;
 	if (process_state.max_connections > possible) {
 		fprintf(stderr,
-			"%s: global.max_connections %u needs about %llu descriptors and the limit is %llu: raise it (ulimit -n, LimitNOFILE) or lower max_connections to %u\n",
+			"%s: global.max_connections %u needs about %llu descriptors and the limit "
+			"is %llu: raise it (ulimit -n, LimitNOFILE) or lower max_connections to "
+			"%u\n",
 			app.file, process_state.max_connections,
 			(unsigned long long)process_state.max_connections * 2 + 200,
 			(unsigned long long)fd_limit, possible);
@@ -272,12 +275,24 @@ int main(int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "f:cpVh")) != -1) {
 		switch (option) {
-		case 'f': app.file = optarg; break;
-		case 'c': mode = MODE_CHECK; break;
-		case 'p': mode = MODE_PRINT; break;
-		case 'V': print_version(); return 0;
-		case 'h': usage(stdout); return 0;
-		default: usage(stderr); return 2;
+		case 'f':
+			app.file = optarg;
+			break;
+		case 'c':
+			mode = MODE_CHECK;
+			break;
+		case 'p':
+			mode = MODE_PRINT;
+			break;
+		case 'V':
+			print_version();
+			return 0;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			usage(stderr);
+			return 2;
 		}
 	}
 	if (!app.file || optind != argc) {

@@ -77,8 +77,8 @@ static int open_bind(const struct bind_conf *bind, struct opened *opened)
 	};
 
 	for (unsigned t = 0; t < traffics_n; t++) {
-		int fd = t && sock_addr_is_unix(&bind->addr) ? dup(opened->fds[0]) :
-							       listener_open(&bind->addr, &options);
+		int fd = t && sock_addr_is_unix(&bind->addr) ? dup(opened->fds[0])
+							     : listener_open(&bind->addr, &options);
 
 		opened->fds[t] = fd;
 		if (fd < 0)
@@ -88,7 +88,8 @@ static int open_bind(const struct bind_conf *bind, struct opened *opened)
 }
 
 /*
- * Opens the binds that CONFIG has and OLD has not.  0 and *OPENED (own), or negative errno and *WHY.
+ * Opens the binds that CONFIG has and OLD has not.  0 and *OPENED (own), or negative errno and
+ * *WHY.
  */
 static int open_binds(const struct config *config, const struct config *old, struct opened **opened,
 		      size_t *opened_n, char **why)
@@ -145,9 +146,10 @@ static void link_states(struct config *config)
 static void add_message(struct config_messages *messages, const struct config *config,
 			const struct config_pos *pos, bool is_error, const char *text)
 {
-	messages->texts = xrealloc_array(messages->texts, messages->n + 1, sizeof(*messages->texts));
-	messages->are_errors =
-		xrealloc_array(messages->are_errors, messages->n + 1, sizeof(*messages->are_errors));
+	messages->texts =
+		xrealloc_array(messages->texts, messages->n + 1, sizeof(*messages->texts));
+	messages->are_errors = xrealloc_array(messages->are_errors, messages->n + 1,
+					      sizeof(*messages->are_errors));
 	messages->texts[messages->n] =
 		xasprintf("%s:%u:%u: %s%s", pos->file ? pos->file : config->file, pos->line,
 			  pos->column, is_error ? "" : "warning: ", text);
@@ -335,8 +337,8 @@ static void put_in_force(struct config *config, const struct opened *opened, siz
 	if (log_open(config->global.log.target,
 		     config->global.log.format == LOG_JSON ? LOG_STYLE_JSON : LOG_STYLE_TEXT,
 		     (enum log_level)config->global.log.level, &why) != 0)
-		log_error("log target %.*s: %s; the old one stays", STR_ARG(config->global.log.target),
-			  why ? why : "cannot be opened");
+		log_error("log target %.*s: %s; the old one stays",
+			  STR_ARG(config->global.log.target), why ? why : "cannot be opened");
 	if (config->global.threads != old->global.threads ||
 	    !str_eq(config->global.user, old->global.user) ||
 	    !str_eq(config->global.group, old->global.group) ||
@@ -372,7 +374,8 @@ int runtime_reload(const char *file, char **report)
 		*report = join_messages(&messages, "Reloaded.\n");
 	} else {
 		log_error("reload of %s failed; the running configuration is unchanged", file);
-		*report = join_messages(&messages, why ? why : "Reload failed: nothing has changed.\n");
+		*report = join_messages(&messages,
+					why ? why : "Reload failed: nothing has changed.\n");
 	}
 	free(why);
 	free(opened);

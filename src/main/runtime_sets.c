@@ -22,7 +22,8 @@
 struct specs {
 	struct srvset_spec *specs; /* (own) */
 	size_t n, size;
-	struct discovery_worker *workers; /* (own) scratch; names and paths of specs point into it */
+	struct discovery_worker
+		*workers; /* (own) scratch; names and paths of specs point into it */
 };
 
 /* Passes through each traffic thread's mailbox, then comes back. */
@@ -79,8 +80,8 @@ static void add_worker(struct specs *specs, const struct backend *backend,
 		.worker = worker->name,
 		.addr = worker->addr,
 		.weight = host->weight * worker->weight / 100,
-		.max_connections = worker->max_connections ? worker->max_connections :
-							     backend->max_connections_per_server,
+		.max_connections = worker->max_connections ? worker->max_connections
+							   : backend->max_connections_per_server,
 		.is_backup = host->is_backup,
 		.send_proxy = host->send_proxy,
 	};
@@ -159,8 +160,9 @@ static void leave(struct srvset *old, struct srvset *new)
 			continue;
 		server_new_generation(server);
 		server_set_state(server, SERVER_GONE, SERVER_DOWN | SERVER_SICK,
-				 sock_addr_is_unix(&old->members[i].addr) ? "its socket is gone" :
-									    "not configured any more");
+				 sock_addr_is_unix(&old->members[i].addr)
+					 ? "its socket is gone"
+					 : "not configured any more");
 	}
 }
 
@@ -188,11 +190,13 @@ static void build_set(const struct backend *backend, bool is_forced)
 	collect(backend, &specs);
 	set = srvset_build(backend->state, specs.specs, specs.n);
 	if (set->members_n < specs.n)
-		log_error("backend %s: %zu servers left out: this process has seen %u names, the most that it keeps",
+		log_error("backend %s: %zu servers left out: this process has seen %u names, the "
+			  "most that it keeps",
 			  backend->state->name, specs.n - set->members_n, SERVERS_MAX);
 	free(specs.specs);
 	free(specs.workers);
-	/* A reload may have changed how the set is used though not the set: lb_prepare() must see it. */
+	/* A reload may have changed how the set is used though not the set: lb_prepare() must see
+	 * it. */
 	if (!is_forced && is_same(old, set)) {
 		srvset_free(set);
 		return;

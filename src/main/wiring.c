@@ -65,7 +65,8 @@ static void log_host(const struct srvset *set, const struct srvset_member *membe
 	if (others_able || members_n < 2)
 		return;
 	log_warn("host %s/%s is %s: %s", member->server->backend->name, member->server->host_name,
-		 was_able ? "DOWN" : "UP", was_able ? "all its workers are down" : "a worker is up");
+		 was_able ? "DOWN" : "UP",
+		 was_able ? "all its workers are down" : "a worker is up");
 }
 
 static void on_server_change(struct server *server, unsigned old_state, unsigned new_state,

@@ -207,8 +207,7 @@ bool conn_is_unacknowledged(const struct conn *conn, uint64_t sent_before)
 	struct tcp_info info;
 	socklen_t size = sizeof(info);
 
-	if (conn->fd < 0 ||
-	    getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+	if (conn->fd < 0 || getsockopt(conn->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
 	    size < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
 		return false;
 	return info.tcpi_bytes_acked <= sent_before + 1; /* our SYN counts as one */

@@ -13,9 +13,9 @@
 #include "session/tunnel.h"
 #include "session/txn.h"
 
-#define LINE_MAX_SIZE 8192
+#define LINE_MAX_SIZE  8192
 #define TARGET_LOG_MAX 2048 /* bytes of a target that are kept for the log */
-#define SID_MASK_SIZE 17    /* '~' and 16 hex digits */
+#define SID_MASK_SIZE  17   /* '~' and 16 hex digits */
 
 /* Appends to a line of bounded size; what does not fit is cut. */
 struct line {
@@ -88,9 +88,9 @@ void access_log_copy_target(struct txn *txn, const struct http_head *head)
 	if (head->method_id != HTTP_OTHER) {
 		txn->method_name = http_method_name(head->method_id);
 	} else {
-		size_t n = head->method.len < sizeof(txn->method_other) ?
-				   head->method.len :
-				   sizeof(txn->method_other) - 1;
+		size_t n = head->method.len < sizeof(txn->method_other)
+				   ? head->method.len
+				   : sizeof(txn->method_other) - 1;
 
 		memcpy(txn->method_other, head->method.p, n);
 		txn->method_other[n] = '\0';
@@ -121,10 +121,14 @@ static int32_t span_ms(int64_t from_ms, int64_t to_ms)
 static char stick_letter(const struct stick *stick)
 {
 	switch (stick->result) {
-	case STICK_DEAD: return 'D';
-	case STICK_UNKNOWN: return 'U';
-	case STICK_TO: return 'H';
-	case STICK_FREE: break;
+	case STICK_DEAD:
+		return 'D';
+	case STICK_UNKNOWN:
+		return 'U';
+	case STICK_TO:
+		return 'H';
+	case STICK_FREE:
+		break;
 	}
 	return stick->has_sid ? 'M' : stick->is_handshake ? 'N' : '-';
 }
@@ -148,8 +152,9 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		.bytes_out = txn->response.bytes,
 		.queue_ms = span_ms(times->queued_ms, times->connect_ms),
 		.connect_ms = span_ms(times->connect_ms, times->connected_ms),
-		.response_ms = span_ms(times->connected_ms ? times->connected_ms : times->connect_ms,
-				       times->first_byte_ms),
+		.response_ms =
+			span_ms(times->connected_ms ? times->connected_ms : times->connect_ms,
+				times->first_byte_ms),
 		.status = (uint16_t)txn->status,
 		.minor = txn->minor,
 		.retries = (uint8_t)txn->retries,
@@ -317,8 +322,9 @@ static void write_json(struct line *line, const struct log_facts *facts, enum tx
 {
 	char time[LOG_TIME_SIZE], addr[ADDR_TEXT_SIZE], code[8];
 	struct line code_line = { code, code + sizeof(code) };
-	struct str stick = facts->stick_kind == STICK_N ? STR("-") :
-							  str_of(stick_kind_name(facts->stick_kind));
+	struct str stick = facts->stick_kind == STICK_N
+				   ? STR("-")
+				   : str_of(stick_kind_name(facts->stick_kind));
 
 	put_code(&code_line, facts, end);
 	put_text(line, "{\"time\":\"");

@@ -66,9 +66,9 @@ static enum step answer(struct txn *txn, unsigned status, struct str lines, stru
 	txn_count_status(txn, status);
 	count(&txn->client->frontend_state->counters, frontend_responses_own);
 	n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n%s", status, http_status_reason(status),
-		     txn->is_closing_client ? "Connection: close\r\n" :
-		     txn->minor == 0	    ? "Connection: keep-alive\r\n" :
-					      "");
+		     txn->is_closing_client ? "Connection: close\r\n"
+		     : txn->minor == 0      ? "Connection: keep-alive\r\n"
+					    : "");
 	buf_append(out, head, (size_t)n);
 	if (status == 204 || status == 304) {
 		body.len = 0; /* these have none (RFC 9110 15.3.5, 15.4.5) */
@@ -94,8 +94,7 @@ enum step txn_answer(struct txn *txn, unsigned status, enum txn_end end, const c
 	txn->end = end;
 	if (why)
 		txn->why = why;
-	return answer(txn, status,
-		      STR("Content-Type: text/plain\r\nCache-Control: no-store\r\n"),
+	return answer(txn, status, STR("Content-Type: text/plain\r\nCache-Control: no-store\r\n"),
 		      (struct str){ body, (size_t)n });
 }
 
@@ -125,8 +124,8 @@ enum step txn_answer_session_unknown(struct txn *txn, enum txn_end end)
 	n += (size_t)snprintf(lines + n, sizeof(lines) - n, "Content-Type: %s\r\n",
 			      is_websocket ? "text/html" : "application/json");
 	return answer(txn, 400, (struct str){ lines, n },
-		      is_websocket ? STR("Session ID unknown") :
-				     STR("{\"code\":1,\"message\":\"Session ID unknown\"}"));
+		      is_websocket ? STR("Session ID unknown")
+				   : STR("{\"code\":1,\"message\":\"Session ID unknown\"}"));
 }
 
 static enum step redirect(struct txn *txn, const struct redirect_conf *to)
@@ -138,9 +137,9 @@ static enum step redirect(struct txn *txn, const struct redirect_conf *to)
 
 	buf_append_str(&lines, STR("Location: "));
 	if (is_absolute) {
-		buf_append_str(&lines, to->scheme.len	    ? to->scheme :
-				       txn->client->is_tls ? STR("https") :
-							     STR("http"));
+		buf_append_str(&lines, to->scheme.len        ? to->scheme
+				       : txn->client->is_tls ? STR("https")
+							     : STR("http"));
 		buf_append_str(&lines, STR("://"));
 		buf_append_str(&lines, authority);
 	}
@@ -171,8 +170,8 @@ enum step txn_answer_route(struct txn *txn)
 	if (route->respond.status >= 400)
 		count(&txn->client->frontend_state->counters, frontend_requests_denied);
 	buf_append_str(&lines, STR("Content-Type: "));
-	buf_append_str(&lines, route->respond.content_type.len ? route->respond.content_type :
-								 STR("text/plain"));
+	buf_append_str(&lines, route->respond.content_type.len ? route->respond.content_type
+							       : STR("text/plain"));
 	buf_append(&lines, "\r\n", 2);
 	for (size_t i = 0; i < route->response_edits.n; i++) {
 		const struct header_edit *edit = &route->response_edits.edits[i];

@@ -3,10 +3,10 @@
 
 #include "session/body.h"
 
-#define ROOM_MAX (256u * 1024)
-#define OUT_MAX (64u * 1024) /* encoded bytes kept before the next flush */
-#define TURNS_MAX 16         /* reads of one call, before others have their turn */
-#define COPY_MAX 8192u       /* larger pieces behind a head go by a second iovec instead */
+#define ROOM_MAX  (256u * 1024)
+#define OUT_MAX   (64u * 1024) /* encoded bytes kept before the next flush */
+#define TURNS_MAX 16           /* reads of one call, before others have their turn */
+#define COPY_MAX  8192u        /* larger pieces behind a head go by a second iovec instead */
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to)
 {
@@ -54,8 +54,8 @@ static enum body_result send_piece(struct body *body, const struct body_path *pa
 		{ (void *)(uintptr_t)piece.p, piece.len },
 	};
 	size_t sent;
-	enum io io = before ? conn_sendv(path->destination, iov, 2, &sent) :
-			      conn_send(path->destination, piece.p, piece.len, &sent);
+	enum io io = before ? conn_sendv(path->destination, iov, 2, &sent)
+			    : conn_send(path->destination, piece.p, piece.len, &sent);
 
 	if (before)
 		buf_consume(path->out, sent < before ? sent : before);
@@ -121,9 +121,9 @@ static enum body_result pass_chunked(struct body *body, const struct body_path *
 	static __thread struct http_head trailers;
 	struct str piece;
 	size_t used;
-	enum parse parse = http1_chunked_next(&body->chunked, buf_bytes(path->in),
-					      buf_length(path->in), &used, &piece, &trailers,
-					      &body->why);
+	enum parse parse =
+		http1_chunked_next(&body->chunked, buf_bytes(path->in), buf_length(path->in), &used,
+				   &piece, &trailers, &body->why);
 
 	if (parse == PARSE_BAD)
 		return BODY_BAD;
@@ -145,9 +145,8 @@ static enum body_result pass_all(struct body *body, const struct body_path *path
 {
 	*is_starved = false;
 	while (!body->is_done && buf_length(path->in) && buf_length(path->out) < OUT_MAX) {
-		enum body_result result = body->from == FRAMING_CHUNKED ?
-						  pass_chunked(body, path) :
-						  pass_identity(body, path);
+		enum body_result result = body->from == FRAMING_CHUNKED ? pass_chunked(body, path)
+									: pass_identity(body, path);
 
 		if (result == BODY_WAIT_READ) { /* the rest of IN is an incomplete line */
 			*is_starved = true;

@@ -11,10 +11,10 @@
 #include "session/txn.h"
 #include "session/upstream.h"
 
-#define LINGER_MS SEC(2)
+#define LINGER_MS        SEC(2)
 #define LINGER_BYTES_MAX (1u << 20) /* read and dropped while a refused client still sends */
-#define SEEN_MAX UINT16_MAX
-#define TURNS_MAX 64 /* reads and heads of one client in one call */
+#define SEEN_MAX         UINT16_MAX
+#define TURNS_MAX        64 /* reads and heads of one client in one call */
 
 static void client_run(struct client *client);
 static void client_go_on(struct soon *soon);
@@ -22,9 +22,12 @@ static void client_go_on(struct soon *soon);
 const char *client_state_name(enum client_state state)
 {
 	static const char *const names[] = {
-		[CLIENT_PROXY_HEADER] = "proxy-header", [CLIENT_IDLE] = "idle",
-		[CLIENT_BUSY] = "busy",                 [CLIENT_TUNNEL] = "tunnel",
-		[CLIENT_LINGER] = "linger",             [CLIENT_CLOSED] = "closed",
+		[CLIENT_PROXY_HEADER] = "proxy-header",
+		[CLIENT_IDLE] = "idle",
+		[CLIENT_BUSY] = "busy",
+		[CLIENT_TUNNEL] = "tunnel",
+		[CLIENT_LINGER] = "linger",
+		[CLIENT_CLOSED] = "closed",
 	};
 
 	return names[state];
@@ -99,7 +102,8 @@ void client_reset(struct client *client)
 	client_end(client, true);
 }
 
-/* Our side is shut; what the client still sends is read away, so that no reset overtakes the answer. */
+/* Our side is shut; what the client still sends is read away, so that no reset overtakes the
+ * answer. */
 static void client_linger(struct client *client)
 {
 	client->state = CLIENT_LINGER;
@@ -177,8 +181,8 @@ static void client_parse_head(struct client *client)
 	size_t length = buf_length(&client->in);
 	const char *why = NULL;
 
-	switch (http1_parse_request(buf_bytes(&client->in), length, client->head_seen, &limits, head,
-				    &why)) {
+	switch (http1_parse_request(buf_bytes(&client->in), length, client->head_seen, &limits,
+				    head, &why)) {
 	case PARSE_DONE:
 		client->head_seen = 0;
 		client->state = CLIENT_BUSY;
@@ -202,7 +206,8 @@ static void client_read_head(struct client *client)
 		bool was_empty = !buf_length(&client->in);
 		enum io io;
 
-		if (heads > TURNS_MAX) { /* requests that we answer ourselves: others have their turn */
+		if (heads >
+		    TURNS_MAX) { /* requests that we answer ourselves: others have their turn */
 			loop_soon(&client->traffic->loop, &client->again, client_go_on);
 			return;
 		}
@@ -277,8 +282,8 @@ static void client_read_proxy_header(struct client *client)
 	char text[ADDR_TEXT_SIZE];
 
 	if (buf_length(&client->in))
-		log_warn("frontend %s: connection from %s refused: %s", client->frontend_state->name,
-			 ip_addr_text(&client->source, text).p, why);
+		log_warn("frontend %s: connection from %s refused: %s",
+			 client->frontend_state->name, ip_addr_text(&client->source, text).p, why);
 	count(&client->frontend_state->counters, frontend_connections_refused);
 	client_reset(client);
 }
@@ -392,24 +397,32 @@ static void client_go_on(struct soon *soon)
 		client_run(client);
 }
 
-void client_next(struct client *client, bool is_keep_alive)
+static void client_end_in_order(struct client *client, bool is_last_request)
+{
+	bool has_unread = buf_length(&client->in) || client->conn.can_read;
+
+	/* Unread bytes would make the kernel send a reset. */
+	if (client->conn.is_eof || (is_last_request && !has_unread)) {
+		client->state = CLIENT_LINGER;
+		client_close(client);
+		return;
+	}
+	client_linger(client);
+	client_drop_input(client);
+	if (client->state == CLIENT_LINGER &&
+	    conn_watch(&client->traffic->loop, &client->conn) != 0)
+		client_close(client);
+}
+
+void client_next(struct client *client, enum client_after after)
 {
 	client->txn = NULL;
 	client->requests++;
 	client->since_ms = clock_ms();
-	if (client->traffic->is_draining && !buf_length(&client->in))
-		is_keep_alive = false;
-	if (!is_keep_alive) {
-		if (client->conn.is_eof) {
-			client->state = CLIENT_LINGER;
-			client_close(client);
-			return;
-		}
-		client_linger(client);
-		client_drop_input(client);
-		if (client->state == CLIENT_LINGER &&
-		    conn_watch(&client->traffic->loop, &client->conn) != 0)
-			client_close(client);
+	if (after == CLIENT_GOES_ON && client->traffic->is_draining && !buf_length(&client->in))
+		after = CLIENT_IS_CUT_OFF;
+	if (after != CLIENT_GOES_ON) {
+		client_end_in_order(client, after == CLIENT_HAS_DONE);
 		return;
 	}
 	client->state = CLIENT_IDLE;

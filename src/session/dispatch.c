@@ -220,9 +220,9 @@ static bool is_process_gone(int error)
 
 static void tell_outcome(const struct txn *txn, int error)
 {
-	enum server_outcome outcome = is_process_gone(error) ? OUTCOME_REFUSED :
-				      error == ETIMEDOUT     ? OUTCOME_TIMEOUT :
-							       OUTCOME_CONNECT_FAILED;
+	enum server_outcome outcome = is_process_gone(error) ? OUTCOME_REFUSED
+				      : error == ETIMEDOUT   ? OUTCOME_TIMEOUT
+							     : OUTCOME_CONNECT_FAILED;
 
 	count(&txn->server->counters, server_connect_errors);
 	if (server_outcome_hook)

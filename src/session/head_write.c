@@ -78,7 +78,8 @@ static bool drops_from_request(const struct txn *txn, const struct http_head *he
 {
 	if (field->is_hop)
 		return true;
-	if (txn->route && txn->route->request_edits.n && is_edited(&txn->route->request_edits, field))
+	if (txn->route && txn->route->request_edits.n &&
+	    is_edited(&txn->route->request_edits, field))
 		return true;
 	if (txn->backend->request_edits.n && is_edited(&txn->backend->request_edits, field))
 		return true;
@@ -113,8 +114,7 @@ static void append_cookies(struct txn *txn, struct buf *out)
 		const struct http_field *field = &head->fields[i];
 		size_t before = buf_length(out), n;
 
-		if (field->id != FIELD_COOKIE ||
-		    is_edited(&txn->backend->request_edits, field) ||
+		if (field->id != FIELD_COOKIE || is_edited(&txn->backend->request_edits, field) ||
 		    (txn->route && is_edited(&txn->route->request_edits, field)))
 			continue;
 		buf_append_str(out, STR("Cookie: "));

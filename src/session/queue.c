@@ -2,9 +2,9 @@
 /*
  * queue - requests that wait for a slot of a full server.
  *
- * They wait on their own thread, oldest first.  backend_state.waiters has a bit for each thread with
- * requests of that backend waiting; who gives a slot back wakes them all.  A bit is set after the
- * request stands in the list and the list is tried once more then, so that a slot given back in
+ * They wait on their own thread, oldest first.  backend_state.waiters has a bit for each thread
+ * with requests of that backend waiting; who gives a slot back wakes them all.  A bit is set after
+ * the request stands in the list and the list is tried once more then, so that a slot given back in
  * between is not missed.
  */
 #include "config.h"
@@ -13,7 +13,8 @@
 
 #include "session/txn.h"
 
-#define FULL_MAX 16 /* servers and backends found full in one round; further ones are tried each */
+#define FULL_MAX 16 /* servers and backends found full in one round; further ones are tried each   \
+		     */
 
 static void on_wake_soon(struct soon *soon);
 
@@ -59,7 +60,8 @@ static void set_waiters(struct traffic *traffic)
 	bool was_missed = false;
 
 	list_for_each(at, &traffic->waiting) {
-		struct backend_state *backend = list_entry(at, struct txn, wait_link)->backend->state;
+		struct backend_state *backend =
+			list_entry(at, struct txn, wait_link)->backend->state;
 
 		if (atomic_load_explicit(&backend->waiters, memory_order_relaxed) & bit)
 			continue;
@@ -88,7 +90,8 @@ static void try_waiting(struct traffic *traffic)
 		struct list *node = batch.next;
 		struct txn *txn = list_entry(node, struct txn, wait_link);
 		const void *want = want_of(txn);
-		bool is_retry = txn->lb.tried_n > 0; /* may not have what others of its backend may */
+		bool is_retry =
+			txn->lb.tried_n > 0; /* may not have what others of its backend may */
 
 		list_remove(node);
 		if (is_among(want, full, full_n)) {

@@ -79,8 +79,8 @@ static void head_is_gone(struct txn *txn, size_t body_n)
 /* Safe methods alone (RFC 9110 9.2.1), though nothing of them will have been read. */
 static bool is_replay_safe(const struct txn *txn)
 {
-	return txn->request.is_done && (txn->method == HTTP_GET || txn->method == HTTP_HEAD ||
-					txn->method == HTTP_OPTIONS);
+	return txn->request.is_done &&
+	       (txn->method == HTTP_GET || txn->method == HTTP_HEAD || txn->method == HTTP_OPTIONS);
 }
 
 static void keep_for_replay(struct txn *txn, const struct buf *out)
@@ -149,8 +149,8 @@ enum step txn_send(struct txn *txn)
 		keep_for_replay(txn, &upstream->out);
 	io = conn_send_buf(&upstream->conn, &upstream->out);
 	if (io == IO_FAIL && buf_length(&upstream->out) == before) {
-		/* Not a byte went out: as good as a connect that failed; of a pooled one that the server had closed just
-		 * now, not even that. */
+		/* Not a byte went out: as good as a connect that failed; of a pooled one that the
+		 * server had closed just now, not even that. */
 		if (upstream->requests > 1) {
 			slab_put(&txn->traffic->replay_slab, txn->replay);
 			txn->replay = NULL;
@@ -224,8 +224,8 @@ enum step txn_relay_request(struct txn *txn)
 		return STEP_NEXT;
 	case BODY_WAIT_READ:
 		/* A client that expects 100 (Continue) waits for the server as we do. */
-		txn->wait = txn->has_expect && !txn->interims && !txn->request.bytes ? WAIT_SERVER :
-										       WAIT_CLIENT;
+		txn->wait = txn->has_expect && !txn->interims && !txn->request.bytes ? WAIT_SERVER
+										     : WAIT_CLIENT;
 		return STEP_NEXT;
 	case BODY_WAIT_WRITE:
 		txn->wait = WAIT_SERVER;

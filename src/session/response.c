@@ -12,7 +12,7 @@
 #include "session/txn.h"
 #include "session/upstream.h"
 
-#define INTERIMS_MAX 32      /* 1xx heads before one response */
+#define INTERIMS_MAX     32  /* 1xx heads before one response */
 #define UNKNOWN_BODY_MAX 256 /* bytes of a 400 that are looked at for "Session ID unknown" */
 
 static void tell(const struct txn *txn, enum server_outcome outcome)
@@ -46,9 +46,10 @@ enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why)
 	/* Some clients hang on a bare close until their ping timeout; this they know. */
 	if (txn->stick.has_sid && (end == END_SERVER_GONE_RESPONSE || end == END_SERVER_GONE_DATA))
 		return txn_answer_session_unknown(txn, end);
-	return txn_answer(txn,
-			  end == END_SERVER_TIMEOUT_RESPONSE || end == END_SERVER_TIMEOUT_DATA ? 504 : 502,
-			  end, why);
+	return txn_answer(
+		txn,
+		end == END_SERVER_TIMEOUT_RESPONSE || end == END_SERVER_TIMEOUT_DATA ? 504 : 502,
+		end, why);
 }
 
 static enum http_framing framing_to_client(const struct txn *txn, const struct http_head *head)
@@ -91,7 +92,8 @@ static void take_keep_alive(struct upstream *upstream, const struct http_head *h
 	rest = field->value;
 	while (str_next_element(&rest, &element))
 		if (str_istarts(element, STR("timeout=")) &&
-		    str_to_u64(str_sub(element.p + 8, element.p + element.len), 86400, &seconds) == 0)
+		    str_to_u64(str_sub(element.p + 8, element.p + element.len), 86400, &seconds) ==
+			    0)
 			/* A second earlier, so that our request does not meet its close. */
 			upstream->keep_alive_ms = seconds > 1 ? (int32_t)(seconds - 1) * 1000 : 0;
 }
@@ -238,8 +240,8 @@ static enum step parse_head(struct txn *txn)
 	struct http_head *head = &txn->traffic->response_head;
 	const char *why = NULL;
 
-	switch (http1_parse_response(buf_bytes(in), buf_length(in), txn->response_seen, &limits, head,
-				     &why)) {
+	switch (http1_parse_response(buf_bytes(in), buf_length(in), txn->response_seen, &limits,
+				     head, &why)) {
 	case PARSE_DONE:
 		return took_head(txn, head);
 	case PARSE_MORE:
@@ -265,7 +267,8 @@ static enum step server_ended(struct txn *txn)
 		break;
 	}
 	tell(txn, OUTCOME_BROKEN);
-	return txn_server_failed(txn, END_SERVER_GONE_RESPONSE, "server closed before its response");
+	return txn_server_failed(txn, END_SERVER_GONE_RESPONSE,
+				 "server closed before its response");
 }
 
 enum step txn_response_head(struct txn *txn)

@@ -167,7 +167,8 @@ int traffic_listen(struct traffic *traffic, const struct bind_conf *bind, int fd
 
 static void free_acceptor(struct grave *grave)
 {
-	struct frontend_acceptor *at = container_of(grave, struct frontend_acceptor, acceptor.grave);
+	struct frontend_acceptor *at =
+		container_of(grave, struct frontend_acceptor, acceptor.grave);
 
 	free(at->text);
 	free(at);

@@ -9,9 +9,9 @@
 #include "session/txn.h"
 #include "session/upstream.h"
 
-#define TUNNEL_MAGIC 0x54554e4cu
-#define HALF_CLOSED_MS SEC(30) /* one side has ended: how long the other may stay silent */
-#define UPGRADED_FRAMES 2      /* "2probe" and "5": after them the session lives on the WebSocket */
+#define TUNNEL_MAGIC    0x54554e4cu
+#define HALF_CLOSED_MS  SEC(30) /* one side has ended: how long the other may stay silent */
+#define UPGRADED_FRAMES 2 /* "2probe" and "5": after them the session lives on the WebSocket */
 
 static void tunnel_free(struct grave *grave)
 {
@@ -120,10 +120,13 @@ void tunnel_run(struct tunnel *tunnel)
 {
 	struct client *client = tunnel->client;
 	struct upstream *upstream = tunnel->upstream;
-	struct body_path up = { &client->conn, &client->in, &upstream->conn, &upstream->out, tap_client,
-				tunnel, NULL };
-	struct body_path down = { &upstream->conn, &upstream->in, &client->conn, &client->out, NULL,
-				  NULL, NULL };
+	struct body_path up = {
+		&client->conn, &client->in, &upstream->conn, &upstream->out, tap_client,
+		tunnel,        NULL
+	};
+	struct body_path down = {
+		&upstream->conn, &upstream->in, &client->conn, &client->out, NULL, NULL, NULL
+	};
 	int64_t limit_ms = tunnel->limit_ms;
 
 	check_magic(tunnel, TUNNEL_MAGIC);

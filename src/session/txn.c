@@ -49,9 +49,9 @@ const char *txn_end_text(enum txn_end end)
 const char *txn_state_name(enum txn_state state)
 {
 	static const char *const names[TXN_STATE_N] = {
-		[TXN_PICK] = "pick",         [TXN_QUEUE] = "queue", [TXN_CONNECT] = "connect",
-		[TXN_SEND] = "send",         [TXN_RSP_HEAD] = "wait", [TXN_RELAY] = "relay",
-		[TXN_ANSWER] = "answer",     [TXN_DONE] = "done",
+		[TXN_PICK] = "pick",     [TXN_QUEUE] = "queue",   [TXN_CONNECT] = "connect",
+		[TXN_SEND] = "send",     [TXN_RSP_HEAD] = "wait", [TXN_RELAY] = "relay",
+		[TXN_ANSWER] = "answer", [TXN_DONE] = "done",
 	};
 
 	return names[state];
@@ -150,8 +150,8 @@ static void txn_take_facts(struct txn *txn, struct http_head *head)
 	txn->is_keep_alive = head->is_keep_alive;
 	txn->is_head = head->method_id == HTTP_HEAD;
 	txn->has_expect = head->has_expect_continue;
-	txn->wants_upgrade = head->is_websocket && head->method_id == HTTP_GET && head->minor == 1 &&
-			     head->framing == FRAMING_NONE;
+	txn->wants_upgrade = head->is_websocket && head->method_id == HTTP_GET &&
+			     head->minor == 1 && head->framing == FRAMING_NONE;
 	body_init(&txn->request, head->framing, head->content_length, head->framing);
 	access_log_copy_target(txn, head);
 	if (txn->client->frontend->has_request_id)
@@ -240,15 +240,20 @@ enum txn_end txn_client_gone(const struct txn *txn)
 {
 	switch (txn->state) {
 	case TXN_PICK:
-	case TXN_SEND: return END_CLIENT_GONE_REQUEST;
-	case TXN_QUEUE: return END_CLIENT_GONE_QUEUE;
-	case TXN_CONNECT: return END_CLIENT_GONE_CONNECT;
+	case TXN_SEND:
+		return END_CLIENT_GONE_REQUEST;
+	case TXN_QUEUE:
+		return END_CLIENT_GONE_QUEUE;
+	case TXN_CONNECT:
+		return END_CLIENT_GONE_CONNECT;
 	case TXN_RSP_HEAD:
 		return txn->request.is_done ? END_CLIENT_GONE_RESPONSE : END_CLIENT_GONE_REQUEST;
-	case TXN_RELAY: return END_CLIENT_GONE_DATA;
+	case TXN_RELAY:
+		return END_CLIENT_GONE_DATA;
 	case TXN_ANSWER:
 	case TXN_DONE:
-	case TXN_STATE_N: break;
+	case TXN_STATE_N:
+		break;
 	}
 	return txn->end;
 }
@@ -334,10 +339,13 @@ static enum step txn_kill(struct txn *txn, enum txn_end end)
 static enum step txn_finish(struct txn *txn)
 {
 	struct client *client = txn->client;
-	bool is_keep_alive = !txn->is_closing_client && txn->request.is_done;
+	enum client_after after = CLIENT_GOES_ON;
 
+	if (txn->is_closing_client || !txn->request.is_done)
+		after = txn->is_keep_alive || !txn->request.is_done ? CLIENT_IS_CUT_OFF
+								    : CLIENT_HAS_DONE;
 	txn_free(txn);
-	client_next(client, is_keep_alive);
+	client_next(client, after);
 	return STEP_GONE;
 }
 
@@ -372,15 +380,23 @@ static enum step txn_both_ways(struct txn *txn)
 static enum step txn_step(struct txn *txn)
 {
 	switch (txn->state) {
-	case TXN_PICK: return txn_pick(txn);
-	case TXN_QUEUE: return STEP_WAIT;
-	case TXN_CONNECT: return txn_connect(txn);
-	case TXN_SEND: return txn_send(txn);
+	case TXN_PICK:
+		return txn_pick(txn);
+	case TXN_QUEUE:
+		return STEP_WAIT;
+	case TXN_CONNECT:
+		return txn_connect(txn);
+	case TXN_SEND:
+		return txn_send(txn);
 	case TXN_RSP_HEAD:
-	case TXN_RELAY: return txn_both_ways(txn);
-	case TXN_ANSWER: return txn_flush_answer(txn);
-	case TXN_DONE: return txn_finish(txn);
-	case TXN_STATE_N: break;
+	case TXN_RELAY:
+		return txn_both_ways(txn);
+	case TXN_ANSWER:
+		return txn_flush_answer(txn);
+	case TXN_DONE:
+		return txn_finish(txn);
+	case TXN_STATE_N:
+		break;
 	}
 	bug_on(true);
 	return STEP_GONE;
@@ -391,12 +407,18 @@ static int64_t wait_limit_ms(const struct txn *txn)
 	const struct frontend *frontend = txn->client->frontend;
 
 	switch (txn->wait) {
-	case WAIT_NOTHING: return 0;
-	case WAIT_CLIENT: return frontend->timeouts.client_ms;
-	case WAIT_SERVER: return txn_server_limit_ms(txn);
-	case WAIT_CONNECT: return txn->connect_deadline_ms - clock_ms();
-	case WAIT_RESET: return RESET_MS;
-	case WAIT_BACKLOG: return MS(5) << (txn->backlog_tries < 5 ? txn->backlog_tries : 5);
+	case WAIT_NOTHING:
+		return 0;
+	case WAIT_CLIENT:
+		return frontend->timeouts.client_ms;
+	case WAIT_SERVER:
+		return txn_server_limit_ms(txn);
+	case WAIT_CONNECT:
+		return txn->connect_deadline_ms - clock_ms();
+	case WAIT_RESET:
+		return RESET_MS;
+	case WAIT_BACKLOG:
+		return MS(5) << (txn->backlog_tries < 5 ? txn->backlog_tries : 5);
 	case WAIT_QUEUE:
 		return txn->times.queued_ms + timeout_of(frontend, txn->backend, queue_ms) -
 		       clock_ms();
@@ -424,7 +446,8 @@ static bool is_client_gone(struct txn *txn)
 	/* The last post of a client that leaves still tells its worker so. */
 	if (txn->state < TXN_RSP_HEAD && txn->method == HTTP_POST && is_request_whole(txn))
 		return false;
-	/* A poll whose client has ended is given up at once; others may shut their side and wait. */
+	/* A poll whose client has ended is given up at once; others may shut their side and wait.
+	 */
 	if (txn->stick.is_engineio)
 		return true;
 	/* Who shuts its side that late does not do it to say that its request is whole. */
@@ -434,7 +457,8 @@ static bool is_client_gone(struct txn *txn)
 	return false;
 }
 
-/* The client has shut its side: it waits for the answer, or it is gone and nothing else will tell. */
+/* The client has shut its side: it waits for the answer, or it is gone and nothing else will tell.
+ */
 static bool wants_probe(const struct txn *txn)
 {
 	return txn->client->conn.is_hung_up && !txn->is_probed && txn->minor >= 1 &&
@@ -546,8 +570,8 @@ void txn_on_timer(struct txn *txn)
 		if (server_outcome_hook)
 			server_outcome_hook(txn->server, txn->backend, OUTCOME_TIMEOUT);
 		step = txn_server_failed(txn,
-					 txn->state == TXN_RELAY ? END_SERVER_TIMEOUT_DATA :
-								   END_SERVER_TIMEOUT_RESPONSE,
+					 txn->state == TXN_RELAY ? END_SERVER_TIMEOUT_DATA
+								 : END_SERVER_TIMEOUT_RESPONSE,
 					 "server too slow");
 		break;
 	case WAIT_CONNECT:

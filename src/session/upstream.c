@@ -153,15 +153,16 @@ static void write_proxy_header(struct txn *txn, struct upstream *upstream)
 	if (upstream->send_proxy == PROXY_NONE)
 		return;
 	header.dst = *client_destination(txn->client);
-	header.unique_id = (struct str){ txn->request_id_len ? txn->request_id : NULL,
-					 txn->request_id_len };
+	header.unique_id =
+		(struct str){ txn->request_id_len ? txn->request_id : NULL, txn->request_id_len };
 	if (txn->head && txn->head->authority.len)
 		header.authority = txn->head->authority;
 	buf_reserve(&upstream->out, PROXY_WRITE_SIZE_MAX);
 	if (upstream->send_proxy == PROXY_V1)
 		size = proxy_write_v1(buf_tail(&upstream->out), PROXY_WRITE_SIZE_MAX, &header);
 	else
-		size = proxy_write_v2(buf_tail(&upstream->out), PROXY_WRITE_SIZE_MAX, &header, true);
+		size = proxy_write_v2(buf_tail(&upstream->out), PROXY_WRITE_SIZE_MAX, &header,
+				      true);
 	buf_fill(&upstream->out, size);
 	upstream->is_for_one_client = true;
 	upstream->proxied_source = txn->source;
@@ -257,7 +258,8 @@ void upstream_pool_fini(struct traffic *traffic)
 {
 	for (uint32_t i = 0; i < traffic->pools_n; i++)
 		while (!list_is_empty(&traffic->pools[i].idle))
-			upstream_close(list_entry(traffic->pools[i].idle.next, struct upstream, link));
+			upstream_close(
+				list_entry(traffic->pools[i].idle.next, struct upstream, link));
 	free(traffic->pools);
 	traffic->pools = NULL;
 	traffic->pools_n = 0;
