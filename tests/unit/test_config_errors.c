@@ -282,7 +282,7 @@ static void mistakes_in_backends_are_told(void **state unused_arg)
 		  "t:4:29: 'prefix_v4': 33 is out of range; it may be 1 to 32\n" },
 		{ "stick: {engineio: {path: x}}", "t:4:30: 'path': 'x' must begin with '/'\n" },
 		{ "stick: {engineio: {idle: 1ms}}",
-		  "t:4:30: 'idle': 1ms is out of range; it may be 1s to 30d\n" },
+		  "t:4:30: 'idle': 1ms is out of range; it may be 100ms to 30d\n" },
 		{ "stick: {cookie: {name: \"a b\", secret: x, same_site: lax}}",
 		  "t:4:13: 'a b' is not the name of a cookie\n" },
 		{ "stick: {cookie: {secret: x, same_site: none}}",
