@@ -77,8 +77,8 @@ struct websocket_walk {
 	uint8_t head_len;
 	uint8_t opcode;       /* of the current frame, valid while left > 0 */
 	bool has_close;       /* a whole Close frame has passed */
-	bool is_bad;          /* not WebSocket: the walk has ended, no boundary will be told again */
-	uint32_t data_frames; /* text and binary frames whose header has passed, not continuations */
+	bool is_bad;          /* not WebSocket: no boundary will be told again */
+	uint32_t data_frames; /* text and binary frames begun; not continuations */
 };
 
 void websocket_walk_init(struct websocket_walk *walk);
