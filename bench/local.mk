@@ -3,3 +3,4 @@ BENCHES =
 include bench/http1.mk
 include bench/balance.mk
 EXTRA_PROGRAMS += $(BENCHES)
+EXTRA_DIST += bench/limpet.sh

@@ -14,4 +14,6 @@ EXTRA_DIST += \
 	doc/decisions/0007-the-last-ready-server-stays.md \
 	doc/decisions/0008-log-rings-and-a-writer-thread.md \
 	doc/decisions/0009-cookie-values-are-keyed-tokens.md \
-	doc/decisions/0010-when-a-websocket-ends-a-session.md
+	doc/decisions/0010-when-a-websocket-ends-a-session.md \
+	doc/decisions/0011-a-request-that-nobody-read-is-sent-again.md \
+	doc/decisions/0012-last-resort-without-checks.md

@@ -16,7 +16,6 @@
 
 #include "balance/lb.h"
 #include "balance/stick.h"
-#include "base/list.h"
 #include "proto/engineio.h"
 #include "session/access_log.h"
 #include "session/body.h"
@@ -46,8 +45,8 @@ enum txn_wait {
 
 #define TARGET_INLINE  192
 #define REQUEST_ID_MAX 128
-#define ORIGIN_MAX     256 /* bytes of an Origin that is repeated in our answers; longer ones are not \
-			    */
+/* Bytes of an Origin that is repeated in our answers; longer ones are not. */
+#define ORIGIN_MAX 256
 
 #define REPLAY_SIZE 1016
 

@@ -13,8 +13,8 @@
 
 #include "session/txn.h"
 
-#define FULL_MAX 16 /* servers and backends found full in one round; further ones are tried each   \
-		     */
+/* Servers and backends found full in one round; those waiting for further ones are tried each. */
+#define FULL_MAX 16
 
 static void on_wake_soon(struct soon *soon);
 

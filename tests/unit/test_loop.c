@@ -223,6 +223,28 @@ static void turn_runs_events_timers_mail_soon_graves(void **state)
 	close_ends();
 }
 
+static unsigned soon_runs;
+
+static void again(struct soon *soon)
+{
+	if (++soon_runs < 1000)
+		loop_soon(&loop, soon, again);
+}
+
+static void work_that_asks_for_another_turn_lets_the_others_have_theirs(void **state)
+{
+	struct soon soon = { 0 };
+
+	(void)state;
+	soon_runs = 0;
+	loop_soon(&loop, &soon, again);
+	loop_turn(&loop, 0);
+	assert_int_equal(soon_runs, 1);
+	for (int i = 1; i < 1000; i++)
+		loop_turn(&loop, 0);
+	assert_int_equal(soon_runs, 1000);
+}
+
 static void timer_bounds_the_wait(void **state)
 {
 	int64_t started_us = clock_now_us();
@@ -318,6 +340,7 @@ int main(void)
 		LOOP_TEST(event_under_way_is_dropped_when_its_descriptor_goes),
 		LOOP_TEST(event_of_the_old_descriptor_is_not_given_to_the_new_one),
 		LOOP_TEST(turn_runs_events_timers_mail_soon_graves),
+		LOOP_TEST(work_that_asks_for_another_turn_lets_the_others_have_theirs),
 		LOOP_TEST(timer_bounds_the_wait),
 		LOOP_TEST(mail_of_each_thread_comes_whole_and_in_order),
 		LOOP_TEST(stop_from_another_thread_ends_the_run),

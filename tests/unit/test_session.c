@@ -389,29 +389,6 @@ static void interim_answers_do_not_pile_up_for_a_client_that_does_not_read(void 
 	close(client);
 }
 
-static unsigned soon_runs;
-static struct loop *soon_loop;
-
-static void again(struct soon *soon)
-{
-	if (++soon_runs < 1000)
-		loop_soon(soon_loop, soon, again);
-}
-
-static void work_that_asks_for_another_turn_lets_the_others_have_theirs(void **state)
-{
-	struct soon soon = { 0 };
-
-	(void)state;
-	start(ONE_YAML);
-	soon_loop = &rig->traffic->loop;
-	soon_runs = 0;
-	loop_soon(soon_loop, &soon, again);
-	rig_turn(rig);
-	assert_int_equal(soon_runs, 1);
-	rig_until(rig, soon_runs == 1000);
-}
-
 static void answer_under_way_when_the_drain_begins_is_the_last_one(void **state)
 {
 	int client, server;
@@ -598,7 +575,6 @@ int main(void)
 		SESSION_TEST(client_that_leaves_the_queue_is_forgotten),
 		SESSION_TEST(request_for_a_backend_that_a_reload_took_away_is_refused),
 		SESSION_TEST(interim_answers_do_not_pile_up_for_a_client_that_does_not_read),
-		SESSION_TEST(work_that_asks_for_another_turn_lets_the_others_have_theirs),
 		SESSION_TEST(answer_under_way_when_the_drain_begins_is_the_last_one),
 		SESSION_TEST(tunnel_passes_the_end_of_each_side_to_the_other),
 		SESSION_TEST(tunnel_whose_server_does_not_read_ends_with_its_client),
