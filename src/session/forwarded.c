@@ -151,7 +151,9 @@ static void write_x(struct txn *txn, struct buf *out)
 	buf_append_str(out, STR("X-Forwarded-For: "));
 	if (txn->is_peer_trusted)
 		append_values(txn->head, FIELD_X_FORWARDED_FOR, out);
-	buf_append_str(out, ip_addr_ip_text(&txn->client->source, text));
+	buf_append_str(out, txn->client->source.family == AF_UNSPEC ? STR("unknown")
+								    : /* on a Unix socket */
+				    ip_addr_ip_text(&txn->client->source, text));
 	buf_append(out, "\r\n", 2);
 	if (is_missing(txn, FIELD_X_FORWARDED_PROTO))
 		append_field(out, STR("X-Forwarded-Proto"),
