@@ -143,6 +143,14 @@ static struct str port_text(struct txn *txn, char text[8])
 	return str_of(text);
 }
 
+/* Who is connected to us: "unknown" on a Unix socket. */
+static struct str source_text(const struct txn *txn, char text[ADDR_TEXT_SIZE])
+{
+	const struct ip_addr *source = &txn->client->source;
+
+	return source->family == AF_UNSPEC ? STR("unknown") : ip_addr_ip_text(source, text);
+}
+
 static void write_x(struct txn *txn, struct buf *out)
 {
 	char text[ADDR_TEXT_SIZE];
@@ -151,9 +159,7 @@ static void write_x(struct txn *txn, struct buf *out)
 	buf_append_str(out, STR("X-Forwarded-For: "));
 	if (txn->is_peer_trusted)
 		append_values(txn->head, FIELD_X_FORWARDED_FOR, out);
-	buf_append_str(out, txn->client->source.family == AF_UNSPEC ? STR("unknown")
-								    : /* on a Unix socket */
-				    ip_addr_ip_text(&txn->client->source, text));
+	buf_append_str(out, source_text(txn, text));
 	buf_append(out, "\r\n", 2);
 	if (is_missing(txn, FIELD_X_FORWARDED_PROTO))
 		append_field(out, STR("X-Forwarded-Proto"),
