@@ -181,8 +181,7 @@ static void write_rfc7239(struct txn *txn, struct buf *out)
 	buf_append_str(out, STR("for="));
 	if (source->family == AF_INET6)
 		buf_append_str(out, STR("\"["));
-	buf_append_str(out, source->family == AF_UNSPEC ? STR("unknown")
-							: ip_addr_ip_text(source, text));
+	buf_append_str(out, source_text(txn, text));
 	if (source->family == AF_INET6)
 		buf_append_str(out, STR("]\""));
 	if (txn->head->authority.len) {
