@@ -23,6 +23,7 @@
 #define SCRATCH_SIZE 65536
 
 struct srvpool;
+struct wait_line;
 
 struct traffic {
 	unsigned magic;
@@ -30,7 +31,9 @@ struct traffic {
 	struct loop loop;
 	struct config *config; /* (ref) in force on this thread */
 	struct list clients;   /* struct client.link: all of them */
-	struct list waiting;   /* struct txn.wait_link: for a slot, oldest first */
+	struct list lines;     /* struct wait_line.link (queue.c): requests waiting for slots */
+	struct wait_line *line_tried; /* (view) the one that is being tried; NULL when it went */
+	uint32_t lines_n;
 	struct list acceptors; /* struct frontend_acceptor.link */
 	struct soon wake_waiting;
 	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;

@@ -99,7 +99,7 @@ struct txn {
 	bool is_request_sent;   /* a byte of it may have reached a server: never again elsewhere */
 	bool is_response_begun; /* a byte of a final response has gone to the client (or to
 				   client->out) */
-	bool is_queued;         /* stands in traffic->waiting */
+	bool is_queued;         /* stands in a line of queue.c */
 	bool is_held;           /* the response is not sent yet: its sid is not learned */
 	bool is_closing_client; /* Connection: close was sent */
 	bool is_scanning;       /* scan runs on the response's body */
@@ -132,8 +132,9 @@ struct txn {
 	unsigned status;          /* sent to the client */
 	struct txn_times times;
 	struct list wait_link;
-	struct soon again; /* a bulk relay lets the others have their turn */
-	const char *why;   /* constant: detail of an error, for the log */
+	struct wait_line *line; /* (view) where it stands; valid while is_queued */
+	struct soon again;      /* a bulk relay lets the others have their turn */
+	const char *why;        /* constant: detail of an error, for the log */
 
 	const char *method_name; /* constant, or method_other */
 	char *target;            /* target_inline, or (own) a copy; sids masked */

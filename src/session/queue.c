@@ -2,10 +2,14 @@
 /*
  * queue - requests that wait for a slot of a full server.
  *
- * They wait on their own thread, oldest first.  backend_state.waiters has a bit for each thread
- * with requests of that backend waiting; who gives a slot back wakes them all.  A bit is set after
- * the request stands in the list and the list is tried once more then, so that a slot given back in
- * between is not missed.
+ * They wait on their own thread in lines: one for each server that stickiness names, and one for
+ * each backend whose servers are all full.  Within a line the oldest comes first, and when it finds
+ * no slot the others of its line would find none either: so a slot that is given back costs a try
+ * for each line, however many wait.
+ *
+ * backend_state.waiters has a bit for each thread with a line of that backend; who gives a slot
+ * back wakes them all.  The lines are tried once more after a bit was set, so that a slot given
+ * back in between is not missed.
  */
 #include "config.h"
 
@@ -13,31 +17,23 @@
 
 #include "session/txn.h"
 
-/* Servers and backends found full in one round; those waiting for further ones are tried each. */
-#define FULL_MAX 16
+/* Retries at the head of a line that may not have the server that is free, passed over in a round.
+ */
+#define PASSED_MAX 8
 
-static void on_wake_soon(struct soon *soon);
+struct wait_line {
+	struct list link;              /* traffic->lines */
+	struct list waiting;           /* struct txn.wait_link, oldest first; never empty */
+	const void *want;              /* the server, or the backend_state */
+	struct backend_state *backend; /* (view) */
+};
 
 struct wake_mail {
 	struct mail mail;
 	struct traffic *traffic;
 };
 
-static bool has_waiting(const struct traffic *traffic, const struct backend_state *backend)
-{
-	list_for_each(at, &traffic->waiting)
-		if (list_entry(at, struct txn, wait_link)->backend->state == backend)
-			return true;
-	return false;
-}
-
-static void clear_waiter(const struct traffic *traffic, struct backend_state *backend)
-{
-	if (!has_waiting(traffic, backend))
-		atomic_fetch_and(&backend->waiters, ~(UINT64_C(1) << traffic->index));
-}
-
-/* What a waiting request wants a slot of: one server, or any of its backend. */
+/* What a request wants a slot of: one server, or any of its backend. */
 static const void *want_of(const struct txn *txn)
 {
 	if (txn->stick.result == STICK_TO)
@@ -45,65 +41,58 @@ static const void *want_of(const struct txn *txn)
 	return txn->backend->state;
 }
 
-static bool is_among(const void *want, const void *const *full, unsigned full_n)
+static struct wait_line *find_line(struct traffic *traffic, const void *want)
 {
-	for (unsigned i = 0; i < full_n; i++)
-		if (full[i] == want)
+	list_for_each(at, &traffic->lines) {
+		struct wait_line *line = list_entry(at, struct wait_line, link);
+
+		if (line->want == want)
+			return line;
+	}
+	return NULL;
+}
+
+static bool has_line(struct traffic *traffic, const struct backend_state *backend)
+{
+	list_for_each(at, &traffic->lines)
+		if (list_entry(at, struct wait_line, link)->backend == backend)
 			return true;
 	return false;
 }
 
-/* The bits as the list stands; the list is tried again if somebody may have missed one of them. */
-static void set_waiters(struct traffic *traffic)
+/* The line may go with the last who stands in it: traffic->line_tried is NULL then. */
+static void try_line(struct traffic *traffic, struct wait_line *line)
 {
-	uint64_t bit = UINT64_C(1) << traffic->index;
-	bool was_missed = false;
+	unsigned passed = 0;
 
-	list_for_each(at, &traffic->waiting) {
-		struct backend_state *backend =
-			list_entry(at, struct txn, wait_link)->backend->state;
-
-		if (atomic_load_explicit(&backend->waiters, memory_order_relaxed) & bit)
-			continue;
-		atomic_fetch_or(&backend->waiters, bit);
-		was_missed = true;
-	}
-	if (was_missed)
-		loop_soon(&traffic->loop, &traffic->wake_waiting, on_wake_soon);
-}
-
-/*
- * Oldest first.  Those who find no slot wait again in the order in which they stood; the others who
- * want a slot of the same are not tried in this round.
- */
-static void try_waiting(struct traffic *traffic)
-{
-	const void *full[FULL_MAX];
-	unsigned full_n = 0;
-	struct list batch;
-
-	if (list_is_empty(&traffic->waiting))
-		return;
-	list_insert_before(&traffic->waiting, &batch);
-	list_remove(&traffic->waiting);
-	while (!list_is_empty(&batch)) {
-		struct list *node = batch.next;
+	traffic->line_tried = line;
+	while (traffic->line_tried == line) {
+		struct list *node = line->waiting.next;
 		struct txn *txn = list_entry(node, struct txn, wait_link);
-		const void *want = want_of(txn);
-		bool is_retry =
-			txn->lb.tried_n > 0; /* may not have what others of its backend may */
+		bool is_retry = txn->lb.tried_n > 0;
 
-		list_remove(node);
-		if (is_among(want, full, full_n)) {
-			list_push_back(&traffic->waiting, node);
-			continue;
-		}
 		txn_set_state(txn, TXN_PICK);
 		txn_run(txn); /* may end it; NODE is compared, not looked into */
-		if (traffic->waiting.prev == node && !is_retry && full_n < FULL_MAX)
-			full[full_n++] = want;
+		if (traffic->line_tried != line || line->waiting.next != node)
+			continue;
+		if (!is_retry || passed++ == PASSED_MAX)
+			break;
+		list_remove(node);
+		list_push_back(&line->waiting, node);
 	}
-	set_waiters(traffic);
+	traffic->line_tried = NULL;
+}
+
+static void try_waiting(struct traffic *traffic)
+{
+	/* Lines may come and go meanwhile; new ones stand at the end. */
+	for (uint32_t n = traffic->lines_n; n-- && !list_is_empty(&traffic->lines);) {
+		struct wait_line *line = list_entry(traffic->lines.next, struct wait_line, link);
+
+		list_remove(&line->link);
+		list_push_back(&traffic->lines, &line->link);
+		try_line(traffic, line);
+	}
 }
 
 static void on_wake_soon(struct soon *soon)
@@ -119,27 +108,58 @@ static void on_wake_mail(struct mail *mail)
 	free(wake);
 }
 
+static struct wait_line *new_line(struct traffic *traffic, const struct txn *txn)
+{
+	struct wait_line *line = xmalloc(sizeof(*line));
+
+	*line = (struct wait_line){ .want = want_of(txn), .backend = txn->backend->state };
+	list_init(&line->waiting);
+	list_push_back(&traffic->lines, &line->link);
+	traffic->lines_n++;
+	return line;
+}
+
 void queue_wait(struct txn *txn)
 {
+	struct traffic *traffic = txn->traffic;
 	struct backend_state *backend = txn->backend->state;
-	uint64_t bit = UINT64_C(1) << txn->traffic->index;
+	uint64_t bit = UINT64_C(1) << traffic->index;
+	struct wait_line *line;
 
-	list_push_back(&txn->traffic->waiting, &txn->wait_link);
-	if (!txn->is_queued)
-		count(&backend->counters, backend_queued_now);
+	if (txn->is_queued && txn->line->want == want_of(txn))
+		return; /* it keeps its place */
+	queue_leave(txn);
+	line = find_line(traffic, want_of(txn));
+	if (!line)
+		line = new_line(traffic, txn);
+	list_push_back(&line->waiting, &txn->wait_link);
+	txn->line = line;
 	txn->is_queued = true;
+	count(&backend->counters, backend_queued_now);
 	if (!(atomic_fetch_or(&backend->waiters, bit) & bit))
-		loop_soon(&txn->traffic->loop, &txn->traffic->wake_waiting, on_wake_soon);
+		loop_soon(&traffic->loop, &traffic->wake_waiting, on_wake_soon);
 }
 
 void queue_leave(struct txn *txn)
 {
+	struct traffic *traffic = txn->traffic;
+	struct wait_line *line = txn->line;
+
 	if (!txn->is_queued)
 		return;
 	txn->is_queued = false;
+	txn->line = NULL;
 	list_remove(&txn->wait_link);
-	count_down(&txn->backend->state->counters, backend_queued_now);
-	clear_waiter(txn->traffic, txn->backend->state);
+	count_down(&line->backend->counters, backend_queued_now);
+	if (!list_is_empty(&line->waiting))
+		return;
+	if (traffic->line_tried == line)
+		traffic->line_tried = NULL;
+	list_remove(&line->link);
+	traffic->lines_n--;
+	if (!has_line(traffic, line->backend))
+		atomic_fetch_and(&line->backend->waiters, ~(UINT64_C(1) << traffic->index));
+	free(line);
 }
 
 static void post_wake(uint64_t waiters)

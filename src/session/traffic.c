@@ -48,7 +48,7 @@ int traffic_init(struct traffic *traffic, unsigned index)
 	traffic->index = index;
 	traffic->config = NULL;
 	list_init(&traffic->clients);
-	list_init(&traffic->waiting);
+	list_init(&traffic->lines);
 	list_init(&traffic->acceptors);
 	slab_init(&traffic->client_slab, "client", sizeof(struct client), 4096);
 	slab_init(&traffic->txn_slab, "txn", sizeof(struct txn), 1024);

@@ -280,7 +280,7 @@ unsigned rig_slots(struct rig *rig, const char *backend, const char *name)
 
 void rig_assert_quiet(struct rig *rig)
 {
-	assert_true(list_is_empty(&rig->traffic->waiting));
+	assert_true(list_is_empty(&rig->traffic->lines));
 	for (size_t i = 0; i < rig->config->backends_n; i++) {
 		struct backend_state *backend = rig->config->backends[i].state;
 		struct srvset *set = srvset_of(backend);

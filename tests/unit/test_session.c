@@ -304,7 +304,7 @@ static void many_who_wait_for_one_server_do_not_keep_others_from_theirs(void **s
 		close(ones[i]);
 	close(server_a);
 	close(two);
-	rig_until(rig, list_is_empty(&rig->traffic->waiting) && rig_slots(rig, "two", "b") == 0);
+	rig_until(rig, list_is_empty(&rig->traffic->lines) && rig_slots(rig, "two", "b") == 0);
 	rig_assert_quiet(rig);
 	close(other);
 	close(server_b);
