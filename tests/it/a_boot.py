@@ -261,6 +261,7 @@ def _(t):
     t.echo()
     limpet = t.limpet(config(global_='pid_file: "${RUN}/limpet.pid"'))
     path = t.directory + "/limpet.pid"
+    until(lambda: os.path.exists(path) and open(path).read().endswith("\n"), "the pid file is written")
     same(int(open(path).read()), limpet.process.pid, "pid file")
 
 
