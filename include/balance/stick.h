@@ -72,8 +72,8 @@ void stick_chosen(struct stick *stick, const struct backend *backend, struct ser
  * A sid of 0 or over 128 bytes (scan.is_sid_too_long) is not taken.  A WebSocket-first session is
  * not put in the table: stick_session_begin().
  *
- * Also for a request whose sid was not known and whose worker took it all the same (2xx, or 101):
- * after a restart of ours the table fills again this way.
+ * For handshakes alone: a sid that came in a request and was not known is not learned from its
+ * answer (doc/decisions/0006).
  */
 void stick_learn_sid(struct stick *stick, const struct backend *backend, struct server *server,
 		     struct str sid, uint32_t idle_ms);

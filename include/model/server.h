@@ -97,7 +97,6 @@ struct srvset {
 	uint32_t member_of_number_n; /* power of two; srvset_find() looks there */
 	void *lookup;                /* (own) made by balance: schedules, Maglev, cookie tokens */
 	void (*lookup_free)(void *); /* frees it */
-	struct srvset *next_retired; /* link while waiting to be freed */
 	struct srvset_member members[];
 };
 #define SRVSET_MAGIC 0x53455453u
