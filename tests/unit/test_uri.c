@@ -189,7 +189,8 @@ static const struct {
 	{ STR_INIT("/a/..%2fb"), STR_INIT("/b") },
 	{ STR_INIT("/a%2f%2f..%2Fb"), STR_INIT("/b") },
 	{ STR_INIT("/a%00b"), STR_INIT("/a%00b") },
-	{ STR_INIT("/a\0b//c"), STR_INIT("/a\0b/c") }, /* as it came: it takes one byte, not three */
+	{ STR_INIT("/a\0b//c"),
+	  STR_INIT("/a\0b/c") }, /* as it came: it takes one byte, not three */
 	{ STR_INIT("/a%"), STR_INIT("/a%") },
 	{ STR_INIT("/a%4"), STR_INIT("/a%4") },
 	{ STR_INIT("/a%zz"), STR_INIT("/a%zz") },
