@@ -42,8 +42,13 @@ enum server_state_bit {
 	SERVER_DRAIN = 4, /* no new sessions; its own go on */
 	SERVER_SICK = 16, /* too many bad answers in traffic: no new sessions; its own go on */
 	SERVER_GONE = 8,  /* not configured any more, or its socket file has vanished */
+	SERVER_AGENT_DOWN = 32,   /* its agent says: down */
+	SERVER_AGENT_DRAIN = 64,  /* its agent says: no new sessions */
+	SERVER_AGENT_MAINT = 128, /* its agent says: maintenance */
 };
-#define SERVER_UNABLE (SERVER_DOWN | SERVER_MAINT | SERVER_GONE) /* cannot serve even its own */
+/* Cannot serve even its own sessions. */
+#define SERVER_UNABLE                                                                              \
+	(SERVER_DOWN | SERVER_MAINT | SERVER_GONE | SERVER_AGENT_DOWN | SERVER_AGENT_MAINT)
 
 struct server {
 	unsigned magic;                /* SERVER_MAGIC */
@@ -63,8 +68,11 @@ struct server {
 	_Atomic int64_t changed_at_ms;      /* last change of state, monotonic */
 	_Atomic int64_t last_session_at_ms; /* last request; 0 = never */
 	atomic_uint downs;
+	atomic_uint agent_weight_pct;   /* of the user's weight; 100 unless its agent says */
+	_Atomic int64_t ready_since_ms; /* slow start: when it came up; 0 = not slowed */
 
-	struct check *check; /* (own by health, control thread only) NULL = not checked */
+	struct check *check;       /* (own by health, control thread only) NULL = not checked */
+	struct override *override; /* (own by model/override.c, control thread only) NULL = none */
 	struct counters counters;
 };
 #define SERVER_MAGIC 0x53525652u
@@ -72,7 +80,10 @@ struct server {
 struct srvset_member {
 	struct server *server; /* (view) never freed */
 	struct sock_addr addr;
-	uint32_t weight; /* effective: host's x worker's / 100, 0..25600; 0 = only own sessions */
+	uint32_t weight; /* effective, 0..25600: of user_weight what agent and slow start leave; 0 =
+			    only own sessions */
+	uint32_t user_weight;     /* the operator's, else initial_weight */
+	uint32_t initial_weight;  /* the file's: host's x worker's / 100 */
 	uint32_t max_connections; /* 0 = no limit */
 	uint32_t host;            /* index in hosts[] */
 	bool is_backup;
@@ -121,6 +132,8 @@ struct frontend_state {
 	uint32_t id;      /* (const) iid */
 	atomic_uint used; /* client connections open */
 	_Atomic bool is_gone;
+	_Atomic bool is_disabled;         /* by the operator: accepts nothing */
+	_Atomic uint32_t max_connections; /* the operator's; UINT32_MAX = as configured */
 	struct counters counters;
 	struct frontend_state *next;
 };
@@ -158,12 +171,16 @@ void server_new_generation(struct server *server);
 typedef void server_change_fn(struct server *server, unsigned old_state, unsigned new_state,
 			      const char *why);
 extern server_change_fn *server_change_hook;
+/* Its effective weight must be worked out anew.  Control thread; main/ wires it. */
+typedef void server_weight_fn(struct server *server);
+extern server_weight_fn *server_weight_hook;
 
 /* What a member is made from. */
 struct srvset_spec {
 	struct str host, worker;
 	struct sock_addr addr;
-	uint32_t weight, max_connections;
+	uint32_t weight, max_connections; /* weight: effective */
+	uint32_t user_weight, initial_weight;
 	bool is_backup;
 	enum proxy_mode send_proxy;
 };

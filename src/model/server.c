@@ -10,6 +10,7 @@
 #include "base/siphash.h"
 
 server_change_fn *server_change_hook;
+server_weight_fn *server_weight_hook;
 
 /* Written by the control thread alone; readers see a number only after its slot is filled. */
 static _Atomic(struct server *) servers[SERVERS_MAX];
@@ -50,6 +51,7 @@ struct frontend_state *frontend_state_get(struct str name)
 	frontend->magic = FRONTEND_STATE_MAGIC;
 	frontend->name = xstrndup(name);
 	frontend->id = next_id++;
+	atomic_init(&frontend->max_connections, UINT32_MAX);
 	counters_init(&frontend->counters, SCOPE_frontend);
 	*last_frontend = frontend;
 	last_frontend = &frontend->next;
@@ -107,6 +109,7 @@ static struct server *server_new(struct backend_state *backend, struct str host,
 	server->worker_name = xstrndup(worker);
 	server->name_hash = server_name_hash(str_of(name));
 	atomic_init(&server->changed_at_ms, clock_ms());
+	atomic_init(&server->agent_weight_pct, 100);
 	counters_init(&server->counters, SCOPE_server);
 	return server;
 }
@@ -227,6 +230,8 @@ struct srvset *srvset_build(struct backend_state *backend, const struct srvset_s
 			.server = server,
 			.addr = specs[i].addr,
 			.weight = specs[i].weight,
+			.user_weight = specs[i].user_weight,
+			.initial_weight = specs[i].initial_weight,
 			.max_connections = specs[i].max_connections,
 			.host = srvset_host_index(set, &specs[i]),
 			.is_backup = specs[i].is_backup,
