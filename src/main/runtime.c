@@ -183,9 +183,6 @@ static void check_backend(const struct config *config, const struct backend *bac
 		not_built(messages, config, &backend->pos, "'mode: tcp'");
 	if (backend->tls)
 		not_built(messages, config, &backend->pos, "'tls' to servers");
-	if (backend->slow_start_ms)
-		add_message(messages, config, &backend->pos, false,
-			    "'slow_start' has no effect in this version");
 	if (backend->drain_grace_ms)
 		add_message(messages, config, &backend->pos, false,
 			    "'drain_grace' has no effect in this version");
