@@ -4,6 +4,7 @@ liblimpet_a_SOURCES += \
 	include/session/body.h src/session/body.c \
 	include/session/client.h src/session/client.c \
 	include/session/end_reasons.def \
+	include/session/ending.h src/session/ending.c \
 	include/session/forwarded.h src/session/forwarded.c \
 	include/session/traffic.h src/session/traffic.c \
 	include/session/tunnel.h src/session/tunnel.c \
