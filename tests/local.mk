@@ -20,6 +20,7 @@ IT_TESTS = \
 	tests/it/e_sid.py \
 	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
+	tests/it/h_reload.py \
 	tests/it/l_log.py \
 	tests/it/l_stats.py \
 	tests/it/s_request.py \
@@ -28,7 +29,7 @@ IT_LIB = \
 	tests/it/lib/__init__.py \
 	tests/it/lib/case.py \
 	tests/it/lib/engine.py \
-	tests/it/lib/limpet.py \
+	tests/it/lib/limpet.py tests/it/lib/load.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py
 TESTS += $(IT_TESTS)
