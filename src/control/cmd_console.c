@@ -62,8 +62,7 @@ enum run_step command_user(struct run *run)
 
 enum run_step command_show_cli_level(struct run *run)
 {
-	run_print(run, "%s\n", level_name(run->console->level));
-	return RUN_DONE;
+	return run_message(run, SEVERITY_INFO, "%s", level_name(run->console->level));
 }
 
 enum run_step command_show_cli_sockets(struct run *run)
@@ -129,13 +128,15 @@ static int read_delay(struct str text, int64_t *ms)
 	return 0;
 }
 
-enum run_step command_set_timeout_cli(struct run *run)
+enum run_step command_set_timeout(struct run *run)
 {
 	int64_t ms;
 
-	if (!run->args_n)
+	if (!str_eq(run_arg(run, 0), STR("cli")))
+		return run_error(run, "'set timeout' only supports 'cli'.");
+	if (run->args_n < 2)
 		return run_error(run, "Expects an integer value.");
-	if (read_delay(run->args[0], &ms) != 0 || ms > SEC(86400 * 24) || ms < 1)
+	if (read_delay(run->args[1], &ms) != 0 || ms > SEC(86400 * 24) || ms < 1)
 		return run_error(run, "Invalid timeout value.");
 	run->console->idle_ms = ms;
 	return RUN_DONE;

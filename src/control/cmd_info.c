@@ -266,8 +266,7 @@ enum run_step command_show_info(struct run *run)
 
 enum run_step command_show_version(struct run *run)
 {
-	run_text(run, STR(PACKAGE_VERSION "\n"));
-	return RUN_DONE;
+	return run_message(run, SEVERITY_INFO, "%s", PACKAGE_VERSION);
 }
 
 static void print_loop(struct run *run, const char *name, struct loop *loop)

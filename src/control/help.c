@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 #include "control/commands.h"
@@ -44,19 +45,20 @@ static unsigned print_matching(struct run *run, const struct str *words, unsigne
 	return found;
 }
 
-enum run_step command_help(struct run *run)
+/* What always ends a list of guesses. */
+static void print_always(struct run *run)
 {
-	if (!run->args_n)
-		run_text(run, STR("The following commands are valid at this level:\n"));
-	else if (!print_matching(run, run->args, run->args_n))
-		return command_unknown(run);
-	if (!run->args_n)
-		print_matching(run, NULL, 0);
-	return RUN_DONE;
+	static const char *const always[] = { "help", "prompt", "quit" };
+
+	for (unsigned i = 0; i < commands_n; i++)
+		for (size_t a = 0; a < ARRAY_N(always); a++)
+			if (strcmp(commands[i].words, always[a]) == 0)
+				print_row(run, &commands[i]);
 }
 
 #define GUESS_LEN_MAX 48
-#define GUESS_FAR_MAX 2
+#define GUESSES_MAX   5
+#define GUESSES_FAR_N 4
 
 /* How many insertions, deletions and changes of a byte part A from B; both at most GUESS_LEN_MAX.
  */
@@ -108,25 +110,40 @@ static unsigned row_distance(const struct command *row, const struct str *words,
 	return distance((struct str){ typed, len }, want);
 }
 
-/* Rows within reach of what was typed; how many. */
-static unsigned print_guesses(struct run *run, const struct str *words, unsigned n)
+/* The rows that are nearest to what was typed, nearest first. */
+static void print_guesses(struct run *run, const struct str *words, unsigned n)
 {
-	unsigned best = UINT32_MAX, found = 0;
+	unsigned *fars = xcalloc(commands_n, sizeof(*fars));
+	unsigned left = GUESSES_MAX;
 
-	for (unsigned i = 0; i < commands_n; i++) {
-		unsigned far = row_distance(&commands[i], words, n);
-
-		if (far < best)
-			best = far;
-	}
-	if (best > GUESS_FAR_MAX)
-		return 0;
 	for (unsigned i = 0; i < commands_n; i++)
-		if (row_distance(&commands[i], words, n) <= best + 1) {
-			print_row(run, &commands[i]);
-			found++;
-		}
-	return found;
+		fars[i] = commands[i].level <= run_level(run) ? row_distance(&commands[i], words, n)
+							      : UINT32_MAX;
+	for (unsigned far = 0; far < GUESSES_FAR_N && left; far++)
+		for (unsigned i = 0; i < commands_n && left; i++)
+			if (fars[i] == far && far <= strlen(commands[i].words) / 2) {
+				print_row(run, &commands[i]);
+				left--;
+			}
+	free(fars);
+}
+
+static void print_matching_or_near(struct run *run, const struct str *words, unsigned n)
+{
+	if (!n || !print_matching(run, words, n))
+		print_guesses(run, words, n);
+}
+
+enum run_step command_help(struct run *run)
+{
+	run_text(run, STR("The following commands are valid at this level:\n"));
+	if (!run->args_n) {
+		print_matching(run, NULL, 0);
+		return RUN_DONE;
+	}
+	print_matching_or_near(run, run->args, run->args_n);
+	print_always(run);
+	return RUN_DONE;
 }
 
 /* The first of WORDS that no command has at that place after those before it. */
@@ -153,8 +170,8 @@ enum run_step command_unknown(struct run *run)
 	run_error(run,
 		  "Unknown command: '%.*s', but maybe one of the following ones is a better match:",
 		  STR_ARG(first_wrong(typed, n)));
-	if (!print_guesses(run, typed, n) && !print_matching(run, typed, 1))
-		print_matching(run, NULL, 0);
+	print_matching_or_near(run, typed, n);
+	print_always(run);
 	return RUN_DONE;
 }
 
