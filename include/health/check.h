@@ -49,7 +49,9 @@ struct check {
 	bool is_proven;  /* has had a result; the first one decides without fall and rise */
 	bool is_kept;    /* scratch of health_apply() */
 	bool is_stale_told;
-	int64_t backoff_ms; /* wait before the next probe */
+	bool is_disabled, is_agent_disabled; /* by the operator */
+	bool is_forced_down;                 /* by the operator: not probed */
+	int64_t backoff_ms;                  /* wait before the next probe */
 	struct health_info info;
 	struct grave grave;
 };

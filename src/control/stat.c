@@ -169,7 +169,9 @@ static int64_t last_session_s(const struct server *server)
 void stat_health(struct health_info *health, const struct server *server)
 {
 	if (!health_info(server, health))
-		*health = (struct health_info){ .code = "", .duration_ms = -1 };
+		*health = (struct health_info){
+			.code = "", .duration_ms = -1, .agent_code = "", .agent_duration_ms = -1
+		};
 }
 
 uint32_t stat_check_level(const struct server *server, const struct health_info *health)

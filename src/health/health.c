@@ -71,6 +71,12 @@ static bool is_down(const struct server *server)
 	return server_state(server) & SERVER_DOWN;
 }
 
+/* What is checked now. */
+static enum check_kind kind_of(const struct check *check)
+{
+	return check->is_disabled ? CHECK_NONE : check->backend->health.kind;
+}
+
 /* Down or sick: it takes good checks to come back. */
 static bool is_out(const struct server *server)
 {
@@ -91,6 +97,7 @@ static void mark_up(struct check *check, const char *why)
 
 	check->is_newborn = false;
 	check->is_stale_told = false;
+	check->is_forced_down = false;
 	check->backoff_ms = 0;
 	check->info.successes = check->info.failures = 0;
 	atomic_store(&server->failures, 0);
@@ -145,8 +152,8 @@ static void schedule(struct check *check)
 		return;
 	}
 	check->is_newborn = false;
-	if (check->backend->health.kind == CHECK_NONE) {
-		if (!is_down(check->server))
+	if (kind_of(check) == CHECK_NONE) {
+		if (!is_down(check->server) || check->is_forced_down)
 			timer_stop(&check->timer);
 		else
 			wait_backoff(check, flag_is_set(check->server, FLAG_DEAD) ? BACKOFF_DEAD_MS
@@ -170,7 +177,7 @@ static void schedule_soon(struct check *check)
 
 static void begin(struct check *check)
 {
-	enum check_kind kind = check->backend->health.kind;
+	enum check_kind kind = kind_of(check);
 	unsigned state = server_state(check->server);
 
 	if (state & SERVER_MAINT ||
@@ -270,7 +277,7 @@ void check_done(struct check *check, enum verdict verdict, const char *code, con
 	 * a real check is to follow: that first check decides alone. */
 	if (verdict != VERDICT_NONE && !was_newborn)
 		check->is_proven = true;
-	if (was_newborn && !is_down(check->server) && check->backend->health.kind != CHECK_NONE)
+	if (was_newborn && !is_down(check->server) && kind_of(check) != CHECK_NONE)
 		schedule_soon(check);
 	else
 		schedule(check);
@@ -344,8 +351,8 @@ static struct check *new_check(struct server *server)
 
 	check->server = server;
 	check->conn.fd = check->conn.lf.fd = -1;
-	check->info.code = "";
-	check->info.duration_ms = -1;
+	check->info.code = check->info.agent_code = "";
+	check->info.duration_ms = check->info.agent_duration_ms = -1;
 	timer_init(&check->timer, on_timer);
 	list_push_back(&health.checks, &check->link);
 	server->check = check;
@@ -434,7 +441,7 @@ static void on_poke(struct mail *mail)
 		if (!flag_clear(check->server, FLAG_POKED) || check->state != CHECK_IDLE)
 			continue;
 		check->backoff_ms = 0;
-		if (check->backend->health.kind == CHECK_NONE || check->is_newborn)
+		if (kind_of(check) == CHECK_NONE || check->is_newborn)
 			schedule(check);
 		else
 			loop_timer_in(health.loop, &check->timer, 1);
@@ -517,6 +524,119 @@ void health_passive(struct server *server, const struct backend *backend,
 	health_poke(server);
 }
 
+/* Below: the operator's switches. */
+
+int health_set_enabled(struct server *server, bool is_enabled)
+{
+	struct check *check = server->check;
+
+	if (!check)
+		return -ENOENT;
+	if (check->is_disabled == !is_enabled)
+		return 0;
+	check->is_disabled = !is_enabled;
+	abort_run(check);
+	if (is_enabled)
+		schedule_soon(check);
+	else
+		schedule(check);
+	return 0;
+}
+
+bool health_is_enabled(const struct server *server)
+{
+	return server->check && kind_of(server->check) != CHECK_NONE;
+}
+
+int agent_set_enabled(struct server *server, bool is_enabled)
+{
+	if (!server->check)
+		return -ENOENT;
+	server->check->is_agent_disabled = !is_enabled;
+	return 0;
+}
+
+bool agent_is_enabled(const struct server *server)
+{
+	return health_has_agent(server) && !server->check->is_agent_disabled;
+}
+
+bool health_has_agent(const struct server *server)
+{
+	(void)server;
+	return false;
+}
+
+int health_force(struct server *server, enum health_forced forced)
+{
+	struct check *check = server->check;
+
+	if (!check)
+		return -ENOENT;
+	check->info.failures = check->info.successes = 0;
+	check->is_forced_down = forced == HEALTH_FORCED_DOWN;
+	switch (forced) {
+	case HEALTH_FORCED_UP:
+		mark_up(check, "forced by the operator");
+		break;
+	case HEALTH_FORCED_STOPPING:
+		mark_up(check, "forced by the operator");
+		server_set_state(server, SERVER_SICK, 0, "forced by the operator");
+		break;
+	case HEALTH_FORCED_DOWN:
+		server_set_state(server, SERVER_DOWN, SERVER_SICK, "forced by the operator");
+		break;
+	}
+	if (check->state == CHECK_IDLE)
+		schedule(check);
+	return 0;
+}
+
+int agent_force(struct server *server, bool is_up)
+{
+	if (!health_has_agent(server))
+		return -ENOENT;
+	server_set_state(server, is_up ? 0 : SERVER_AGENT_DOWN, is_up ? SERVER_AGENT_DOWN : 0,
+			 "forced by the operator");
+	return 0;
+}
+
+static int check_retarget(struct check *check)
+{
+	(void)check;
+	return check ? 0 : -ENOENT;
+}
+
+int health_set_check_address(struct server *server, const struct ip_addr *ip)
+{
+	(void)ip;
+	return check_retarget(server->check);
+}
+
+int health_set_check_port(struct server *server, uint16_t port)
+{
+	(void)port;
+	return check_retarget(server->check);
+}
+
+int agent_set_address(struct server *server, const struct ip_addr *ip)
+{
+	(void)ip;
+	return check_retarget(server->check);
+}
+
+int agent_set_port(struct server *server, uint16_t port)
+{
+	(void)port;
+	return check_retarget(server->check);
+}
+
+int agent_set_send(struct server *server, struct str text)
+{
+	(void)text;
+	return check_retarget(server->check);
+}
+
 bool health_info(const struct server *server, struct health_info *out)
 {
 	const struct check *check = server->check;
@@ -525,9 +645,11 @@ bool health_info(const struct server *server, struct health_info *out)
 		return false;
 	*out = check->info;
 	out->kind = check->backend->health.kind;
+	out->is_enabled = !check->is_disabled;
 	out->rise = check->backend->health.rise;
 	out->fall = check->backend->health.fall;
 	out->is_running = is_running(check);
+	out->addr = check->addr;
 	return true;
 }
 
