@@ -268,6 +268,19 @@ struct stats_socket_conf {
 	mode_t unix_mode;     /* [0600] */
 };
 
+/* The dashboard, its API and the metrics. */
+struct stats_http_conf {
+	struct config_pos pos;
+	struct sock_addr addr;
+	struct str text;
+	struct str username;                /* "" = no credentials: everybody reads, nobody acts */
+	struct str password, password_file; /* as written; at most one of them */
+	struct str secret;                  /* the password in force; "" without credentials */
+	struct str_list hosts;              /* names by which it may be asked without credentials */
+	bool is_admin;                      /* servers may be changed; never without credentials */
+	mode_t unix_mode;                   /* [0600] */
+};
+
 struct mirror_conf {
 	struct config_pos pos;
 	struct str redis, username, password, password_file, secret, prefix;
@@ -284,8 +297,8 @@ struct global_conf {
 	struct log_conf log;
 	struct stats_socket_conf *stats_sockets;
 	size_t stats_sockets_n;
-	struct str stats_http;      /* "" = none */
-	struct mirror_conf *mirror; /* NULL = none */
+	struct stats_http_conf *stats_http; /* NULL = none */
+	struct mirror_conf *mirror;         /* NULL = none */
 	uint32_t head_size_max;     /* limits.head [16k - 1k]: bytes of a head */
 	uint32_t uri_size_max;      /* limits.uri [8k] */
 };

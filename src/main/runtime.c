@@ -200,8 +200,6 @@ size_t runtime_check(const struct config *config, struct config_messages *messag
 		check_backend(config, &config->backends[i], messages);
 	if (global->mirror)
 		not_built(messages, config, &global->mirror->pos, "'global.mirror'");
-	if (global->stats_http.len)
-		not_built(messages, config, &top, "'global.stats.http'");
 	if (global->log.format == LOG_HAPROXY)
 		not_built(messages, config, &top, "'global.log.format: haproxy'");
 	return messages->errors_n - before;

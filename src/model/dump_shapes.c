@@ -41,6 +41,11 @@ bool print_mirror(struct out *out, const struct schema_row *row, const void *bas
 	return pointer_print(out, row, base);
 }
 
+bool print_stats_http(struct out *out, const struct schema_row *row, const void *base)
+{
+	return pointer_print(out, row, base);
+}
+
 bool print_bind_tls(struct out *out, const struct schema_row *row, const void *base)
 {
 	return pointer_print(out, row, base);

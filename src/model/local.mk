@@ -10,7 +10,7 @@ liblimpet_a_SOURCES += \
 	include/model/diag.h src/model/diag.c \
 	include/model/load.h src/model/config_load.c \
 	src/model/config_address.c src/model/config_backend.c src/model/config_frontend.c \
-	src/model/config_hosts.c src/model/config_match.c src/model/config_route.c \
+	src/model/config_http.c src/model/config_hosts.c src/model/config_match.c src/model/config_route.c \
 	include/model/match_build.h src/model/match.c \
 	include/model/names.h src/model/names.c \
 	include/model/out.h src/model/out.c src/model/dump.c src/model/dump_shapes.c \

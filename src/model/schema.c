@@ -101,8 +101,25 @@ static const struct schema_row log_rows[] = {
 static const struct schema_row stats_rows[] = {
 	{ "socket", T_STATS_SOCKETS, .sub = S_STATS_SOCKET, .offset = IN(global_conf, stats_sockets),
 	  .doc = "stats socket: an address, a mapping, or a list of them" },
-	{ "http", T_ADDRESS, .offset = IN(global_conf, stats_http), .flags = F_LATER,
-	  .doc = "address of the dashboard (`/`), `/metrics` and `/healthz`" },
+	{ "http", T_STATS_HTTP, .sub = S_STATS_HTTP, .offset = IN(global_conf, stats_http),
+	  .doc = "the dashboard (`/`), its API, `/metrics` and `/healthz`: an address or a mapping" },
+};
+
+static const struct schema_row stats_http_rows[] = {
+	{ "address", T_ADDRESS, .offset = IN(stats_http_conf, text), .flags = F_REQUIRED,
+	  .doc = "`127.0.0.1:port` or `unix:/path`" },
+	{ "username", T_TEXT, .offset = IN(stats_http_conf, username), .flags = F_FILLED,
+	  .doc = "asked for by all but `/metrics`, `/healthz` and `/readyz`; absent: everybody reads and nobody changes anything" },
+	{ "password", T_TEXT, .offset = IN(stats_http_conf, password), .flags = F_SECRET | F_FILLED,
+	  .doc = "of that user" },
+	{ "password_file", T_TEXT, .offset = IN(stats_http_conf, password_file), .flags = F_PATH,
+	  .doc = "file whose first line is the password" },
+	{ "admin", T_BOOL, .offset = IN(stats_http_conf, is_admin), .def = "true",
+	  .doc = "with credentials: servers may be drained, taken out and put back; without them never" },
+	{ "hosts", T_TEXTS, .offset = IN(stats_http_conf, hosts), .flags = F_FILLED,
+	  .doc = "names in the browser's address line that are accepted without credentials, beside `localhost`, the node's name and plain IP addresses" },
+	{ "mode", T_OCTAL, .min = 0, .max = 0777, .offset = IN(stats_http_conf, unix_mode), .def = "0600",
+	  .doc = "permissions of a Unix socket's file" },
 };
 
 static const struct schema_row stats_socket_rows[] = {
@@ -358,6 +375,7 @@ const struct schema_section_row schema_sections[S_NONE] = {
 	[S_LOG] = { "'log'", "`global.log`", ROWS(log_rows), sizeof(struct log_conf), -1, "" },
 	[S_STATS] = { "'stats'", "`global.stats`", ROWS(stats_rows), 0, -1, "" },
 	[S_STATS_SOCKET] = { "'socket'", "`global.stats.socket`", ROWS(stats_socket_rows), sizeof(struct stats_socket_conf), IN(stats_socket_conf, pos), "" },
+	[S_STATS_HTTP] = { "'http'", "`global.stats.http`", ROWS(stats_http_rows), sizeof(struct stats_http_conf), IN(stats_http_conf, pos), "" },
 	[S_MIRROR] = { "'mirror'", "`global.mirror`", ROWS(mirror_rows), sizeof(struct mirror_conf), IN(mirror_conf, pos), "" },
 	[S_LIMITS] = { "'limits'", "`global.limits`", ROWS(limits_rows), 0, -1, "" },
 	[S_FRONTEND] = { "a frontend", "`frontends.NAME`", ROWS(frontend_rows), sizeof(struct frontend), IN(frontend, pos), "" },

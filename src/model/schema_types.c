@@ -28,6 +28,7 @@ const struct schema_type_row schema_types[T_N] = {
 			   print_text },
 	[T_STATS_SOCKETS] = { "address", "an address, a mapping, or a list of them",
 			      read_stats_sockets, print_stats_sockets },
+	[T_STATS_HTTP] = { "address", "an address or a mapping", read_stats_http, print_stats_http },
 	[T_ADDRESS] = { "address", "an address like 127.0.0.1:8404 or unix:/path", read_address,
 			print_text },
 	[T_MIRROR] = { "mapping", "a mapping", read_mirror, print_mirror },

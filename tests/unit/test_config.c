@@ -403,11 +403,31 @@ static void stats_sockets_know_their_level(void **state unused_arg)
 	config_unref(config);
 }
 
+static void the_dashboard_acts_with_credentials_alone(void **state unused_arg)
+{
+	struct config *config = load("global: {stats: {http: \"127.0.0.1:9\"}}\n" FRONT
+				     "backends: {b: {" HOSTS "}}\n");
+	const struct stats_http_conf *http = config->global.stats_http;
+
+	assert_non_null(http);
+	assert_false(http->is_admin);
+	assert_int_equal(http->secret.len, 0);
+	assert_int_equal(sock_addr_ip(&http->addr).port, 9);
+	config_unref(config);
+	config = load("global: {stats: {http: {address: \"127.0.0.1:9\", username: u, password: "
+		      "p}}}\n" FRONT "backends: {b: {" HOSTS "}}\n");
+	http = config->global.stats_http;
+	assert_true(http->is_admin);
+	assert_true(str_eq(http->secret, STR("p")));
+	config_unref(config);
+}
+
 static const char *const round_trips[] = {
 	FRONT "backends: {b: {" HOSTS "}}\n",
 	"global: {node: \"a$$b\", threads: 3, max_connections: 5k, user: u, chroot: /c,\n"
 	"  log: {target: \"udp:h:1\", format: json, level: debug}, limits: {head: 2000},\n"
-	"  stats: {socket: \"unix:/x\", http: \"127.0.0.1:1\"},\n"
+	"  stats: {socket: \"unix:/x\", http: {address: \"127.0.0.1:1\", username: u,\n"
+	"    password: p, admin: false, hosts: [lb.example.com]}},\n"
 	"  mirror: {redis: \"redis://h\", password: \"p \\\"\", mode: sync, read_through: 0}}\n"
 	"frontends:\n  web:\n    bind: [\":80\", {address: \"unix:/x\", accept_proxy: "
 	"[\"10.0.0.0/8\"],\n"
@@ -554,6 +574,7 @@ int main(void)
 		cmocka_unit_test(defaults_apply_to_those_that_do_not_say),
 		cmocka_unit_test(merged_keys_of_the_other_kind_do_no_harm),
 		cmocka_unit_test(stats_sockets_know_their_level),
+		cmocka_unit_test(the_dashboard_acts_with_credentials_alone),
 		cmocka_unit_test(a_dump_loads_to_the_same_again),
 		cmocka_unit_test(a_dump_keeps_secrets_when_asked),
 		cmocka_unit_test(a_large_file_is_checked_in_under_a_second),

@@ -131,6 +131,26 @@ static void mistakes_in_values_are_told(void **state unused_arg)
 		{ "stats: {http: nowhere}",
 		  "t:1:24: 'http': expected an address like 10.0.0.1:80, [::1]:80 or unix:/path, "
 		  "got 'nowhere'\n" },
+		{ "stats: {http: {address: nowhere}}",
+		  "t:1:34: 'address': expected an address like 10.0.0.1:80, [::1]:80 or "
+		  "unix:/path, got 'nowhere'\n" },
+		{ "stats: {http: [\"127.0.0.1:1\"]}",
+		  "t:1:24: 'http': expected an address or a mapping, got a list\n" },
+		{ "stats: {http: {address: \"127.0.0.1:1\", username: u}}",
+		  "t:1:24: 'http' has a 'username' and no password\n" },
+		{ "stats: {http: {address: \"127.0.0.1:1\", password: p}}",
+		  "t:1:24: 'http' has a password and no 'username'\n" },
+		{ "stats: {http: {address: \"127.0.0.1:1\", username: \"a:b\", password: p}}",
+		  "t:1:24: 'username' must not have a ':'\n" },
+		{ "stats: {http: {address: \"127.0.0.1:1\", username: u, password: p, "
+		  "password_file: /dev/null}}",
+		  "t:1:24: 'http' has both 'password' and 'password_file'\n" },
+		{ "stats: {http: {address: \"127.0.0.1:1\", username: u, password_file: "
+		  "/dev/null}}",
+		  "t:1:24: 'password_file': the first line of /dev/null is no password: 1 to 1024 "
+		  "bytes\n" },
+		{ "stats: {http: {address: \"127.0.0.1:1\", admin: true}}",
+		  "t:1:56: 'admin: true' needs a 'username' and a password\n" },
 		{ "mirror: {redis: \"http://x\"}",
 		  "t:1:26: 'redis': expected redis://, rediss://, unix:/ or sentinel://, got "
 		  "'http://x'\n" },
