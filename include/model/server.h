@@ -133,7 +133,9 @@ struct frontend_state {
 	atomic_uint used; /* client connections open */
 	_Atomic bool is_gone;
 	_Atomic bool is_disabled;         /* by the operator: accepts nothing */
+	_Atomic bool is_shut;             /* by the operator: its listening sockets are closed */
 	_Atomic uint32_t max_connections; /* the operator's; UINT32_MAX = as configured */
+	uint32_t max_overridden;          /* control thread: the file's when he said so */
 	struct counters counters;
 	struct frontend_state *next;
 };

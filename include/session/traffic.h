@@ -51,7 +51,8 @@ struct traffic {
 struct process_state {
 	struct counters counters;
 	_Atomic uint32_t connections; /* client connections open */
-	uint32_t max_connections;
+	_Atomic uint32_t max_connections;
+	uint32_t max_connections_possible; /* as many as the descriptors allow; fixed at start */
 	int64_t started_unix_ms;
 };
 extern struct process_state process_state;
@@ -86,6 +87,8 @@ int traffic_listen(struct traffic *traffic, const struct bind_conf *bind, int fd
 void traffic_stop_listening(struct traffic *traffic, bool all);
 /* Puts CONFIG in force (takes its own reference). */
 void traffic_set_config(struct traffic *traffic, struct config *config);
+/* Frontends were disabled, enabled, shut or got another limit by the operator. */
+void traffic_follow_frontends(struct traffic *traffic);
 /* No new connections; idle ones are closed; the others end with their answer. */
 void traffic_drain(struct traffic *traffic);
 /* A connection has closed: those who paused for want of one may accept again. */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/console.h"
+#include "control/frontends.h"
 #include "control/sample.h"
 
 control_reload_fn *control_reload_hook;
@@ -169,6 +170,7 @@ int control_init(struct loop *loop, struct config *config, const char **why)
 
 void control_apply(struct config *config)
 {
+	frontends_apply(the_config, config);
 	set_config(config);
 	list_for_each_safe(at, after, &sockets) {
 		struct control_socket *socket = list_entry(at, struct control_socket, link);

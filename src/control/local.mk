@@ -4,6 +4,7 @@ liblimpet_a_SOURCES += \
 	include/control/commands.def include/control/commands.h src/control/commands.c \
 	include/control/console.h src/control/console.c \
 	include/control/control.h src/control/control.c \
+	include/control/frontends.h src/control/cmd_frontend.c \
 	include/control/gather.h src/control/gather.c \
 	include/control/line.h src/control/line.c \
 	include/control/sample.h src/control/sample.c \

@@ -7,6 +7,7 @@
 
 #include "balance/lb.h"
 #include "base/clock.h"
+#include "control/frontends.h"
 #include "control/sample.h"
 #include "health/health.h"
 #include "session/traffic.h"
@@ -121,7 +122,7 @@ void stat_frontend(struct stat_row *row, const struct frontend *frontend)
 		STAT_wrew,     STAT_eint,     STAT_cache_hits, STAT_cache_lookups,
 	};
 	const struct frontend_state *state = frontend->state;
-	uint64_t limit = frontend->max_connections;
+	uint64_t limit = frontend_limit(frontend);
 
 	row->iid = state->id;
 	row->sid = 0;
@@ -130,7 +131,7 @@ void stat_frontend(struct stat_row *row, const struct frontend *frontend)
 	from_counters(row, &state->counters, from, ARRAY_N(from));
 	frontend_rates(row, sample_frontend(state));
 	number(row, STAT_slim, limit ? limit : process_state.max_connections);
-	text(row, STAT_status, limit && row->values[STAT_scur].number >= limit ? "FULL" : "OPEN");
+	text(row, STAT_status, frontend_status(frontend));
 	number(row, STAT_type, 0);
 	text(row, STAT_mode, mode_name(frontend->mode));
 }

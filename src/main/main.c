@@ -180,6 +180,7 @@ static int set_limits(struct config *config)
 	uint64_t fd_limit = process_raise_fd_limit();
 	uint32_t possible = process_connections_for(fd_limit);
 
+	process_state.max_connections_possible = possible;
 	process_state.max_connections = config->global.max_connections;
 	if (!process_state.max_connections)
 		process_state.max_connections = possible;

@@ -25,7 +25,8 @@ struct frontend_acceptor {
 	struct acceptor acceptor;
 	struct list link;
 	struct traffic *traffic;
-	char *text; /* (own) bind_conf.text: what tells binds apart over reloads */
+	char *text;        /* (own) bind_conf.text: what tells binds apart over reloads */
+	bool is_suspended; /* its frontend is disabled: connections are refused */
 
 	/* As the configuration in force has it; found again when that has changed. */
 	const struct config *config;     /* (view) compared with traffic->config */
@@ -115,6 +116,15 @@ static bool reserve(_Atomic uint32_t *used, uint32_t max)
 	return false;
 }
 
+/* The operator's limit, else the file's; 0 = none of its own. */
+static uint32_t limit_of(const struct frontend *frontend)
+{
+	uint32_t set =
+		atomic_load_explicit(&frontend->state->max_connections, memory_order_relaxed);
+
+	return set == UINT32_MAX ? frontend->max_connections : set;
+}
+
 /* The next one waits in the kernel until one of ours is closed. */
 static bool may_accept(struct acceptor *acceptor)
 {
@@ -123,7 +133,7 @@ static bool may_accept(struct acceptor *acceptor)
 
 	if (!frontend)
 		return false; /* a reload has just taken the bind away */
-	if (reserve(&frontend->state->used, frontend->max_connections)) {
+	if (reserve(&frontend->state->used, limit_of(frontend))) {
 		if (reserve(&process_state.connections, process_state.max_connections))
 			return true;
 		atomic_fetch_sub_explicit(&frontend->state->used, 1, memory_order_relaxed);
@@ -162,6 +172,7 @@ int traffic_listen(struct traffic *traffic, const struct bind_conf *bind, int fd
 	at->traffic = traffic;
 	at->text = xstrndup(bind->text);
 	list_push_back(&traffic->acceptors, &at->link);
+	traffic_follow_frontends(traffic);
 	return 0;
 }
 
@@ -174,17 +185,61 @@ static void free_acceptor(struct grave *grave)
 	free(at);
 }
 
+static void stop_listening(struct frontend_acceptor *at)
+{
+	list_remove(&at->link);
+	acceptor_stop(&at->acceptor);
+	loop_bury(&at->traffic->loop, &at->acceptor.grave, free_acceptor);
+}
+
 void traffic_stop_listening(struct traffic *traffic, bool all)
 {
 	list_for_each_safe(node, after, &traffic->acceptors) {
 		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
 
-		if (!all && frontend_of(at))
-			continue;
-		list_remove(node);
-		acceptor_stop(&at->acceptor);
-		loop_bury(&traffic->loop, &at->acceptor.grave, free_acceptor);
+		if (all || !frontend_of(at))
+			stop_listening(at);
 	}
+}
+
+/*
+ * A TCP socket that listens no more refuses connections, and the kernel keeps its address for us;
+ * connections to a Unix socket wait in its backlog instead, for it could not listen again.
+ */
+static void suspend(struct frontend_acceptor *at)
+{
+	at->is_suspended = true;
+	acceptor_pause(&at->acceptor);
+	timer_stop(&at->acceptor.retry);
+	if (!sock_addr_is_unix(&at->bind->addr))
+		(void)shutdown(at->acceptor.fd, SHUT_RD);
+}
+
+static void resume(struct frontend_acceptor *at)
+{
+	at->is_suspended = false;
+	if (!sock_addr_is_unix(&at->bind->addr) &&
+	    listen(at->acceptor.fd, (int)at->bind->backlog) != 0)
+		log_error("cannot listen on %s again: %s", at->text, strerror(errno));
+	acceptor_resume(&at->acceptor);
+}
+
+void traffic_follow_frontends(struct traffic *traffic)
+{
+	list_for_each_safe(node, after, &traffic->acceptors) {
+		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
+		const struct frontend *frontend = frontend_of(at);
+
+		if (!frontend)
+			continue;
+		if (atomic_load(&frontend->state->is_shut))
+			stop_listening(at);
+		else if (atomic_load(&frontend->state->is_disabled) && !at->is_suspended)
+			suspend(at);
+		else if (!atomic_load(&frontend->state->is_disabled) && at->is_suspended)
+			resume(at);
+	}
+	traffic_resume_accepting(traffic);
 }
 
 void traffic_resume_accepting(struct traffic *traffic)
@@ -192,7 +247,7 @@ void traffic_resume_accepting(struct traffic *traffic)
 	list_for_each(node, &traffic->acceptors) {
 		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
 
-		if (unlikely(at->acceptor.is_paused))
+		if (unlikely(at->acceptor.is_paused) && !at->is_suspended)
 			acceptor_resume(&at->acceptor);
 	}
 }
@@ -205,7 +260,7 @@ void traffic_set_config(struct traffic *traffic, struct config *config)
 	config_unref(old);
 	if (old)
 		traffic_stop_listening(traffic, false);
-	traffic_resume_accepting(traffic); /* a limit may have been raised */
+	traffic_follow_frontends(traffic); /* a bind may have changed hands, a limit be raised */
 	upstream_pool_sweep(traffic);
 }
 
