@@ -183,9 +183,6 @@ static void check_backend(const struct config *config, const struct backend *bac
 		not_built(messages, config, &backend->pos, "'mode: tcp'");
 	if (backend->tls)
 		not_built(messages, config, &backend->pos, "'tls' to servers");
-	if (backend->drain_grace_ms)
-		add_message(messages, config, &backend->pos, false,
-			    "'drain_grace' has no effect in this version");
 }
 
 size_t runtime_check(const struct config *config, struct config_messages *messages)
