@@ -12,6 +12,7 @@
 
 void clock_update(void);
 int64_t clock_ms(void);      /* monotonic, > 0; updates by itself on a thread's first call */
+int64_t clock_us(void);      /* the same instant in microseconds: clock_ms() is 1/1000 of it */
 int64_t clock_unix_ms(void); /* wall clock as of the last update */
 int64_t clock_now_us(void);  /* monotonic microseconds, read now (vDSO) */
 /* From now on this thread's clock stands at MS until the next call. For tests. */

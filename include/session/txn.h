@@ -59,13 +59,13 @@ struct replay {
 	char bytes[REPLAY_SIZE];
 };
 
-/* Instants, monotonic milliseconds; 0 = not reached. */
+/* Instants, clock_us(); 0 = not reached. */
 struct txn_times {
-	int64_t accepted_ms; /* head complete */
-	int64_t queued_ms;   /* began to wait for a slot */
-	int64_t connect_ms;  /* began to connect, or took a pooled connection */
-	int64_t connected_ms;
-	int64_t first_byte_ms; /* the server's head is complete */
+	int64_t accepted_us; /* head complete */
+	int64_t queued_us;   /* began to wait for a slot */
+	int64_t connect_us;  /* began to connect, or took a pooled connection */
+	int64_t connected_us;
+	int64_t first_byte_us; /* the server's head is complete */
 };
 
 struct txn {

@@ -11,24 +11,25 @@
 
 __thread unsigned thread_index;
 
-static __thread int64_t now_ms;
+static __thread int64_t now_ms, now_us;
 static __thread int64_t now_unix_ms;
 static __thread bool is_set;
 
-static int64_t read_ms(clockid_t id)
+static int64_t read_us(clockid_t id)
 {
 	struct timespec ts;
 
 	clock_gettime(id, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 void clock_update(void)
 {
 	if (is_set)
 		return;
-	now_ms = read_ms(CLOCK_MONOTONIC);
-	now_unix_ms = read_ms(CLOCK_REALTIME);
+	now_us = read_us(CLOCK_MONOTONIC);
+	now_ms = now_us / 1000;
+	now_unix_ms = read_us(CLOCK_REALTIME) / 1000;
 }
 
 int64_t clock_ms(void)
@@ -36,6 +37,13 @@ int64_t clock_ms(void)
 	if (unlikely(!now_ms))
 		clock_update();
 	return now_ms;
+}
+
+int64_t clock_us(void)
+{
+	if (unlikely(!now_us))
+		clock_update();
+	return now_us;
 }
 
 int64_t clock_unix_ms(void)
@@ -47,15 +55,13 @@ int64_t clock_unix_ms(void)
 
 int64_t clock_now_us(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	return read_us(CLOCK_MONOTONIC);
 }
 
 void clock_set_ms(int64_t ms)
 {
 	is_set = true;
 	now_ms = ms;
+	now_us = ms * 1000;
 	now_unix_ms = INT64_C(1700000000000) + ms;
 }

@@ -113,9 +113,9 @@ void access_log_copy_target(struct txn *txn, const struct http_head *head)
 	txn->target_len = (uint32_t)(line.p - txn->target);
 }
 
-static int32_t span_ms(int64_t from_ms, int64_t to_ms)
+static int32_t span_ms(int64_t from_us, int64_t to_us)
 {
-	return from_ms && to_ms ? (int32_t)(to_ms - from_ms) : -1;
+	return from_us && to_us ? (int32_t)((to_us - from_us) / 1000) : -1;
 }
 
 static char stick_letter(const struct stick *stick)
@@ -138,8 +138,8 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 	const struct txn_times *times = &txn->times;
 
 	*facts = (struct log_facts){
-		.started_unix_ms = clock_unix_ms() - (clock_ms() - times->accepted_ms),
-		.started_ms = times->accepted_ms,
+		.started_unix_ms = clock_unix_ms() - (clock_us() - times->accepted_us) / 1000,
+		.started_ms = times->accepted_us / 1000,
 		.source = txn->source,
 		.frontend = txn->client->frontend_state->name,
 		.backend = txn->backend ? txn->backend->state->name : "-",
@@ -150,11 +150,11 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		.request_id = { txn->request_id, txn->request_id_len },
 		.bytes_in = txn->request.bytes,
 		.bytes_out = txn->response.bytes,
-		.queue_ms = span_ms(times->queued_ms, times->connect_ms),
-		.connect_ms = span_ms(times->connect_ms, times->connected_ms),
+		.queue_ms = span_ms(times->queued_us, times->connect_us),
+		.connect_ms = span_ms(times->connect_us, times->connected_us),
 		.response_ms =
-			span_ms(times->connected_ms ? times->connected_ms : times->connect_ms,
-				times->first_byte_ms),
+			span_ms(times->connected_us ? times->connected_us : times->connect_us,
+				times->first_byte_us),
 		.status = (uint16_t)txn->status,
 		.minor = txn->minor,
 		.retries = (uint8_t)txn->retries,

@@ -67,8 +67,8 @@ static enum step wait_for_slot(struct txn *txn)
 {
 	if (is_queue_full(txn))
 		return txn_answer(txn, 503, END_QUEUE_FULL, "the queue is full");
-	if (!txn->times.queued_ms) {
-		txn->times.queued_ms = clock_ms();
+	if (!txn->times.queued_us) {
+		txn->times.queued_us = clock_us();
 		count(&txn->backend->state->counters, backend_queued);
 	}
 	if (txn->state != TXN_QUEUE)
@@ -107,7 +107,7 @@ static void server_chosen(struct txn *txn, struct srvset_member *member)
 	txn->is_counted = true;
 	atomic_store_explicit(&server->last_session_at_ms, clock_ms(), memory_order_relaxed);
 	stick_chosen(&txn->stick, txn->backend, server, &txn->source);
-	txn->times.connect_ms = clock_ms();
+	txn->times.connect_us = clock_us();
 	txn->connect_deadline_ms =
 		clock_ms() + timeout_of(txn->client->frontend, txn->backend, connect_ms);
 	txn_set_state(txn, TXN_CONNECT);
@@ -193,7 +193,7 @@ enum step txn_connect(struct txn *txn)
 			txn->wait = WAIT_CONNECT;
 			return STEP_WAIT;
 		}
-		txn->times.connected_ms = clock_ms();
+		txn->times.connected_us = clock_us();
 		txn_set_state(txn, TXN_SEND);
 		return STEP_NEXT;
 	}

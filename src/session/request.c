@@ -124,7 +124,7 @@ enum step txn_replay(struct txn *txn)
 	txn->upstream = NULL;
 	count(&txn->server->counters, server_retries);
 	txn->retries++;
-	txn->times.connect_ms = clock_ms();
+	txn->times.connect_us = clock_us();
 	txn->connect_deadline_ms =
 		clock_ms() + timeout_of(txn->client->frontend, txn->backend, connect_ms);
 	txn_set_state(txn, TXN_CONNECT);

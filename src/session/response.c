@@ -207,14 +207,14 @@ static enum step switched_protocols(struct txn *txn, struct http_head *head)
 
 static enum step took_head(struct txn *txn, struct http_head *head)
 {
-	if (!txn->times.first_byte_ms)
-		txn->times.first_byte_ms = clock_ms();
+	if (!txn->times.first_byte_us)
+		txn->times.first_byte_us = clock_us();
 	if (head->status == 101)
 		return switched_protocols(txn, head);
 	if (head->status >= 200)
 		return final_head(txn, head);
 	/* Other 1xx: passed on to who can take it, and the next head awaited. */
-	txn->times.first_byte_ms = 0;
+	txn->times.first_byte_us = 0;
 	if (++txn->interims > INTERIMS_MAX)
 		return txn_server_failed(txn, END_BAD_RESPONSE, "too many interim responses");
 	/* What a slow client has not taken yet is not added to: they are hints. */

@@ -91,7 +91,7 @@ static struct txn *txn_new(struct client *client)
 	txn->method_name = "-";
 	txn->target = txn->target_inline;
 	txn->source = client->source;
-	txn->times.accepted_ms = clock_ms();
+	txn->times.accepted_us = clock_us();
 	client->txn = txn;
 	count(&client->frontend_state->counters, frontend_requests);
 	count(&process_state.counters, process_requests);
@@ -420,7 +420,7 @@ static int64_t wait_limit_ms(const struct txn *txn)
 	case WAIT_BACKLOG:
 		return MS(5) << (txn->backlog_tries < 5 ? txn->backlog_tries : 5);
 	case WAIT_QUEUE:
-		return txn->times.queued_ms + timeout_of(frontend, txn->backend, queue_ms) -
+		return txn->times.queued_us / 1000 + timeout_of(frontend, txn->backend, queue_ms) -
 		       clock_ms();
 	}
 	return 0;
