@@ -84,6 +84,7 @@ struct srvset_member {
 			    only own sessions */
 	uint32_t user_weight;     /* the operator's, else initial_weight */
 	uint32_t initial_weight;  /* the file's: host's x worker's / 100 */
+	uint32_t throttle_pct;    /* of slow start; 100 = not slowed */
 	uint32_t max_connections; /* 0 = no limit */
 	uint32_t host;            /* index in hosts[] */
 	bool is_backup;
@@ -182,7 +183,7 @@ struct srvset_spec {
 	struct str host, worker;
 	struct sock_addr addr;
 	uint32_t weight, max_connections; /* weight: effective */
-	uint32_t user_weight, initial_weight;
+	uint32_t user_weight, initial_weight, throttle_pct;
 	bool is_backup;
 	enum proxy_mode send_proxy;
 };

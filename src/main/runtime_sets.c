@@ -82,6 +82,7 @@ static void add_worker(struct specs *specs, const struct backend *backend,
 		.weight = host->weight * worker->weight / 100,
 		.user_weight = host->weight * worker->weight / 100,
 		.initial_weight = host->weight * worker->weight / 100,
+		.throttle_pct = 100,
 		.max_connections = worker->max_connections ? worker->max_connections
 							   : backend->max_connections_per_server,
 		.is_backup = host->is_backup,

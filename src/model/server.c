@@ -232,6 +232,7 @@ struct srvset *srvset_build(struct backend_state *backend, const struct srvset_s
 			.weight = specs[i].weight,
 			.user_weight = specs[i].user_weight,
 			.initial_weight = specs[i].initial_weight,
+			.throttle_pct = specs[i].throttle_pct,
 			.max_connections = specs[i].max_connections,
 			.host = srvset_host_index(set, &specs[i]),
 			.is_backup = specs[i].is_backup,
