@@ -79,6 +79,14 @@ void stick_learn_sid(struct stick *stick, const struct backend *backend, struct 
 		     struct str sid, uint32_t idle_ms);
 /* The session ended (close packet, WebSocket close, code 1 from its worker). */
 void stick_drop_sid(struct stick *stick, const struct backend *backend);
+/*
+ * The session has to leave SERVER: its entry stays, dead, so that every later request with its sid
+ * is answered 400 code 1 (STICK_DEAD) until its idle time is over.  False: it was not there.
+ */
+bool stick_retire_sid(const struct stick *stick, const struct backend *backend,
+		      const struct server *server);
+bool stick_retire_key(struct table *table, const struct table_key *key,
+		      const struct server *server); /* private to stick*.c */
 /* A Set-Cookie field of the response; learns (or forgets) the app's cookie when the rule names it.
  */
 void stick_learn_set_cookie(const struct stick *stick, const struct backend *backend,

@@ -15,6 +15,8 @@ struct stick_hold;
 struct stick_hold *stick_hold(struct stick *stick, const struct backend *backend);
 /* No other request or WebSocket of the session runs. */
 bool stick_hold_is_last(const struct stick_hold *hold);
+/* The session has to leave SERVER: stick_retire_sid(). */
+void stick_hold_retire(struct stick_hold *hold, const struct server *server);
 /* Lets go, or drops the entry when the session is over.  Frees HOLD; NULL is fine. */
 void stick_hold_end(struct stick_hold *hold, bool is_session_over);
 

@@ -52,10 +52,11 @@ size_t websocket_write_header(char out[WEBSOCKET_HEADER_MAX], const struct webso
 
 /*
  * Writes a whole Close frame with CODE (0 = no code, no reason) and REASON, which is cut at 123
- * bytes (before a broken UTF-8 character).  MASKED for frames to a server: the mask is zero, which
- * is legal on a hop that no cache reads.  Returns the size, WEBSOCKET_CLOSE_MAX at most.
+ * bytes (before a broken UTF-8 character).  Frames to a server have a MASK, four bytes that nobody
+ * can foretell (RFC 6455 5.3); frames to a client none, NULL.  Returns the size,
+ * WEBSOCKET_CLOSE_MAX at most.
  */
-size_t websocket_write_close(char out[WEBSOCKET_CLOSE_MAX], bool masked, uint16_t code,
+size_t websocket_write_close(char out[WEBSOCKET_CLOSE_MAX], const uint8_t *mask, uint16_t code,
 			     struct str reason);
 
 /*
@@ -69,17 +70,21 @@ void websocket_unmask(char *data, size_t len, const uint8_t mask[4], uint64_t of
 
 /*
  * Follows one direction of a tunnel from its first byte: where frames begin and end, and whether
- * a Close went by.  Payloads are skipped by length and never looked at.
+ * a Close went by.  Payloads are skipped by length and never looked at.  Two of these are in every
+ * tunnel, so it is small: 16 bytes.
  */
 struct websocket_walk {
-	uint64_t left;                   /* payload bytes of the current frame still to come */
-	char head[WEBSOCKET_HEADER_MAX]; /* the part of a header that has come */
-	uint8_t head_len;
-	uint8_t opcode;       /* of the current frame, valid while left > 0 */
-	bool has_close;       /* a whole Close frame has passed */
-	bool is_bad;          /* not WebSocket: no boundary will be told again */
-	uint32_t data_frames; /* text and binary frames begun; not continuations */
+	uint64_t left;       /* payload bytes still to come; in a header the length read so far */
+	uint8_t phase;       /* private: which part of a frame comes next; 0 = its first byte */
+	uint8_t need;        /* bytes still to come of the length or the mask */
+	uint8_t opcode;      /* of the current frame */
+	uint8_t data_frames; /* text and binary frames begun, at most 255; not continuations */
+	bool is_masked;      /* the current frame */
+	bool is_long;        /* the current frame's length has eight bytes */
+	bool has_close;      /* a whole Close frame has passed */
+	bool is_bad;         /* not WebSocket: no boundary will be told again */
 };
+_Static_assert(sizeof(struct websocket_walk) == 16, "an idle WebSocket pays for two");
 
 void websocket_walk_init(struct websocket_walk *walk);
 
@@ -89,6 +94,12 @@ void websocket_walk_init(struct websocket_walk *walk);
  * boundary at its very beginning counts: then the answer is 0).
  */
 ptrdiff_t websocket_walk_feed(struct websocket_walk *walk, struct str piece);
+
+/*
+ * Takes the next bytes of the stream, but not beyond the end of the frame that they belong to.
+ * Returns how many: fewer than PIECE has when a boundary is there, or the walk is bad.
+ */
+size_t websocket_walk_frame(struct websocket_walk *walk, struct str piece);
 
 /* All bytes so far are whole frames. */
 bool websocket_walk_is_at_boundary(const struct websocket_walk *walk);

@@ -400,6 +400,21 @@ void stick_drop_sid(struct stick *stick, const struct backend *backend)
 	stick->is_sid_known = false; /* nothing to close; a new entry of this sid is not ours */
 }
 
+bool stick_retire_key(struct table *table, const struct table_key *key, const struct server *server)
+{
+	struct table_value only = { .server = server->number, .generation = generation_of(server) };
+
+	return table_retire(table, key, &only);
+}
+
+bool stick_retire_sid(const struct stick *stick, const struct backend *backend,
+		      const struct server *server)
+{
+	struct table *table = backend->state->tables[STICK_ENGINEIO];
+
+	return table && stick->has_key && stick_retire_key(table, &stick->key, server);
+}
+
 void stick_end(struct stick *stick, const struct backend *backend)
 {
 	if (stick->is_sid_known)

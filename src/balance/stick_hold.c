@@ -38,6 +38,13 @@ bool stick_hold_is_last(const struct stick_hold *hold)
 	return !table_find(hold->table, &key, &value) || value.opens <= 1;
 }
 
+void stick_hold_retire(struct stick_hold *hold, const struct server *server)
+{
+	struct table_key key = table_key(hold->table, (struct str){ hold->sid, hold->sid_len });
+
+	stick_retire_key(hold->table, &key, server);
+}
+
 void stick_hold_end(struct stick_hold *hold, bool is_session_over)
 {
 	struct table_value value;

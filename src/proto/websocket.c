@@ -4,6 +4,8 @@
 
 #include "proto/websocket.h"
 
+#include <string.h>
+
 #include <openssl/evp.h>
 
 const char WEBSOCKET_WHY_OPCODE[] = "reserved WebSocket opcode";
@@ -96,7 +98,7 @@ size_t websocket_write_header(char out[WEBSOCKET_HEADER_MAX], const struct webso
 	return 2 + extended + (frame->is_masked ? sizeof(frame->mask) : 0);
 }
 
-size_t websocket_write_close(char out[WEBSOCKET_CLOSE_MAX], bool masked, uint16_t code,
+size_t websocket_write_close(char out[WEBSOCKET_CLOSE_MAX], const uint8_t *mask, uint16_t code,
 			     struct str reason)
 {
 	struct websocket_frame frame = { .fin = true, .opcode = WEBSOCKET_CLOSE };
@@ -109,7 +111,9 @@ size_t websocket_write_close(char out[WEBSOCKET_CLOSE_MAX], bool masked, uint16_
 		while (reason.len > 0 && ((unsigned char)reason.p[reason.len] & 0xc0) == 0x80)
 			reason.len--;
 	}
-	frame.is_masked = masked;
+	frame.is_masked = mask != NULL;
+	if (mask)
+		memcpy(frame.mask, mask, sizeof(frame.mask));
 	frame.payload_size = code ? 2 + reason.len : 0;
 	n = websocket_write_header(out, &frame);
 	if (code == 0)
@@ -117,6 +121,8 @@ size_t websocket_write_close(char out[WEBSOCKET_CLOSE_MAX], bool masked, uint16_
 	write_be(out + n, 2, code);
 	if (reason.len > 0)
 		memcpy(out + n + 2, reason.p, reason.len);
+	if (mask)
+		websocket_unmask(out + n, 2 + reason.len, mask, 0);
 	return n + 2 + reason.len;
 }
 
@@ -160,50 +166,103 @@ void websocket_walk_init(struct websocket_walk *walk)
 	*walk = (struct websocket_walk){ 0 };
 }
 
+enum phase { PHASE_FIRST, PHASE_SECOND, PHASE_LENGTH, PHASE_MASK, PHASE_PAYLOAD };
+
 bool websocket_walk_is_at_boundary(const struct websocket_walk *walk)
 {
-	return walk->left == 0 && walk->head_len == 0 && !walk->is_bad;
+	return walk->phase == PHASE_FIRST && !walk->is_bad;
 }
 
 static void end_frame(struct websocket_walk *walk)
 {
+	walk->phase = PHASE_FIRST;
 	walk->has_close |= walk->opcode == WEBSOCKET_CLOSE;
 }
 
-/* Takes bytes of a header off P; returns how many. */
-static size_t walk_header(struct websocket_walk *walk, const char *p, size_t len)
+static void end_header(struct websocket_walk *walk)
 {
-	size_t had = walk->head_len, n = sizeof(walk->head) - had;
-	struct websocket_frame frame;
-
-	n = n < len ? n : len;
-	memcpy(walk->head + had, p, n);
-	switch (websocket_parse_header(walk->head, had + n, &frame, NULL)) {
-	case PARSE_MORE:
-		walk->head_len = (uint8_t)(had + n);
-		return n;
-	case PARSE_BAD:
-		walk->is_bad = true;
-		return n;
-	case PARSE_DONE:
-		break;
-	}
-	walk->head_len = 0;
-	walk->opcode = frame.opcode;
-	walk->left = frame.payload_size;
-	walk->data_frames += frame.opcode == WEBSOCKET_TEXT || frame.opcode == WEBSOCKET_BINARY;
+	if (walk->opcode == WEBSOCKET_TEXT || walk->opcode == WEBSOCKET_BINARY)
+		walk->data_frames += walk->data_frames < UINT8_MAX;
+	walk->phase = PHASE_PAYLOAD;
 	if (walk->left == 0)
 		end_frame(walk);
-	return frame.header_size - had;
 }
 
-ptrdiff_t websocket_walk_feed(struct websocket_walk *walk, struct str piece)
+static void end_length(struct websocket_walk *walk)
 {
-	ptrdiff_t boundary = websocket_walk_is_at_boundary(walk) ? 0 : -1;
+	if (walk->is_masked) {
+		walk->phase = PHASE_MASK;
+		walk->need = 4;
+	} else {
+		end_header(walk);
+	}
+}
+
+static void take_first(struct websocket_walk *walk, unsigned char c)
+{
+	walk->opcode = c & 0x0f;
+	walk->is_bad = !is_known_opcode(walk->opcode) || (c & 0x88) == 0x08;
+	walk->phase = PHASE_SECOND;
+}
+
+static void take_second(struct websocket_walk *walk, unsigned char c)
+{
+	unsigned short_size = c & 0x7f;
+
+	walk->is_masked = c & 0x80;
+	walk->is_long = short_size == 127;
+	if (walk->opcode & 0x08 && short_size > 125)
+		walk->is_bad = true;
+	if (short_size > 125) {
+		walk->phase = PHASE_LENGTH;
+		walk->need = walk->is_long ? 8 : 2;
+		walk->left = 0;
+		return;
+	}
+	walk->left = short_size;
+	end_length(walk);
+}
+
+static void take_length(struct websocket_walk *walk, unsigned char c)
+{
+	if (walk->need == 8 && c & 0x80)
+		walk->is_bad = true;
+	walk->left = walk->left << 8 | c;
+	if (--walk->need)
+		return;
+	if (walk->left < (walk->is_long ? UINT16_MAX + UINT64_C(1) : 126))
+		walk->is_bad = true;
+	end_length(walk);
+}
+
+/* Takes one byte of a header. */
+static void take_byte(struct websocket_walk *walk, unsigned char c)
+{
+	switch ((enum phase)walk->phase) {
+	case PHASE_FIRST:
+		take_first(walk, c);
+		break;
+	case PHASE_SECOND:
+		take_second(walk, c);
+		break;
+	case PHASE_LENGTH:
+		take_length(walk, c);
+		break;
+	case PHASE_MASK:
+		if (!--walk->need)
+			end_header(walk);
+		break;
+	case PHASE_PAYLOAD:
+		break;
+	}
+}
+
+size_t websocket_walk_frame(struct websocket_walk *walk, struct str piece)
+{
 	size_t i = 0;
 
 	while (i < piece.len && !walk->is_bad) {
-		if (walk->left > 0) {
+		if (walk->phase == PHASE_PAYLOAD) {
 			uint64_t n = piece.len - i;
 
 			n = n < walk->left ? n : walk->left;
@@ -212,8 +271,20 @@ ptrdiff_t websocket_walk_feed(struct websocket_walk *walk, struct str piece)
 			if (walk->left == 0)
 				end_frame(walk);
 		} else {
-			i += walk_header(walk, piece.p + i, piece.len - i);
+			take_byte(walk, (unsigned char)piece.p[i++]);
 		}
+		if (walk->phase == PHASE_FIRST)
+			break;
+	}
+	return i;
+}
+
+ptrdiff_t websocket_walk_feed(struct websocket_walk *walk, struct str piece)
+{
+	ptrdiff_t boundary = websocket_walk_is_at_boundary(walk) ? 0 : -1;
+
+	for (size_t i = 0; i < piece.len && !walk->is_bad;) {
+		i += websocket_walk_frame(walk, (struct str){ piece.p + i, piece.len - i });
 		if (websocket_walk_is_at_boundary(walk))
 			boundary = (ptrdiff_t)i;
 	}

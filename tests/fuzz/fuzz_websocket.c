@@ -92,8 +92,10 @@ static void check_close(const char *p, size_t len)
 {
 	char out[WEBSOCKET_CLOSE_MAX], key[WEBSOCKET_ACCEPT_SIZE];
 	struct websocket_frame frame;
+	const uint8_t mask[4] = { 1, 2, 3, (uint8_t)len };
 	bool is_masked = len & 1;
-	size_t n = websocket_write_close(out, is_masked, (uint16_t)len, (struct str){ p, len });
+	size_t n = websocket_write_close(out, is_masked ? mask : NULL, (uint16_t)len,
+					 (struct str){ p, len });
 
 	must(n <= sizeof(out));
 	must(websocket_parse_header(out, n, &frame, NULL) == PARSE_DONE);

@@ -152,24 +152,27 @@ static void written_headers_are_the_parsed_ones(void **state unused_arg)
 
 static void close_frames_are_written(void **state unused_arg)
 {
+	static const uint8_t zeros[4], mask[4] = { 1, 2, 3, 4 };
 	char out[WEBSOCKET_CLOSE_MAX], reason[200];
 
-	assert_int_equal(websocket_write_close(out, false, 1001, STR("bye")), 7);
+	assert_int_equal(websocket_write_close(out, NULL, 1001, STR("bye")), 7);
 	assert_memory_equal(out,
 			    "\x88\x05\x03\xe9"
 			    "bye",
 			    7);
-	assert_int_equal(websocket_write_close(out, true, 1012, STR_NONE), 8);
+	assert_int_equal(websocket_write_close(out, zeros, 1012, STR_NONE), 8);
 	assert_memory_equal(out, "\x88\x82\0\0\0\0\x03\xf4", 8);
-	assert_int_equal(websocket_write_close(out, false, 0, STR("unsaid")), 2);
+	assert_int_equal(websocket_write_close(out, mask, 1001, STR("bye")), 11);
+	assert_memory_equal(out, "\x88\x85\1\2\3\4\x02\xeb\x61\x7d\x64", 11);
+	assert_int_equal(websocket_write_close(out, NULL, 0, STR("unsaid")), 2);
 	assert_memory_equal(out, "\x88\0", 2);
 	memset(reason, 'x', sizeof(reason));
-	assert_int_equal(websocket_write_close(out, true, 1000, (struct str){ reason, 200 }),
+	assert_int_equal(websocket_write_close(out, mask, 1000, (struct str){ reason, 200 }),
 			 WEBSOCKET_CLOSE_MAX);
 	assert_int_equal((unsigned char)out[1], 0x80 | 125);
 	/* A character of three bytes that does not fit is left out whole. */
 	memcpy(reason + 121, "\xe2\x82\xac", 3);
-	assert_int_equal(websocket_write_close(out, false, 1000, (struct str){ reason, 124 }),
+	assert_int_equal(websocket_write_close(out, NULL, 1000, (struct str){ reason, 124 }),
 			 2 + 2 + 121);
 }
 
@@ -290,7 +293,80 @@ static void walk_tells_that_no_boundary_is_near(void **state unused_arg)
 	assert_int_equal(websocket_walk_feed(&walk, STR("\x82\x7e\x10\0abc")), 0);
 	assert_int_equal(websocket_walk_feed(&walk, STR("def")), -1);
 	assert_false(websocket_walk_is_at_boundary(&walk));
-	assert_true(sizeof(walk) <= 32);
+}
+
+/* Each boundary is a place to put a frame in: none may be overlooked, however the bytes come. */
+static void walk_stops_at_the_end_of_each_frame(void **state unused_arg)
+{
+	static const struct str frames[] = {
+		STR_INIT(HELLO),
+		STR_INIT("\x01\x82\1\2\3\4xx"),
+		STR_INIT(MASKED_PING),
+		STR_INIT("\x80\x80\1\2\3\4"),
+		STR_INIT("\x82\x7e\0\x80" X128),
+		STR_INIT("\x8a\0"),
+		STR_INIT(CLOSE),
+	};
+	struct websocket_walk walk;
+	char all[512];
+	size_t len = 0;
+
+	for (size_t i = 0; i < ARRAY_N(frames); i++) {
+		memcpy(all + len, frames[i].p, frames[i].len);
+		len += frames[i].len;
+	}
+	for (size_t step = 1; step <= len; step++) {
+		size_t at = 0, frame_end = 0;
+
+		websocket_walk_init(&walk);
+		for (size_t i = 0; i < ARRAY_N(frames); i++) {
+			frame_end += frames[i].len;
+			do {
+				size_t n = step < len - at ? step : len - at;
+
+				at += websocket_walk_frame(&walk, (struct str){ all + at, n });
+			} while (!websocket_walk_is_at_boundary(&walk));
+			assert_int_equal(at, frame_end);
+			assert_int_equal(walk.has_close, i + 1 == ARRAY_N(frames));
+		}
+		assert_int_equal(walk.data_frames, 3);
+	}
+}
+
+static void walk_skips_a_payload_of_any_length(void **state unused_arg)
+{
+	struct websocket_walk walk;
+	uint64_t left = UINT64_C(0x7fffffffffffffff);
+
+	websocket_walk_init(&walk);
+	assert_int_equal(
+		websocket_walk_frame(&walk, STR("\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff")), 10);
+	assert_true(walk.left == left && !walk.is_bad);
+	websocket_walk_feed(&walk, STR("\x88\x80"));
+	assert_true(walk.left == left - 2 && !walk.is_bad && !walk.has_close);
+}
+
+static void walk_refuses_what_is_no_frame(void **state unused_arg)
+{
+	static const struct str rows[] = {
+		STR_INIT("\x83"),                         /* reserved opcode */
+		STR_INIT("\x08"),                         /* a Close in fragments */
+		STR_INIT("\x89\x7e"),                     /* a long Ping */
+		STR_INIT("\x81\x7e\0\x7d"),               /* 125 in two bytes */
+		STR_INIT("\x81\x7f\0\0\0\0\0\0\xff\xff"), /* 65535 in eight */
+		STR_INIT("\x81\x7f\x80"),                 /* 2^63 */
+	};
+	struct websocket_walk walk;
+
+	for (size_t i = 0; i < ARRAY_N(rows); i++) {
+		websocket_walk_init(&walk);
+		assert_int_equal(websocket_walk_feed(&walk, rows[i]), -1);
+		assert_true(walk.is_bad);
+		assert_int_equal(websocket_walk_frame(&walk, STR(HELLO)), 0);
+		websocket_walk_init(&walk);
+		websocket_walk_feed(&walk, (struct str){ rows[i].p, rows[i].len - 1 });
+		assert_false(walk.is_bad); /* not before the byte that is wrong */
+	}
 }
 
 int main(void)
@@ -303,6 +379,9 @@ int main(void)
 		cmocka_unit_test(unmasking_can_go_piece_by_piece),
 		cmocka_unit_test(walk_finds_boundaries_and_close_however_cut),
 		cmocka_unit_test(walk_tells_that_no_boundary_is_near),
+		cmocka_unit_test(walk_stops_at_the_end_of_each_frame),
+		cmocka_unit_test(walk_skips_a_payload_of_any_length),
+		cmocka_unit_test(walk_refuses_what_is_no_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
