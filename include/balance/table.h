@@ -94,6 +94,12 @@ enum table_put table_put(struct table *table, const struct table_key *key,
 			 const struct table_value *value, struct table_value *old);
 /* True when it was there. */
 bool table_drop(struct table *table, const struct table_key *key);
+/*
+ * Ends what KEY's entry stands for, and keeps the entry: while it has ONLY's server and generation
+ * its generation becomes an older one, the hook is told (replaced), and its idle time starts now.
+ * True when that was so.
+ */
+bool table_retire(struct table *table, const struct table_key *key, const struct table_value *only);
 
 /*
  * Frees about MAX expired entries at most, and looks at four times as many; for a timer.  The next

@@ -343,6 +343,29 @@ bool table_drop(struct table *table, const struct table_key *key)
 	return was_there;
 }
 
+bool table_retire(struct table *table, const struct table_key *key, const struct table_value *only)
+{
+	struct shard *shard = shard_of(table, key);
+	int64_t now = table_now(table);
+	struct shard_entry *entry;
+	struct shard_gone gone;
+	bool is_retired = false;
+	uint32_t cell;
+
+	gone_init(table, &gone);
+	pthread_mutex_lock(&shard->mutex);
+	entry = find_live(shard, key, now, &gone, &cell);
+	if (entry && entry->server == only->server &&
+	    entry->generation == (only->generation & TABLE_GENERATION_MASK)) {
+		is_retired = true;
+		shard_note_gone(entry, TABLE_GONE_REPLACED, now, &gone);
+		entry->generation = (uint16_t)(entry->generation - 1);
+		shard_use(entry, now);
+	}
+	unlock(table, shard, &gone, is_retired);
+	return is_retired;
+}
+
 uint32_t table_expire(struct table *table, uint32_t max)
 {
 	uint32_t freed = 0, visits = max > UINT32_MAX / 4 ? UINT32_MAX : max * 4;
