@@ -3,13 +3,16 @@ liblimpet_a_SOURCES += \
 	include/model/config.h \
 	include/model/counters.def include/model/counters.h src/model/counters.c \
 	include/model/match.h \
-	include/model/server.h src/model/server.c
+	include/model/override.h src/model/override.c \
+	include/model/server.h src/model/server.c \
+	include/model/weight.h src/model/weight.c
 
 # The configuration file.
 liblimpet_a_SOURCES += \
 	include/model/diag.h src/model/diag.c \
 	include/model/load.h src/model/config_load.c \
 	src/model/config_address.c src/model/config_backend.c src/model/config_frontend.c \
+	src/model/config_health.c \
 	src/model/config_http.c src/model/config_hosts.c src/model/config_match.c src/model/config_route.c \
 	include/model/match_build.h src/model/match.c \
 	include/model/names.h src/model/names.c \
