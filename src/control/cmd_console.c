@@ -2,11 +2,10 @@
 /* Commands that change the console itself, and those that ask about it. */
 #include "config.h"
 
-#include <errno.h>
-
 #include "base/log.h"
 #include "control/commands.h"
 #include "control/console.h"
+#include "control/delay.h"
 
 enum run_step command_prompt(struct run *run)
 {
@@ -92,42 +91,6 @@ enum run_step command_set_severity_output(struct run *run)
 	return run_error(run, "one of 'none', 'number', 'string' is a required argument");
 }
 
-/* Seconds, or with one of the units us ms s m h d. */
-static int read_delay(struct str text, int64_t *ms)
-{
-	static const struct {
-		const char *name;
-		int64_t us;
-	} units[] = {
-		{ "us", 1 },
-		{ "ms", 1000 },
-		{ "s", 1000000 },
-		{ "m", 60 * 1000000 },
-		{ "h", 3600 * (int64_t)1000000 },
-		{ "d", 86400 * (int64_t)1000000 },
-	};
-	size_t digits = 0;
-	int64_t unit_us = 1000000;
-	uint64_t n;
-
-	while (digits < text.len && text.p[digits] >= '0' && text.p[digits] <= '9')
-		digits++;
-	if (str_to_u64((struct str){ text.p, digits }, INT32_MAX, &n) != 0)
-		return -EINVAL;
-	if (digits < text.len) {
-		struct str name = { text.p + digits, text.len - digits };
-		size_t i = 0;
-
-		while (i < ARRAY_N(units) && !str_eq(name, str_of(units[i].name)))
-			i++;
-		if (i == ARRAY_N(units))
-			return -EINVAL;
-		unit_us = units[i].us;
-	}
-	*ms = (int64_t)n * unit_us / 1000;
-	return 0;
-}
-
 enum run_step command_set_timeout(struct run *run)
 {
 	int64_t ms;
@@ -136,7 +99,7 @@ enum run_step command_set_timeout(struct run *run)
 		return run_error(run, "'set timeout' only supports 'cli'.");
 	if (run->args_n < 2)
 		return run_error(run, "Expects an integer value.");
-	if (read_delay(run->args[1], &ms) != 0 || ms > SEC(86400 * 24) || ms < 1)
+	if (delay_parse(run->args[1], 1000000, &ms) != 0 || ms > SEC(86400 * 24) || ms < 1)
 		return run_error(run, "Invalid timeout value.");
 	run->console->idle_ms = ms;
 	return RUN_DONE;

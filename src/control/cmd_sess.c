@@ -203,7 +203,7 @@ enum run_step command_show_sess(struct run *run)
 	if (gather_send(&sess->gather, sess->thread++))
 		return RUN_WAIT;
 	if (sess->only && !run->at[0])
-		return run_error(run, "No such session (use 'show sess').");
+		return run_error(run, "Session not found.");
 	return RUN_DONE;
 }
 
@@ -214,6 +214,8 @@ enum run_step command_shutdown_session(struct run *run)
 	if (!run->state) {
 		uint64_t only = read_id(run_arg(run, 0));
 
+		if (!run->args_n)
+			return run_error(run, "Session pointer expected (use 'show sess').");
 		if (!only)
 			return run_error(run, "No such session (use 'show sess').");
 		begin(run, only)->is_shutdown = true;

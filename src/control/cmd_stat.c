@@ -210,11 +210,25 @@ static void frontend_row(struct run *run, struct stat_walk *walk, const struct f
 	print_row(run, walk);
 }
 
+/* There are none. */
+static enum run_step resolvers(struct run *run)
+{
+	run_text(run, STR("# id,pid,sent,send_error,valid,update,cname,cname_error,any_err,nx,"
+			  "timeout,refused,other,invalid,too_big,truncated,outdated,\n"));
+	return RUN_DONE;
+}
+
 enum run_step command_show_stat(struct run *run)
 {
 	const struct config *config = control_config();
 	struct stat_walk *walk = run->state;
 
+	if (!walk && str_eq(run_arg(run, 0), STR("domain"))) {
+		if (str_eq(run_arg(run, 1), STR("resolvers")))
+			return resolvers(run);
+		if (!str_eq(run_arg(run, 1), STR("proxy")))
+			return run_error(run, "Invalid statistics domain.");
+	}
 	if (!walk) {
 		walk = run->state = walk_new(run);
 		run->state_free = free;

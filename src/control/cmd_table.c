@@ -14,10 +14,16 @@
 #include "balance/table.h"
 #include "base/mem.h"
 #include "control/commands.h"
+#include "control/table_args.h"
 #include "control/stat.h"
 
 #define ENTRIES_PER_STEP 64
 #define FILTERS_MAX      4
+
+static const char usage_clear[] = "Required arguments: <table> \"data.<store_data_type>\" "
+				  "<operator> <value> or <table> key <key>";
+static const char usage_show[] = "Optional argument only supports \"data.<store_data_type>\" "
+				 "<operator> <value> and key <key>";
 
 enum op { OP_EQ, OP_NE, OP_LE, OP_GE, OP_LT, OP_GT, OP_N };
 static const char *const op_names[OP_N] = { "eq", "ne", "le", "ge", "lt", "gt" };
@@ -92,8 +98,7 @@ static enum run_step list_tables(struct run *run)
 	return RUN_DONE;
 }
 
-/* By its name, or its backend's when that has one table. */
-static struct table *find_table(struct str name, enum stick_kind *kind)
+struct table *table_by_name(struct str name, enum stick_kind *kind)
 {
 	struct table *only = NULL;
 
@@ -237,14 +242,14 @@ static bool read_hash(struct str text, uint64_t *hash)
 }
 
 /* The prefixes under which addresses are kept. */
-static void mask_address(const struct table_walk *walk, struct ip_addr *ip)
+static void mask_address(const struct table *table, struct ip_addr *ip)
 {
 	const struct config *config = control_config();
 
 	for (size_t i = 0; i < config->backends_n; i++) {
 		const struct backend *backend = &config->backends[i];
 
-		if (backend->state->tables[STICK_IP] != walk->table)
+		if (backend->state->tables[STICK_IP] != table)
 			continue;
 		for (size_t r = 0; r < backend->sticks_n; r++)
 			if (backend->sticks[r].kind == STICK_IP)
@@ -253,26 +258,22 @@ static void mask_address(const struct table_walk *walk, struct ip_addr *ip)
 	}
 }
 
-/*
- * The key that TEXT stands for, not as a hash; IP holds the bytes of an address.  False when it is
- * none.
- */
-static bool read_key(const struct table_walk *walk, struct str text, struct ip_addr *ip,
-		     struct table_key *key)
+bool table_read_key(const struct table *table, enum stick_kind kind, struct str text,
+		    struct ip_addr *ip, struct table_key *key)
 {
-	if (walk->kind == STICK_IP) {
+	if (kind == STICK_IP) {
 		if (ip_addr_parse(text, ip) != 0)
 			return false;
-		mask_address(walk, ip);
+		mask_address(table, ip);
 		text = (struct str){ (const char *)ip->ip, ip->family == AF_INET ? 4 : 16 };
 	}
 	if (!text.len || text.len > TABLE_KEY_MAX)
 		return false;
-	*key = table_key(walk->table, text);
+	*key = table_key(table, text);
 	return true;
 }
 
-static bool is_known_data(struct str name)
+bool table_is_known_data(struct str name)
 {
 	static const char *const names[] = {
 		"server_key",    "gpc0",          "gpc1",           "gpt0",
@@ -301,8 +302,8 @@ static bool read_filter(struct run *run, struct table_walk *walk, unsigned at)
 	name.len -= 5;
 	if (!str_eq(name, STR("server_id"))) {
 		run_error(run, "Filter entry #%u: %s", nth,
-			  is_known_data(name) ? "Data type not stored in this table"
-					      : "Unknown data type");
+			  table_is_known_data(name) ? "Data type not stored in this table"
+						    : "Unknown data type");
 		return false;
 	}
 	while (i < OP_N && !str_eq(op, str_of(op_names[i])))
@@ -329,9 +330,7 @@ static bool read_filters(struct run *run, struct table_walk *walk)
 {
 	for (unsigned at = 1; at < run->args_n; at += 3) {
 		if (!str_starts(run->args[at], STR("data."))) {
-			run_error(run, "Optional argument only supports "
-				       "\"data.<store_data_type>\" <operator> <value> and key "
-				       "<key>");
+			run_error(run, "%s", walk->is_clear ? usage_clear : usage_show);
 			return false;
 		}
 		if (walk->filters_n == FILTERS_MAX) {
@@ -362,8 +361,10 @@ static enum run_step begin_key(struct run *run, struct table_walk *walk)
 	struct table_key key;
 	struct ip_addr ip;
 
+	if (!text.len)
+		return run_error(run, "Key value expected");
 	walk->has_hash = walk->kind != STICK_IP && read_hash(text, &walk->hash);
-	if (!walk->has_hash && !read_key(walk, text, &ip, &key))
+	if (!walk->has_hash && !table_read_key(walk->table, walk->kind, text, &ip, &key))
 		return run_error(run, "Invalid key");
 	if (!walk->is_clear && !print_table_head(run, walk))
 		return RUN_DONE;
@@ -384,7 +385,7 @@ static enum run_step begin(struct run *run, bool is_clear)
 	run->state_free = walk_free;
 	walk->run = run;
 	walk->is_clear = is_clear;
-	walk->table = find_table(run_arg(run, 0), &walk->kind);
+	walk->table = table_by_name(run_arg(run, 0), &walk->kind);
 	if (!walk->table)
 		return run_error(run, "No such table");
 	if (str_eq(run_arg(run, 1), STR("key")))
@@ -404,8 +405,7 @@ enum run_step command_show_table(struct run *run)
 enum run_step command_clear_table(struct run *run)
 {
 	if (!run->args_n)
-		return run_error(run, "Required arguments: <table> \"data.<store_data_type>\" "
-				      "<operator> <value> or <table> key <key>");
+		return run_error(run, "%s", usage_clear);
 	return run->state ? walk_on(run->state) : begin(run, true);
 }
 

@@ -331,13 +331,23 @@ static void on_event(struct conn *conn, enum conn_ev ev)
 	struct console *console = container_of(conn, struct console, conn);
 
 	(void)ev;
+	if (conn->is_broken && console->state == CONSOLE_WAIT) {
+		console_close(console); /* nobody is there to take the answer */
+		return;
+	}
 	keep_alive(console);
 	console_run(console);
 }
 
 static void on_idle(struct timer *timer)
 {
-	console_close(container_of(timer, struct console, timer));
+	struct console *console = container_of(timer, struct console, timer);
+
+	/* The peer waits for us then, not we for it. */
+	if (console->state == CONSOLE_WAIT)
+		keep_alive(console);
+	else
+		console_close(console);
 }
 
 static void on_again(struct timer *timer)
