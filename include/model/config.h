@@ -27,6 +27,7 @@ struct frontend_state;
 struct match;
 struct names;
 struct regex;
+struct tls_client_ctx;
 
 enum traffic_mode { TRAFFIC_HTTP, TRAFFIC_TCP };
 enum proxy_mode { PROXY_NONE, PROXY_V1, PROXY_V2 };
@@ -198,6 +199,7 @@ struct host_conf {
 	bool is_backup;
 	enum proxy_mode send_proxy; /* resolved against the backend's */
 	uint32_t max_connections;   /* for each worker, those of a glob too; 0 = the backend's */
+	uint32_t agent_port;        /* of the agents of its workers; 0 = the backend's */
 };
 
 enum check_kind { CHECK_NONE, CHECK_TCP, CHECK_HTTP };
@@ -206,11 +208,31 @@ struct status_range {
 	uint16_t from, to;
 };
 
+enum check_tls { CHECK_TLS_OFF, CHECK_TLS_ON, CHECK_TLS_AUTO };
+
+/* What an answer must hold. */
+struct text_match {
+	struct str written;        /* as in the file; "" = anything will do */
+	struct str bytes;          /* held somewhere in it; p == NULL: the pattern */
+	const struct regex *regex; /* (view) the snapshot's */
+};
+
 struct health_conf {
 	enum check_kind kind;
 	struct str path, method, host; /* http; host "" = the server's address */
+	struct header_edits headers;   /* http: further fields */
 	struct status_range *statuses;
 	size_t statuses_n;
+	struct text_match body;        /* http: of the body's first 16 KiB */
+	struct str send_written, send; /* tcp: as in the file; its bytes */
+	struct text_match expect;      /* tcp: of the first 16 KiB that come */
+	struct str address;            /* as written; "" = the server's */
+	struct ip_addr ip;             /* the same; AF_UNSPEC = the server's */
+	uint32_t port;                 /* 0 = the server's */
+	enum check_tls tls_mode;
+	struct tls_client_conf *tls;    /* tls_mode ON; NULL = the defaults */
+	struct tls_client_ctx *tls_ctx; /* (ref) what is in force; NULL = no TLS */
+	uint32_t spread_pct;            /* of an interval, more or less */
 	int64_t interval_ms, fast_interval_ms, down_interval_ms,
 		timeout_ms; /* fast, down: 0 = interval */
 	uint32_t fall, rise;
@@ -220,6 +242,16 @@ struct health_conf {
 struct passive_conf {
 	uint32_t failures; /* 0 = off */
 	int64_t window_ms;
+	bool is_fast_check; /* a check decides; else they take the server down */
+};
+
+/* What asks a program beside the server how the server is. */
+struct agent_conf {
+	uint32_t port;                 /* 0 = none, unless a host has its own */
+	struct str address;            /* as written; "" = the server's */
+	struct ip_addr ip;             /* the same; AF_UNSPEC = the server's */
+	struct str send_written, send; /* as in the file; its bytes; "" = nothing is said */
+	int64_t interval_ms, timeout_ms;
 };
 
 struct backend {
@@ -238,6 +270,8 @@ struct backend {
 	enum forwarded_mode forwarded;
 	struct health_conf health;
 	struct passive_conf passive;
+	struct agent_conf agent;
+	bool is_closed_on_down; /* connections end when a check takes their server down */
 	uint32_t max_connections_per_server; /* 0 = no limit */
 	bool has_reuse;                      /* false: a server connection serves one request */
 	uint32_t queue_max;                  /* requests waiting at most; 0 = no limit of its own */
@@ -299,8 +333,8 @@ struct global_conf {
 	size_t stats_sockets_n;
 	struct stats_http_conf *stats_http; /* NULL = none */
 	struct mirror_conf *mirror;         /* NULL = none */
-	uint32_t head_size_max;     /* limits.head [16k - 1k]: bytes of a head */
-	uint32_t uri_size_max;      /* limits.uri [8k] */
+	uint32_t head_size_max;             /* limits.head [16k - 1k]: bytes of a head */
+	uint32_t uri_size_max;              /* limits.uri [8k] */
 };
 
 struct config {

@@ -121,6 +121,8 @@ bool load_resolve(struct load *load, const struct yaml_node *node, struct str na
 /* Whole objects. */
 void frontend_read(struct load *load, const struct yaml_pair *pair, struct frontend *frontend);
 void backend_read(struct load *load, const struct yaml_pair *pair, struct backend *backend);
+/* What the checks of a backend need of its other keys. */
+void health_finish(struct load *load, struct backend *backend);
 /* NODE with what `defaults` says of keys of SECTION that NODE leaves out. */
 const struct yaml_node *load_with_defaults(struct load *load, enum schema_section section,
 					   const struct yaml_node *node);

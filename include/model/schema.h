@@ -63,6 +63,11 @@ enum schema_type {
 	T_WORKERS,
 	T_HEALTH,
 	T_PASSIVE,
+	T_AGENT,
+	T_CHECK_TLS,
+	T_CHECK_BYTES,
+	T_CHECK_MATCH,
+	T_CHECK_IP,
 	T_SERVER_TIMEOUTS,
 	T_CLIENT_TLS,
 	T_N
@@ -94,6 +99,7 @@ enum schema_section {
 	S_WORKER,
 	S_HEALTH,
 	S_PASSIVE,
+	S_AGENT,
 	S_CLIENT_TLS,
 	S_NONE
 };
@@ -126,9 +132,10 @@ struct schema_row {
 	enum schema_section sub;         /* T_MAP and those with inner keys; else S_NONE or 0 */
 	const char *word;                /* a word for one value, like "auto" */
 	int64_t word_value;
-	int arg; /* T_ENUM: ENUM_IN_BOOL; patterns: enum match_key */
+	int arg; /* T_ENUM: ENUM_IN_BOOL; T_CHECK_MATCH: ALWAYS_REGEX; patterns: enum match_key */
 };
 #define ENUM_IN_BOOL 1 /* the field of a T_ENUM is a bool */
+#define ALWAYS_REGEX 1 /* a T_CHECK_MATCH that is a pattern without '~' */
 
 struct schema_section_row {
 	const char *name; /* in messages: "unknown key 'x' in NAME" */

@@ -203,59 +203,6 @@ bool read_sticks(struct load *load, const struct schema_row *row unused_arg,
 	return true;
 }
 
-bool read_health(struct load *load, const struct schema_row *row unused_arg,
-		 const struct yaml_node *node, void *base)
-{
-	struct health_conf *health = &((struct backend *)base)->health;
-	struct health_said said;
-	bool is_on;
-
-	section_defaults(load, S_HEALTH, &said);
-	if (node->kind == YAML_MAP) {
-		section_read(load, S_HEALTH, node, &said, NULL);
-		if (said.is_tcp && said.conf.path.len)
-			load_error(load, node, "'health_check' has both 'tcp' and 'http'");
-		if (!load_is_token(said.conf.method))
-			load_error(load, node, "'method': '%.*s' is not a method",
-				   STR_ARG(said.conf.method));
-		said.conf.kind = said.conf.path.len ? CHECK_HTTP : CHECK_TCP;
-	} else if (node->kind != YAML_SCALAR || yaml_is_null(node)) {
-		return false;
-	} else if (node->text.len && node->text.p[0] == '/') {
-		said.conf.path = load_keep(load, node->text);
-		said.conf.kind = CHECK_HTTP;
-	} else if (str_eq(node->text, STR("tcp"))) {
-		said.conf.kind = CHECK_TCP;
-	} else if (!str_eq(node->text, STR("none")) && (!parse_bool(node->text, &is_on) || is_on)) {
-		return false;
-	}
-	for (size_t i = 0; i < said.conf.path.len; i++) {
-		if (said.conf.path.p[i] <= ' ' || said.conf.path.p[i] == 0x7f) {
-			load_error(load, node, "'health_check': a path has no spaces or controls");
-			break;
-		}
-	}
-	*health = said.conf;
-	return true;
-}
-
-bool read_passive(struct load *load, const struct schema_row *row unused_arg,
-		  const struct yaml_node *node, void *base)
-{
-	struct backend *backend = base;
-	bool is_on;
-
-	if (node->kind == YAML_MAP) {
-		section_read(load, S_PASSIVE, node, &backend->passive, NULL);
-		return true;
-	}
-	if (node->kind != YAML_SCALAR || !parse_bool(node->text, &is_on))
-		return false;
-	if (!is_on)
-		backend->passive.failures = 0;
-	return true;
-}
-
 bool read_server_timeouts(struct load *load, const struct schema_row *row,
 			  const struct yaml_node *node, void *base)
 {
@@ -332,4 +279,5 @@ void backend_read(struct load *load, const struct yaml_pair *pair, struct backen
 	header_edits_sort(load, &backend->response_edits);
 	if (backend->mode == TRAFFIC_TCP)
 		tcp_check(load, backend);
+	health_finish(load, backend);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/regex.h"
+#include "net/tls_client.h"
 #include "model/load.h"
 #include "model/schema_fns.h"
 
@@ -298,6 +299,8 @@ void config_unref(struct config *config)
 		return;
 	for (size_t i = 0; i < config->regexes_n; i++)
 		regex_free(config->regexes[i]);
+	for (size_t i = 0; i < config->backends_n; i++)
+		tls_client_ctx_unref(config->backends[i].health.tls_ctx);
 	arena_fini(&config->arena);
 	free(config);
 }

@@ -308,24 +308,6 @@ bool print_workers(struct out *out, const struct schema_row *row, const void *ba
 	return true;
 }
 
-bool print_health(struct out *out, const struct schema_row *row, const void *base)
-{
-	const struct health_conf *health = schema_field_const(row, base);
-	struct health_said said = { .conf = *health, .is_tcp = health->kind == CHECK_TCP };
-
-	if (health->kind == CHECK_NONE)
-		out_text(out, STR("none"));
-	else
-		section_print(out, row->sub, &said);
-	return true;
-}
-
-bool print_passive(struct out *out, const struct schema_row *row, const void *base)
-{
-	section_print(out, row->sub, schema_field_const(row, base));
-	return true;
-}
-
 bool print_server_timeouts(struct out *out, const struct schema_row *row, const void *base)
 {
 	const struct schema_section_row *section = &schema_sections[row->sub];

@@ -44,6 +44,10 @@ static const struct schema_name forwardeds[] = { { "none", FORWARDED_NONE },
 						 { "x_forwarded_for", FORWARDED_X },
 						 { "forwarded", FORWARDED_RFC7239 },
 						 { 0 } };
+static const struct schema_name passive_actions[] = { { "down", false },
+						      { "fast_check", true },
+						      { 0 } };
+static const struct schema_name marked_downs[] = { { "keep", false }, { "close", true }, { 0 } };
 static const struct schema_name unknowns[] = { { "forward", false }, { "reject", true }, { 0 } };
 static const struct schema_name cookie_modes[] = { { "insert", STICK_COOKIE_INSERT },
 						   { "learn", STICK_COOKIE_LEARN },
@@ -258,8 +262,11 @@ static const struct schema_row backend_rows[] = {
 	{ "send_proxy", T_ENUM, .names = proxy_modes, .offset = IN(backend, send_proxy), .def = "none", .doc = "PROXY header towards the servers" },
 	{ "forwarded", T_ENUM, .names = forwardeds, .offset = IN(backend, forwarded), .def = "x_forwarded_for", .doc = "how the client's address is told in the request" },
 	{ "health_check", T_HEALTH, .sub = S_HEALTH, .offset = IN(backend, health), .def = "none", .flags = F_DEF_SAID,
-	  .doc = "`none`, `tcp`, a path like `/healthz`, or a mapping" },
+	  .doc = "`none`, `tcp`, `tls` (a handshake), a path like `/healthz`, or a mapping" },
 	{ "passive_check", T_PASSIVE, .sub = S_PASSIVE, .offset = IN(backend, passive), .doc = "failures seen in traffic; `false` = off" },
+	{ "agent_check", T_AGENT, .sub = S_AGENT, .offset = IN(backend, agent), .doc = "a program beside the server that says how it is, as HAProxy's agents do: a port or a mapping" },
+	{ "on_marked_down", T_ENUM, .names = marked_downs, .offset = IN(backend, is_closed_on_down), .arg = ENUM_IN_BOOL, .def = "keep",
+	  .doc = "`close` ends the requests and tunnels of a server at once when a check, an agent or traffic takes it down" },
 	{ "max_connections_per_server", T_COUNT, .min = 0, .max = 1000000, .offset = IN(backend, max_connections_per_server), .def = "0",
 	  .doc = "requests and tunnels at one server at a time, more wait in the queue; `0` = no limit" },
 	{ "reuse", T_BOOL, .offset = IN(backend, has_reuse), .def = "true",
@@ -326,6 +333,7 @@ static const struct schema_row host_rows[] = {
 	{ "backup", T_BOOL, .offset = IN(host_conf, is_backup), .def = "false", .doc = "serves only when no other host can" },
 	{ "send_proxy", T_ENUM, .names = proxy_modes, .offset = IN(host_conf, send_proxy), .def = "the backend's", .flags = F_DEF_SAID, .doc = "PROXY header towards its workers" },
 	{ "max_connections", T_COUNT, .min = 0, .max = 1000000, .offset = IN(host_conf, max_connections), .def = "0", .doc = "of each worker; `0` = the backend's `max_connections_per_server`" },
+	{ "agent_port", T_COUNT, .min = 0, .max = 65535, .offset = IN(host_conf, agent_port), .def = "0", .doc = "port of its agent; `0` = the backend's `agent_check.port`" },
 	{ "workers", T_WORKERS, .sub = S_WORKER, .offset = IN(host_conf, workers),
 	  .doc = "one or a list of `3001`, `3001-3004`, `unix:/path`, `unix:/dir/*.sock` (alone), or a mapping" },
 };
@@ -340,13 +348,21 @@ static const struct schema_row worker_rows[] = {
 
 static const struct schema_row health_rows[] = {
 	{ "http", T_TEXT, .offset = IN(health_conf, path), .flags = F_PATH, .doc = "path to ask for" },
-	{ "tcp", T_BOOL, .offset = IN(health_said, is_tcp), .doc = "`true` = a connection is enough" },
+	{ "tcp", T_BOOL, .offset = IN(health_said, is_tcp), .doc = "`true` = a connection is enough, or what `send` and `expect` say" },
 	{ "method", T_TEXT, .offset = IN(health_conf, method), .def = "GET", .flags = F_FILLED, .doc = "method of the request" },
 	{ "host", T_TEXT, .offset = IN(health_conf, host), .def = "the server's address", .flags = F_DEF_SAID, .doc = "Host of the request" },
+	{ "headers", T_SET_HEADERS, .offset = IN(health_conf, headers), .doc = "further fields of the request: a mapping" },
 	{ "status", T_STATUSES, .offset = IN(health_conf, statuses), .def = "200-399", .doc = "statuses that are healthy" },
+	{ "body", T_CHECK_MATCH, .offset = IN(health_conf, body), .arg = ALWAYS_REGEX, .doc = "a Perl-compatible pattern that the first 16 KiB of the body must hold" },
+	{ "send", T_CHECK_BYTES, .offset = IN(health_conf, send_written), .doc = "tcp: bytes to send once connected; `hex:` and hexadecimal digits for any bytes" },
+	{ "expect", T_CHECK_MATCH, .offset = IN(health_conf, expect), .doc = "tcp: what the answer must hold within its first 16 KiB; a text, `hex:` and digits, or `~` and a Perl-compatible pattern" },
+	{ "tls", T_CHECK_TLS, .sub = S_CLIENT_TLS, .offset = IN(health_conf, tls), .def = "auto", .flags = F_DEF_SAID, .doc = "TLS for checks: `auto` = as traffic, `true`, `false`, or a mapping as the backend's `tls`" },
+	{ "address", T_CHECK_IP, .offset = IN(health_conf, address), .doc = "IP address or host name to check; without one, the server's" },
+	{ "port", T_COUNT, .min = 0, .max = 65535, .offset = IN(health_conf, port), .def = "0", .doc = "port to check, of a server on a Unix socket at 127.0.0.1; `0` = the server's own" },
 	{ "interval", T_DURATION, .min = MS(50), .max = DAY, .offset = IN(health_conf, interval_ms), .def = "2s", .doc = "time between two checks" },
 	{ "fast_interval", T_DURATION, .min = MS(50), .max = DAY, .offset = IN(health_conf, fast_interval_ms), .def = "same", .word = "same", .doc = "while a server is on its way up or down; `same` = `interval`" },
 	{ "down_interval", T_DURATION, .min = MS(50), .max = DAY, .offset = IN(health_conf, down_interval_ms), .def = "same", .word = "same", .doc = "while it is down; `same` = `interval`" },
+	{ "spread", T_COUNT, .min = 0, .max = 50, .offset = IN(health_conf, spread_pct), .def = "5", .doc = "per cent by which an interval is longer or shorter, at random, so that checks do not run in step" },
 	{ "timeout", T_DURATION, .min = MS(10), .max = SEC(600), .offset = IN(health_conf, timeout_ms), .def = "2s", .doc = "longest time of one check" },
 	{ "fall", T_COUNT, .min = 1, .max = 100, .offset = IN(health_conf, fall), .def = "3", .doc = "failures in a row that take a server down" },
 	{ "rise", T_COUNT, .min = 1, .max = 100, .offset = IN(health_conf, rise), .def = "2", .doc = "successes in a row that bring it up" },
@@ -354,8 +370,18 @@ static const struct schema_row health_rows[] = {
 };
 
 static const struct schema_row passive_rows[] = {
-	{ "failures", T_COUNT, .min = 0, .max = 10000, .offset = IN(passive_conf, failures), .def = "5", .doc = "failed connections and 5xx within `window` that take a server down; `0` = off" },
+	{ "failures", T_COUNT, .min = 0, .max = 10000, .offset = IN(passive_conf, failures), .def = "5", .doc = "failed connections, time-outs and 5xx within `window` that are too many; `0` = off" },
 	{ "window", T_DURATION, .min = MS(100), .max = SEC(3600), .offset = IN(passive_conf, window_ms), .def = "10s", .doc = "time in which they are counted" },
+	{ "action", T_ENUM, .names = passive_actions, .offset = IN(passive_conf, is_fast_check), .arg = ENUM_IN_BOOL, .def = "down",
+	  .doc = "when they are too many: `down` takes the server out, `fast_check` checks it at once and then each `fast_interval` until a check succeeds" },
+};
+
+static const struct schema_row agent_rows[] = {
+	{ "port", T_COUNT, .min = 0, .max = 65535, .offset = IN(agent_conf, port), .def = "0", .doc = "port of the agent; `0` = only where a host has an `agent_port`" },
+	{ "address", T_CHECK_IP, .offset = IN(agent_conf, address), .doc = "IP address or host name of the agent; without one the server's, or 127.0.0.1 for a Unix socket" },
+	{ "send", T_CHECK_BYTES, .offset = IN(agent_conf, send_written), .doc = "bytes to send once connected; `hex:` and hexadecimal digits for any bytes" },
+	{ "interval", T_DURATION, .min = MS(50), .max = DAY, .offset = IN(agent_conf, interval_ms), .def = "2s", .doc = "time between two questions" },
+	{ "timeout", T_DURATION, .min = MS(10), .max = SEC(600), .offset = IN(agent_conf, timeout_ms), .def = "2s", .doc = "longest wait for the agent's line" },
 };
 
 static const struct schema_row client_tls_rows[] = {
@@ -399,6 +425,7 @@ const struct schema_section_row schema_sections[S_NONE] = {
 	[S_WORKER] = { "'workers'", "`backends.NAME.hosts.NAME.workers`", ROWS(worker_rows), sizeof(struct worker_said), -1, "" },
 	[S_HEALTH] = { "'health_check'", "`backends.NAME.health_check`", ROWS(health_rows), sizeof(struct health_said), -1, "" },
 	[S_PASSIVE] = { "'passive_check'", "`backends.NAME.passive_check`", ROWS(passive_rows), sizeof(struct passive_conf), -1, "" },
+	[S_AGENT] = { "'agent_check'", "`backends.NAME.agent_check`", ROWS(agent_rows), sizeof(struct agent_conf), -1, "Or a port. Its words: `up`, `down`, `failed`, `stopped` (a reason may follow `#`), `ready`, `drain`, `maint`, `75%` of the weight." },
 	[S_CLIENT_TLS] = { "'tls'", "`backends.NAME.tls`", ROWS(client_tls_rows), sizeof(struct tls_client_conf), IN(tls_client_conf, pos), "" },
 };
 /* clang-format on */

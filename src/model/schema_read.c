@@ -93,7 +93,8 @@ static void default_apply(struct load *load, enum schema_section section, void *
 		const struct schema_row *row = &s->rows[i];
 		struct yaml_node node = { .kind = YAML_SCALAR, .is_plain = true, .line = 1 };
 
-		if (row->type == T_MAP || row->type == T_PASSIVE) {
+		if (row->type == T_MAP || row->type == T_PASSIVE ||
+		    row->type == T_AGENT) {
 			default_apply(load, row->sub, schema_field(row, base));
 		} else if (row->def && !(row->flags & F_DEF_SAID)) {
 			node.text = str_of(row->def);

@@ -320,9 +320,10 @@ static void mistakes_in_backends_are_told(void **state unused_arg)
 static void mistakes_in_checks_and_numbers_are_told(void **state unused_arg)
 {
 	static const struct row rows[] = {
-		{ "health_check: healthz", "t:4:19: 'health_check': expected none, tcp, a path "
-					   "like /healthz, or a mapping, got "
-					   "'healthz'\n" },
+		{ "health_check: healthz",
+		  "t:4:19: 'health_check': expected none, tcp, tls, a path "
+		  "like /healthz, or a mapping, got "
+		  "'healthz'\n" },
 		{ "health_check: {http: /, tcp: true}",
 		  "t:4:19: 'health_check' has both 'tcp' and 'http'\n" },
 		{ "health_check: {http: /, status: 200-99}",
