@@ -17,3 +17,10 @@ tests_unit_test_config_errors_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_config_lint
 tests_unit_test_config_lint_SOURCES = tests/unit/test_config_lint.c
 tests_unit_test_config_lint_LDADD = $(LDADD) $(CMOCKA_LIBS)
+# What the operator changes at run time.
+UNIT_TESTS += tests/unit/test_override
+tests_unit_test_override_SOURCES = tests/unit/test_override.c
+tests_unit_test_override_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_weight
+tests_unit_test_weight_SOURCES = tests/unit/test_weight.c
+tests_unit_test_weight_LDADD = $(LDADD) $(CMOCKA_LIBS)
