@@ -26,6 +26,7 @@
 #ifndef BALANCE_TABLE_H
 #define BALANCE_TABLE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -121,6 +122,26 @@ const char *table_name(const struct table *table);
  */
 typedef void table_each_fn(void *arg, struct str key, const struct table_value *value);
 bool table_each(struct table *table, uint64_t *cursor, uint32_t max, table_each_fn *fn, void *arg);
+
+/*
+ * Puts KEY there unless it is, with VALUE's expires_in_ms left of its idle time; for the copy of
+ * another process' table.  False when it was there.
+ */
+bool table_restore(struct table *table, const struct table_key *key,
+		   const struct table_value *value);
+
+/*
+ * Who follows the tables (table_copy.c while two processes share them).  CHANGED runs after the
+ * mutex is let go, on the thread that changed the entry; TABLE_USED also tells that a use has
+ * ended. CATCH_UP is asked when a key is not there: true = look again.
+ */
+enum table_change { TABLE_SET, TABLE_DROPPED, TABLE_USED };
+struct table_follower {
+	void (*changed)(struct table *table, struct str key, const struct table_value *value,
+			enum table_change change); /* VALUE is NULL but for TABLE_SET */
+	bool (*catch_up)(void);
+};
+extern _Atomic(const struct table_follower *) table_follower; /* NULL = nobody */
 
 bool table_is_sane(struct table *table); /* for tests: checks every invariant, O(n) */
 

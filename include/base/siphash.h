@@ -20,5 +20,10 @@ uint64_t siphash24(const struct siphash_key *key, const void *data, size_t size)
 uint64_t siphash13(const struct siphash_key *key, const void *data, size_t size);
 /* A random key from the kernel; the same for the life of the process. */
 const struct siphash_key *siphash_process_key(void);
+/*
+ * Takes the key of the process that hands over to this one, so that what it has hashed is found.
+ * Before the first use of the key, or it has no effect.
+ */
+void siphash_set_process_key(const struct siphash_key *key);
 
 #endif

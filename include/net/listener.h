@@ -61,6 +61,8 @@ int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd,
 		   acceptor_fn *on_accept) must_check;
 void acceptor_pause(struct acceptor *acceptor);
 void acceptor_resume(struct acceptor *acceptor);
+/* Accepts what the kernel holds ready now; before acceptor_stop(), or they would be reset. */
+void acceptor_accept_waiting(struct acceptor *acceptor);
 void acceptor_stop(struct acceptor *acceptor); /* closes the socket */
 
 #endif

@@ -41,6 +41,7 @@ struct traffic {
 	uint32_t pools_n;
 	uint32_t upstreams_idle;
 	bool is_draining;               /* shutting down: answers carry Connection: close */
+	bool is_handed_over;            /* draining, and idle clients may send one more request */
 	struct http_head response_head; /* scratch: valid within one call chain */
 	char scratch[SCRATCH_SIZE];     /* likewise */
 	_Atomic uint32_t clients_n;     /* read by the control thread */
@@ -54,6 +55,8 @@ struct process_state {
 	_Atomic uint32_t max_connections;
 	uint32_t max_connections_possible; /* as many as the descriptors allow; fixed at start */
 	int64_t started_unix_ms;
+	int64_t boot_ms; /* from the program's start until it served */
+	_Atomic bool is_stopping;
 };
 extern struct process_state process_state;
 
@@ -91,6 +94,17 @@ void traffic_set_config(struct traffic *traffic, struct config *config);
 void traffic_follow_frontends(struct traffic *traffic);
 /* No new connections; idle ones are closed; the others end with their answer. */
 void traffic_drain(struct traffic *traffic);
+/*
+ * Another process accepts from now on: no new connections; all others go on, and end with the
+ * answer to their next request.  An idle one is not closed: its client may just be sending.
+ */
+void traffic_hand_over(struct traffic *traffic);
+/* Its listening sockets: up to MAX of them in TO (views); returns how many there are. */
+struct traffic_listener {
+	const char *text; /* (view) bind_conf.text */
+	int fd;           /* (view) */
+};
+size_t traffic_listeners(struct traffic *traffic, struct traffic_listener *to, size_t max);
 /* A connection has closed: those who paused for want of one may accept again. */
 void traffic_resume_accepting(struct traffic *traffic);
 /* Closes everything at once. */

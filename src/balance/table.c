@@ -33,6 +33,18 @@ struct table {
 	_Atomic uint32_t expire_at; /* shard where table_expire() goes on */
 };
 
+_Atomic(const struct table_follower *) table_follower;
+
+static inline void tell(struct table *table, const struct table_key *key,
+			const struct table_value *value, enum table_change change)
+{
+	const struct table_follower *follower =
+		atomic_load_explicit(&table_follower, memory_order_acquire);
+
+	if (unlikely(follower != NULL))
+		follower->changed(table, key->bytes, value, change);
+}
+
 static int64_t table_now(const struct table *table)
 {
 	int64_t now = clock_ms() - table->base_ms;
@@ -171,8 +183,8 @@ static struct shard_entry *find_live(struct shard *shard, const struct table_key
 
 enum use { USE_LOOK, USE_OPEN, USE_TOUCH };
 
-static bool table_use(struct table *table, const struct table_key *key, struct table_value *value,
-		      enum use use)
+static bool table_use_once(struct table *table, const struct table_key *key,
+			   struct table_value *value, enum use use)
 {
 	struct shard *shard = shard_of(table, key);
 	int64_t now = table_now(table);
@@ -198,6 +210,22 @@ static bool table_use(struct table *table, const struct table_key *key, struct t
 	}
 	unlock(table, shard, &gone, 0);
 	return entry != NULL;
+}
+
+static bool table_use(struct table *table, const struct table_key *key, struct table_value *value,
+		      enum use use)
+{
+	bool is_there = table_use_once(table, key, value, use);
+	const struct table_follower *follower =
+		atomic_load_explicit(&table_follower, memory_order_acquire);
+
+	if (likely(!follower))
+		return is_there;
+	if (!is_there && follower->catch_up())
+		is_there = table_use_once(table, key, value, use);
+	if (is_there && use != USE_LOOK)
+		follower->changed(table, key->bytes, NULL, TABLE_USED);
+	return is_there;
 }
 
 bool table_find(struct table *table, const struct table_key *key, struct table_value *value)
@@ -234,6 +262,7 @@ void table_close(struct table *table, const struct table_key *key)
 			shard_requeue(shard, entry, shard_number_at(shard, cell), now);
 	}
 	pthread_mutex_unlock(&shard->mutex);
+	tell(table, key, NULL, TABLE_USED);
 }
 
 static bool is_over(const struct table *table)
@@ -323,7 +352,46 @@ enum table_put table_put(struct table *table, const struct table_key *key,
 	unlock(table, shard, &gone, result == TABLE_PUT_CHANGED);
 	if (is_over(table))
 		evict_elsewhere(table, shard, now);
+	tell(table, key, &kept, TABLE_SET);
 	return result;
+}
+
+bool table_restore(struct table *table, const struct table_key *key,
+		   const struct table_value *value)
+{
+	struct shard *shard = shard_of(table, key);
+	struct table_value kept = *value;
+	int64_t now = table_now(table);
+	struct shard_gone gone;
+	bool is_there;
+	uint32_t cell;
+
+	bug_on(value->server > TABLE_SERVER_MAX);
+	if (kept.idle_ms < 1 || kept.idle_ms > TABLE_IDLE_MAX_MS)
+		kept.idle_ms = TABLE_IDLE_MAX_MS;
+	gone_init(table, &gone);
+	pthread_mutex_lock(&shard->mutex);
+	is_there = find_live(shard, key, now, &gone, &cell) != NULL;
+	if (!is_there) {
+		struct shard_entry *entry;
+
+		atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
+		make_room(table, shard, now, &gone);
+		entry = shard_insert(
+			shard, key, &kept, now,
+			atomic_load_explicit(&table->cells_final, memory_order_relaxed));
+		if (kept.expires_in_ms < (int64_t)kept.idle_ms) {
+			int64_t left = kept.expires_in_ms > 1 ? kept.expires_in_ms : 1;
+
+			entry->used_at -= kept.idle_ms - (uint32_t)left;
+			cell = shard_find(shard, key);
+			shard_requeue(shard, entry, shard_number_at(shard, cell), now);
+		}
+	}
+	unlock(table, shard, &gone, 0);
+	if (is_over(table))
+		evict_elsewhere(table, shard, now);
+	return !is_there;
 }
 
 bool table_drop(struct table *table, const struct table_key *key)
@@ -340,6 +408,7 @@ bool table_drop(struct table *table, const struct table_key *key)
 	if (was_there)
 		shard_remove(shard, cell, TABLE_GONE_DROPPED, now, &gone);
 	unlock(table, shard, &gone, 0);
+	tell(table, key, NULL, TABLE_DROPPED);
 	return was_there;
 }
 

@@ -7,7 +7,7 @@ liblimpet_a_SOURCES += \
 	include/base/log.h src/base/log.c \
 	include/base/log_sink.h src/base/log_sink.c src/base/log_text.c \
 	include/base/mem.h src/base/mem.c \
-	include/base/siphash.h src/base/siphash.c \
+	include/base/pack.h include/base/siphash.h src/base/siphash.c \
 	include/base/str.h src/base/str.c \
 	include/base/thread.h
 # model: regular expressions of routes

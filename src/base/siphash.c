@@ -88,8 +88,14 @@ uint64_t siphash13(const struct siphash_key *key, const void *data, size_t size)
 	return siphash(key, data, size, 1, 3);
 }
 
+static const struct siphash_key *given_key;
+
 static void make_process_key(void)
 {
+	if (given_key) {
+		process_key = *given_key;
+		return;
+	}
 	ssize_t n = getrandom(&process_key, sizeof(process_key), 0);
 
 	bug_on(n != (ssize_t)sizeof(process_key));
@@ -99,4 +105,11 @@ const struct siphash_key *siphash_process_key(void)
 {
 	pthread_once(&process_key_once, make_process_key);
 	return &process_key;
+}
+
+void siphash_set_process_key(const struct siphash_key *key)
+{
+	given_key = key;
+	pthread_once(&process_key_once, make_process_key);
+	given_key = NULL;
 }

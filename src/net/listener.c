@@ -12,6 +12,7 @@
 #include "base/log.h"
 
 #define ACCEPTS_PER_EVENT 64
+#define ACCEPTS_AT_END    65536 /* no queue is longer */
 #define RETRY_MS          100
 
 static int set_option(int fd, int level, int name, int value)
@@ -111,13 +112,9 @@ static bool is_out_of_resources(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-static void on_acceptable(struct loop_fd *lf, uint32_t events)
+static void accept_some(struct acceptor *acceptor, int max)
 {
-	struct acceptor *acceptor = container_of(lf, struct acceptor, lf);
-
-	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_EVENT && acceptor->lf.fd >= 0 && !acceptor->is_paused;
-	     i++) {
+	for (int i = 0; i < max && acceptor->lf.fd >= 0 && !acceptor->is_paused; i++) {
 		struct sock_addr peer = { .size = sizeof(peer.un) };
 		int fd;
 
@@ -142,6 +139,17 @@ static void on_acceptable(struct loop_fd *lf, uint32_t events)
 		}
 		return;
 	}
+}
+
+static void on_acceptable(struct loop_fd *lf, uint32_t events)
+{
+	(void)events;
+	accept_some(container_of(lf, struct acceptor, lf), ACCEPTS_PER_EVENT);
+}
+
+void acceptor_accept_waiting(struct acceptor *acceptor)
+{
+	accept_some(acceptor, ACCEPTS_AT_END);
 }
 
 int acceptor_start(struct acceptor *acceptor, struct loop *loop, int fd, acceptor_fn *on_accept)

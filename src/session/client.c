@@ -419,7 +419,8 @@ void client_next(struct client *client, enum client_after after)
 	client->txn = NULL;
 	client->requests++;
 	client->since_ms = clock_ms();
-	if (after == CLIENT_GOES_ON && client->traffic->is_draining && !buf_length(&client->in))
+	if (after == CLIENT_GOES_ON && client->traffic->is_draining &&
+	    !client->traffic->is_handed_over && !buf_length(&client->in))
 		after = CLIENT_IS_CUT_OFF;
 	if (after != CLIENT_GOES_ON) {
 		client_end_in_order(client, after == CLIENT_HAS_DONE);

@@ -252,10 +252,53 @@ void traffic_resume_accepting(struct traffic *traffic)
 	}
 }
 
+static bool has_bind(const struct config *config, const char *text)
+{
+	for (size_t i = 0; i < config->frontends_n; i++)
+		for (size_t j = 0; j < config->frontends[i].binds_n; j++)
+			if (str_eq(config->frontends[i].binds[j].text, str_of(text)))
+				return true;
+	return false;
+}
+
+/* Who has connected to a bind that NEXT has no more is still served, as the bind's clients are. */
+static void accept_waiting(struct traffic *traffic, const struct config *next)
+{
+	list_for_each(node, &traffic->acceptors) {
+		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
+
+		if (!next || !has_bind(next, at->text))
+			acceptor_accept_waiting(&at->acceptor);
+	}
+}
+
+size_t traffic_listeners(struct traffic *traffic, struct traffic_listener *to, size_t max)
+{
+	size_t n = 0;
+
+	list_for_each(node, &traffic->acceptors) {
+		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
+
+		if (n < max)
+			to[n] = (struct traffic_listener){ at->text, at->acceptor.fd };
+		n++;
+	}
+	return n;
+}
+
+void traffic_hand_over(struct traffic *traffic)
+{
+	traffic->is_draining = traffic->is_handed_over = true;
+	accept_waiting(traffic, NULL);
+	traffic_stop_listening(traffic, true);
+}
+
 void traffic_set_config(struct traffic *traffic, struct config *config)
 {
 	struct config *old = traffic->config;
 
+	if (old)
+		accept_waiting(traffic, config);
 	traffic->config = config_ref(config);
 	config_unref(old);
 	if (old)
@@ -267,6 +310,7 @@ void traffic_set_config(struct traffic *traffic, struct config *config)
 void traffic_drain(struct traffic *traffic)
 {
 	traffic->is_draining = true;
+	traffic->is_handed_over = false;
 	traffic_stop_listening(traffic, true);
 	list_for_each_safe(node, after, &traffic->clients) {
 		struct client *client = list_entry(node, struct client, link);
