@@ -30,6 +30,7 @@
 #include "base/str.h"
 #include "model/config.h"
 #include "model/counters.h"
+#include "model/histogram.h"
 #include "net/addr.h"
 
 #define SERVERS_MAX 65536
@@ -70,6 +71,8 @@ struct server {
 	atomic_uint downs;
 	atomic_uint agent_weight_pct;   /* of the user's weight; 100 unless its agent says */
 	_Atomic int64_t ready_since_ms; /* slow start: when it came up; 0 = not slowed */
+
+	_Atomic uint64_t longest_us[SPENT_N]; /* of one request, since the maxima were cleared */
 
 	struct check *check;       /* (own by health, control thread only) NULL = not checked */
 	struct override *override; /* (own by model/override.c, control thread only) NULL = none */
@@ -123,7 +126,9 @@ struct backend_state {
 	_Atomic uint64_t waiters; /* bit t: traffic thread t has requests waiting for our slots */
 	_Atomic uint32_t turn;    /* round robin's place in the schedule */
 	_Atomic bool is_gone;     /* not in the configuration any more */
+	_Atomic bool is_cut_on_down; /* on_marked_down: close */
 	struct counters counters;
+	struct tally times; /* TIMES_N histograms: enum backend_time */
 	struct backend_state *next; /* registry */
 };
 
@@ -138,6 +143,7 @@ struct frontend_state {
 	_Atomic uint32_t max_connections; /* the operator's; UINT32_MAX = as configured */
 	uint32_t max_overridden;          /* control thread: the file's when he said so */
 	struct counters counters;
+	struct tally ends; /* by enum txn_end: of requests, then of tunnels */
 	struct frontend_state *next;
 };
 

@@ -132,6 +132,7 @@ static void link_states(struct config *config)
 		config->frontends[i].state = frontend_state_get(config->frontends[i].name);
 	for (size_t i = 0; i < config->backends_n; i++) {
 		config->backends[i].state = backend_state_get(config->backends[i].name);
+		config->backends[i].state->is_cut_on_down = config->backends[i].is_closed_on_down;
 		stick_prepare(&config->backends[i]);
 	}
 	for (struct frontend_state *at = frontend_state_first(); at; at = at->next)
