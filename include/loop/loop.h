@@ -66,6 +66,7 @@ struct loop {
 	atomic_bool is_stopping;
 	int64_t turn_started_us;
 	_Atomic uint64_t turns;                 /* read by other threads */
+	_Atomic uint64_t busy_us;               /* spent in turns, not waiting */
 	_Atomic uint64_t lag[LOOP_LAG_BUCKETS]; /* turns that took < 2^i * 16 us */
 };
 

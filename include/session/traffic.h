@@ -55,6 +55,9 @@ struct process_state {
 	_Atomic uint32_t max_connections;
 	uint32_t max_connections_possible; /* as many as the descriptors allow; fixed at start */
 	int64_t started_unix_ms;
+	/* Control thread alone. */
+	int64_t config_read_unix_ms; /* the last reload that went well; 0 = none since the start */
+	bool has_reload_failed;      /* the last one */
 	int64_t boot_ms; /* from the program's start until it served */
 	_Atomic bool is_stopping;
 };

@@ -7,6 +7,9 @@ liblimpet_a_SOURCES += \
 	include/control/frontends.h src/control/cmd_frontend.c \
 	include/control/gather.h src/control/gather.c \
 	include/control/line.h src/control/line.c \
+	include/control/metrics.h src/control/metrics.c \
+	include/control/metrics_family.h src/control/metrics_counters.c src/control/metrics_families.c \
+	include/control/metrics_process.h src/control/metrics_process.c \
 	include/control/sample.h src/control/sample.c \
 	include/control/stat.def include/control/stat.h src/control/stat.c \
 	include/control/value.h src/control/value.c \

@@ -125,6 +125,10 @@ static void count_lag(struct loop *loop)
 	atomic_store_explicit(&loop->lag[bucket],
 			      atomic_load_explicit(&loop->lag[bucket], memory_order_relaxed) + 1,
 			      memory_order_relaxed);
+	atomic_store_explicit(&loop->busy_us,
+			      atomic_load_explicit(&loop->busy_us, memory_order_relaxed) +
+				      (uint64_t)spent_us,
+			      memory_order_relaxed);
 	atomic_store_explicit(&loop->turns,
 			      atomic_load_explicit(&loop->turns, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
@@ -136,7 +140,7 @@ void loop_turn(struct loop *loop, int max_ms)
 	int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop, max_ms));
 
 	clock_update();
-	loop->turn_started_us = clock_now_us();
+	loop->turn_started_us = clock_us();
 	bug_on(n < 0 && errno != EINTR);
 	loop->batch++;
 	for (int i = 0; i < n; i++) {

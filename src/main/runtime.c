@@ -363,9 +363,14 @@ int runtime_reload(const char *file, char **report)
 		log_error("%s", why);
 	if (rc == 0) {
 		put_in_force(config, opened, opened_n);
+		process_state.config_read_unix_ms = clock_unix_ms();
+		process_state.has_reload_failed = false;
+		count(&process_state.counters, process_reloads);
 		log_info("configuration %s loaded again", file);
 		*report = join_messages(&messages, "Reloaded.\n");
 	} else {
+		process_state.has_reload_failed = true;
+		count(&process_state.counters, process_reloads_failed);
 		log_error("reload of %s failed; the running configuration is unchanged", file);
 		*report = join_messages(&messages,
 					why ? why : "Reload failed: nothing has changed.\n");

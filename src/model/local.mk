@@ -2,6 +2,7 @@
 liblimpet_a_SOURCES += \
 	include/model/config.h \
 	include/model/counters.def include/model/counters.h src/model/counters.c \
+	include/model/histogram.h src/model/histogram.c \
 	include/model/host_state.h src/model/host_state.c \
 	include/model/match.h \
 	include/model/override.h src/model/override.c \
