@@ -328,6 +328,7 @@ struct global_conf {
 	uint32_t max_connections;                 /* resolved at start when 0 */
 	struct str user, group, chroot, pid_file; /* "" = none */
 	int64_t shutdown_grace_ms;
+	int64_t upgrade_grace_ms, upgrade_timeout_ms;
 	struct log_conf log;
 	struct stats_socket_conf *stats_sockets;
 	size_t stats_sockets_n;
