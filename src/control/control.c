@@ -13,13 +13,24 @@
 #include "base/mem.h"
 #include "control/console.h"
 #include "control/frontends.h"
+#include "control/http.h"
 #include "control/sample.h"
 
 control_reload_fn *control_reload_hook;
+control_upgrade_fn *control_upgrade_hook;
+control_old_fn *control_old_hook;
 
 static struct loop *the_loop;
 static struct config *the_config; /* (ref) in force */
 static struct list sockets = { &sockets, &sockets };
+static bool is_held; /* until the process before this one has let go */
+
+/* Sockets that were handed to this process; fd -1 = taken. */
+static struct inherited {
+	char *text; /* (own) */
+	int fd;     /* (own) */
+} *inherited;
+static size_t inherited_n;
 
 const struct config *control_config(void)
 {
@@ -46,7 +57,8 @@ static void socket_free(struct grave *grave)
 
 static bool may_accept(struct acceptor *acceptor)
 {
-	return container_of(acceptor, struct control_socket, acceptor)->consoles_n < CONSOLES_MAX;
+	return !is_held &&
+	       container_of(acceptor, struct control_socket, acceptor)->consoles_n < CONSOLES_MAX;
 }
 
 static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
@@ -65,17 +77,53 @@ void control_socket_release(struct control_socket *socket)
 		loop_bury(the_loop, &socket->grave, socket_free);
 }
 
-static void socket_close(struct control_socket *socket)
+static void socket_let_go(struct control_socket *socket)
 {
-	const struct sockaddr_un *un = &socket->addr.un;
-
 	acceptor_stop(&socket->acceptor);
-	if (sock_addr_is_unix(&socket->addr) && un->sun_path[0])
-		unlink(un->sun_path);
 	list_remove(&socket->link);
 	socket->is_closed = true;
 	if (!socket->consoles_n)
 		loop_bury(the_loop, &socket->grave, socket_free);
+}
+
+static void socket_close(struct control_socket *socket)
+{
+	const struct sockaddr_un *un = &socket->addr.un;
+
+	/* Held: it may be another process' still. */
+	if (sock_addr_is_unix(&socket->addr) && un->sun_path[0] && !is_held)
+		unlink(un->sun_path);
+	socket_let_go(socket);
+}
+
+void control_inherit(struct str text, int fd)
+{
+	inherited = xrealloc_array(inherited, inherited_n + 1, sizeof(*inherited));
+	inherited[inherited_n++] = (struct inherited){ xstrndup(text), fd };
+}
+
+static int take_inherited(struct str text)
+{
+	for (size_t i = 0; i < inherited_n; i++)
+		if (inherited[i].fd >= 0 && str_eq(str_of(inherited[i].text), text)) {
+			int fd = inherited[i].fd;
+
+			inherited[i].fd = -1;
+			return fd;
+		}
+	return -1;
+}
+
+static void forget_inherited(void)
+{
+	for (size_t i = 0; i < inherited_n; i++) {
+		if (inherited[i].fd >= 0)
+			close(inherited[i].fd);
+		free(inherited[i].text);
+	}
+	free(inherited);
+	inherited = NULL;
+	inherited_n = 0;
 }
 
 static int socket_open(const struct stats_socket_conf *conf)
@@ -83,9 +131,11 @@ static int socket_open(const struct stats_socket_conf *conf)
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a row of an array, never NULL */
 	struct listen_options options = { .backlog = 64, .unix_mode = conf->unix_mode };
 	struct control_socket *socket;
-	int fd = listener_open(&conf->addr, &options);
+	int fd = take_inherited(conf->text);
 	int rc;
 
+	if (fd < 0)
+		fd = listener_open(&conf->addr, &options);
 	if (fd < 0)
 		return fd;
 	socket = xcalloc(1, sizeof(*socket));
@@ -149,13 +199,14 @@ static void socket_change(struct control_socket *socket, const struct stats_sock
 int control_init(struct loop *loop, struct config *config, const char **why)
 {
 	static char text[ADDR_TEXT_SIZE + 64];
+	int rc;
 
 	the_loop = loop;
 	set_config(config);
 	for (size_t i = 0; i < config->global.stats_sockets_n; i++) {
 		const struct stats_socket_conf *conf = &config->global.stats_sockets[i];
-		int rc = socket_open(conf);
 
+		rc = socket_open(conf);
 		if (rc == 0)
 			continue;
 		snprintf(text, sizeof(text), "stats socket %.*s: %s", STR_ARG(conf->text),
@@ -164,8 +215,48 @@ int control_init(struct loop *loop, struct config *config, const char **why)
 		control_fini();
 		return rc;
 	}
+	rc = http_open(loop, config->global.stats_http);
+	if (rc != 0) {
+		snprintf(text, sizeof(text), "stats http %.*s: %s",
+			 STR_ARG(config->global.stats_http->text), strerror(-rc));
+		*why = text;
+		control_fini();
+		return rc;
+	}
+	forget_inherited();
 	sample_start(loop);
 	return 0;
+}
+
+void control_hold(void)
+{
+	is_held = true;
+}
+
+void control_release(void)
+{
+	is_held = false;
+	list_for_each(at, &sockets)
+		acceptor_resume(&list_entry(at, struct control_socket, link)->acceptor);
+}
+
+size_t control_listeners(struct control_listener *to, size_t max)
+{
+	size_t n = 0;
+
+	list_for_each(at, &sockets) {
+		struct control_socket *socket = list_entry(at, struct control_socket, link);
+
+		if (n < max)
+			to[n++] = (struct control_listener){ socket->text, socket->acceptor.fd };
+	}
+	return n;
+}
+
+void control_hand_over(void)
+{
+	list_for_each_safe(at, after, &sockets)
+		socket_let_go(list_entry(at, struct control_socket, link));
 }
 
 void control_apply(struct config *config)
@@ -188,6 +279,12 @@ void control_apply(struct config *config)
 		if (rc != 0)
 			log_error("stats socket %.*s: %s", STR_ARG(conf->text), strerror(-rc));
 	}
+	http_apply(config->global.stats_http);
+}
+
+void control_set_draining(bool is_draining)
+{
+	http_set_draining(is_draining);
 }
 
 void control_fini(void)
@@ -198,6 +295,7 @@ void control_fini(void)
 	list_for_each_safe(at, after, &sockets)
 		socket_close(list_entry(at, struct control_socket, link));
 	consoles_close();
+	http_close();
 	set_config(NULL);
 	the_loop = NULL;
 }

@@ -6,6 +6,15 @@ liblimpet_a_SOURCES += \
 	include/control/control.h src/control/control.c \
 	include/control/frontends.h src/control/cmd_frontend.c \
 	include/control/gather.h src/control/gather.c \
+	include/control/http.h src/control/http.c \
+	include/control/http_auth.h src/control/http_auth.c \
+	include/control/http_client.h src/control/http_client.c \
+	include/control/http_routes.h src/control/http_routes.c \
+	src/control/http_action.c src/control/http_events.c src/control/http_page.c \
+	include/control/api.h src/control/api.c \
+	include/control/api_objects.h src/control/api_objects.c \
+	include/control/dashboard.h \
+	include/control/json.h src/control/json.c \
 	include/control/line.h src/control/line.c \
 	include/control/metrics.h src/control/metrics.c \
 	include/control/metrics_family.h src/control/metrics_counters.c src/control/metrics_families.c \
@@ -25,6 +34,25 @@ liblimpet_a_SOURCES += \
 	include/control/delay.h src/control/delay.c src/control/cmd_wait.c \
 	src/control/help.c \
 	src/control/run.c
+
+# The dashboard's page, embedded.  The scripts are one script, in this order.
+DASHBOARD = \
+	src/control/dashboard/index.html \
+	src/control/dashboard/style.css \
+	src/control/dashboard/util.js \
+	src/control/dashboard/model.js \
+	src/control/dashboard/charts.js \
+	src/control/dashboard/view.js \
+	src/control/dashboard/details.js \
+	src/control/dashboard/live.js
+nodist_liblimpet_a_SOURCES = src/control/dashboard_page.c
+src/control/dashboard_page.c: $(DASHBOARD) src/control/dashboard/embed.awk
+	$(AM_V_GEN)$(MKDIR_P) src/control && cd $(srcdir) && \
+	  $(AWK) -f src/control/dashboard/embed.awk $(DASHBOARD) > $(abs_builddir)/$@.tmp && \
+	  mv $(abs_builddir)/$@.tmp $(abs_builddir)/$@
+CLEANFILES += src/control/dashboard_page.c
+EXTRA_DIST += $(DASHBOARD) src/control/dashboard/embed.awk
+
 bin_PROGRAMS += limpetctl
 limpetctl_SOURCES = src/main/limpetctl.c
 noinst_PROGRAMS += limpet-gencommands

@@ -113,6 +113,7 @@ static void on_term(void)
 		return;
 	}
 	app.is_draining = true;
+	control_set_draining(true);
 	app.deadline_ms = clock_ms() + runtime_config()->global.shutdown_grace_ms;
 	log_info("stopping: no new connections, the others may end");
 	process_notify("STOPPING=1");
