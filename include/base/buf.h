@@ -73,6 +73,8 @@ static inline void buf_append_str(struct buf *buf, struct str s)
 }
 /* Moves the bytes to the front of the storage, so that all room is behind them. */
 void buf_pack(struct buf *buf);
+/* Blocks of BUF_SIZE that the calling thread has spare. */
+unsigned buf_pool_spare(void);
 /* Gives the calling thread's spare storage back to the system. */
 void buf_pool_fini(void);
 

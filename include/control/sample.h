@@ -20,6 +20,8 @@ struct sample_rate {
 struct sample {
 	struct sample_rate connections; /* of frontends and the process */
 	struct sample_rate requests;
+	struct sample_rate bytes_out; /* of the process, to clients */
+	struct sample_rate busy_us;   /* of the process: of all traffic threads together */
 	uint32_t open_max;  /* connections of a frontend; slots used of a server or backend */
 	uint32_t queue_max; /* backends */
 	uint32_t down_s;    /* seconds spent down; servers and backends */

@@ -34,6 +34,11 @@ static void block_put(char *block, uint32_t size)
 	pool_n++;
 }
 
+unsigned buf_pool_spare(void)
+{
+	return pool_n;
+}
+
 void buf_pool_fini(void)
 {
 	while (pool)

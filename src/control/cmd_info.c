@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* show info, show version, show loop, show activity: this process. */
+/* show info, show version: this process. */
 #include "config.h"
 
 #include <malloc.h>
@@ -12,6 +12,7 @@
 #include "control/commands.h"
 #include "control/console.h"
 #include "control/sample.h"
+#include "control/startup_log.h"
 #include "control/value.h"
 #include "session/traffic.h"
 
@@ -29,12 +30,16 @@ static void get_version(char *out, size_t size)
 {
 	snprintf(out, size, "%s", PACKAGE_VERSION);
 }
-static uint64_t get_uptime_s(void)
+static int64_t uptime_ms(void)
 {
 	int64_t ms =
 		process_state.started_unix_ms ? clock_unix_ms() - process_state.started_unix_ms : 0;
 
-	return ms > 0 ? (uint64_t)ms / 1000 : 0;
+	return ms > 0 ? ms : 0;
+}
+static uint64_t get_uptime_s(void)
+{
+	return (uint64_t)uptime_ms() / 1000;
 }
 static void get_release(char *out, size_t size)
 {
@@ -119,9 +124,84 @@ static uint64_t get_bytes_out(void)
 		n += counters_sum(&f->counters, frontend_bytes_out);
 	return n;
 }
+static uint64_t get_bytes_out_rate(void)
+{
+	return sample_process()->bytes_out.now;
+}
+static uint64_t get_hard_maxconn(void)
+{
+	return process_state.max_connections_possible;
+}
+static uint64_t get_maxconn_reached(void)
+{
+	return counters_sum(&process_state.counters, process_accept_pauses);
+}
+static uint64_t get_stopping(void)
+{
+	return process_state.is_stopping;
+}
+static uint64_t get_boot_ms(void)
+{
+	return (uint64_t)process_state.boot_ms;
+}
+static uint64_t get_warnings(void)
+{
+	return startup_log_warnings();
+}
+static void get_tainted(char *out, size_t size)
+{
+	snprintf(out, size, "0");
+}
+static uint64_t get_streams_now(void)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < servers_n(); i++)
+		n += atomic_load(&server_by_number(i)->used);
+	return n;
+}
+static uint64_t get_consoles(void)
+{
+	uint64_t n = 0;
+
+	list_for_each(at, control_sockets())
+		n += list_entry(at, struct control_socket, link)->consoles_n;
+	return n;
+}
+static uint64_t get_tasks(void)
+{
+	uint64_t n = get_connections_now() + get_consoles();
+
+	for (uint32_t i = 0; i < servers_n(); i++)
+		n += server_by_number(i)->check != NULL;
+	return n;
+}
+static uint64_t get_jobs(void)
+{
+	return get_connections_now() + get_consoles() + get_listeners();
+}
+static uint64_t get_idle_pct(void)
+{
+	uint64_t threads = get_threads();
+	uint64_t busy = threads ? sample_process()->busy_us.now / (threads * 10000) : 0;
+
+	return busy < 100 ? 100 - busy : 0;
+}
+static uint64_t get_allocated(void)
+{
+	struct mallinfo2 info = mallinfo2();
+
+	return info.arena + info.hblkhd;
+}
+static uint64_t get_allocated_mb(void)
+{
+	return get_allocated() >> 20;
+}
 static uint64_t get_memory(void)
 {
-	return mallinfo2().uordblks;
+	struct mallinfo2 info = mallinfo2();
+
+	return info.uordblks + info.hblkhd;
 }
 static uint64_t get_memory_mb(void)
 {
@@ -132,89 +212,118 @@ static uint64_t get_start(void)
 	return (uint64_t)process_state.started_unix_ms / 1000;
 }
 
-#define N(name, tag, type, number)                                                                 \
+#define N(name, help, tag, type, number)                                                           \
 	{                                                                                          \
-		{ name, tag, VALUE_##type, "" }, number, NULL                                      \
+		{ name, tag, VALUE_##type, help }, number, NULL                                    \
 	}
-#define T(name, tag, text)                                                                         \
+#define T(name, help, tag, text)                                                                   \
 	{                                                                                          \
-		{ name, tag, VALUE_STR, "" }, NULL, text                                           \
+		{ name, tag, VALUE_STR, help }, NULL, text                                         \
 	}
 
 /* Names and order are what tools written for HAProxy read; what we do not have is 0. */
 static const struct info_row rows[] = {
-	T("Name", "POS", get_name),
-	T("Version", "POS", get_version),
-	T("Release_date", "POS", get_release),
-	N("Nbthread", "CGS", U32, get_threads),
-	N("Nbproc", "CGS", U32, get_one),
-	N("Process_num", "KGP", U32, get_one),
-	N("Pid", "SGP", U32, get_pid),
-	T("Uptime", "MDP", get_uptime),
-	N("Uptime_sec", "MDP", U32, get_uptime_s),
-	N("Memmax_MB", "CLP", U32, NULL),
-	N("PoolAlloc_MB", "MGP", U32, get_memory_mb),
-	N("PoolUsed_MB", "MGP", U32, get_memory_mb),
-	N("PoolFailed", "MCP", U32, NULL),
-	N("Ulimit-n", "CLP", U32, get_fds),
-	N("Maxsock", "CLP", U32, get_fds),
-	N("Maxconn", "CLP", U32, get_maxconn),
-	N("Hard_maxconn", "CLP", U32, get_maxconn),
-	N("CurrConns", "MGP", U32, get_connections_now),
-	N("CumConns", "MCP", U64, get_connections),
-	N("CumReq", "MCP", U64, get_requests),
-	N("MaxSslConns", "MMP", U32, NULL),
-	N("CurrSslConns", "MGP", U32, NULL),
-	N("CumSslConns", "MCP", U32, NULL),
-	N("Maxpipes", "CLP", U32, NULL),
-	N("PipesUsed", "MGP", U32, NULL),
-	N("PipesFree", "MGP", U32, NULL),
-	N("ConnRate", "MRP", U32, get_connection_rate),
-	N("ConnRateLimit", "CLP", U32, NULL),
-	N("MaxConnRate", "MMP", U32, get_connection_rate_max),
-	N("SessRate", "MRP", U32, get_connection_rate),
-	N("SessRateLimit", "CLP", U32, NULL),
-	N("MaxSessRate", "MMP", U32, get_connection_rate_max),
-	N("SslRate", "MRP", U32, NULL),
-	N("SslRateLimit", "CLP", U32, NULL),
-	N("MaxSslRate", "MMP", U32, NULL),
-	N("SslFrontendKeyRate", "MGP", U32, NULL),
-	N("SslFrontendMaxKeyRate", "MMP", U32, NULL),
-	N("SslFrontendSessionReuse_pct", "MGP", U32, NULL),
-	N("SslBackendKeyRate", "MRP", U32, NULL),
-	N("SslBackendMaxKeyRate", "MMP", U32, NULL),
-	N("SslCacheLookups", "MCP", U32, NULL),
-	N("SslCacheMisses", "MCP", U32, NULL),
-	N("CompressBpsIn", "MRP", U32, NULL),
-	N("CompressBpsOut", "MRP", U32, NULL),
-	N("CompressBpsRateLim", "CLP", U32, NULL),
-	N("Tasks", "MGP", U32, get_connections_now),
-	N("Run_queue", "MGP", U32, NULL),
-	N("Idle_pct", "MaP", U32, NULL),
-	T("node", "COS", get_node),
-	N("Stopping", "MGP", U32, NULL),
-	N("Jobs", "MGP", U32, get_connections_now),
-	N("Unstoppable Jobs", "MGP", U32, NULL),
-	N("Listeners", "MGP", U32, get_listeners),
-	N("ActivePeers", "MGP", U32, NULL),
-	N("ConnectedPeers", "MGP", U32, NULL),
-	N("DroppedLogs", "MGP", U32, get_dropped_logs),
-	N("BusyPolling", "MGP", U32, NULL),
-	N("FailedResolutions", "MGP", U32, NULL),
-	N("TotalBytesOut", "MGP", U64, get_bytes_out),
-	N("TotalSplicedBytesOut", "MGP", U64, NULL),
-	N("BytesOutRate", "MRP", U64, NULL),
-	N("DebugCommandsIssued", "MGP", U32, NULL),
-	N("CumRecvLogs", "MCP", U32, NULL),
-	T("Build info", "POS", get_version),
-	N("Memmax_bytes", "CLP", U64, NULL),
-	N("PoolAlloc_bytes", "MGP", U64, get_memory),
-	N("PoolUsed_bytes", "MGP", U64, get_memory),
-	N("Start_time_sec", "MDP", U32, get_start),
-	N("Tainted", "SGP", U32, NULL),
+	T("Name", "product", "POS", get_name),
+	T("Version", "version", "POS", get_version),
+	T("Release_date", "date of this version", "POS", get_release),
+	N("Nbthread", "threads that carry traffic", "CGS", U32, get_threads),
+	N("Nbproc", "processes, always 1", "CGS", U32, get_one),
+	N("Process_num", "number of the process, always 1", "KGP", U32, get_one),
+	N("Pid", "process id", "SGP", U32, get_pid),
+	T("Uptime", "time since the start", "MDP", get_uptime),
+	N("Uptime_sec", "the same in seconds", "MDP", U32, get_uptime_s),
+	N("Memmax_MB", "limit on memory in MB; 0 = none", "CLP", U32, NULL),
+	N("PoolAlloc_MB", "memory taken from the system in MB", "MGP", U32, get_allocated_mb),
+	N("PoolUsed_MB", "memory in use in MB", "MGP", U32, get_memory_mb),
+	N("PoolFailed", "allocations that failed", "MCP", U32, NULL),
+	N("Ulimit-n", "limit on descriptors", "CLP", U32, get_fds),
+	N("Maxsock", "descriptors at most", "CLP", U32, get_fds),
+	N("Maxconn", "client connections at most", "CLP", U32, get_maxconn),
+	N("Hard_maxconn", "client connections that the descriptors allow", "CLP", U32,
+	  get_hard_maxconn),
+	N("CurrConns", "client connections open", "MGP", U32, get_connections_now),
+	N("CumConns", "client connections accepted", "MCP", U64, get_connections),
+	N("CumReq", "requests received", "MCP", U64, get_requests),
+	N("MaxSslConns", "TLS connections at most", "MMP", U32, NULL),
+	N("CurrSslConns", "TLS connections open", "MGP", U32, NULL),
+	N("CumSslConns", "TLS connections so far", "MCP", U32, NULL),
+	N("Maxpipes", "pipes for splicing at most", "CLP", U32, NULL),
+	N("PipesUsed", "pipes in use", "MGP", U32, NULL),
+	N("PipesFree", "pipes that are spare", "MGP", U32, NULL),
+	N("ConnRate", "connections in the last second", "MRP", U32, get_connection_rate),
+	N("ConnRateLimit", "limit on that", "CLP", U32, NULL),
+	N("MaxConnRate", "highest ConnRate", "MMP", U32, get_connection_rate_max),
+	N("SessRate", "the same as ConnRate", "MRP", U32, get_connection_rate),
+	N("SessRateLimit", "limit on that", "CLP", U32, NULL),
+	N("MaxSessRate", "highest SessRate", "MMP", U32, get_connection_rate_max),
+	N("SslRate", "TLS connections in the last second", "MRP", U32, NULL),
+	N("SslRateLimit", "limit on that", "CLP", U32, NULL),
+	N("MaxSslRate", "highest SslRate", "MMP", U32, NULL),
+	N("SslFrontendKeyRate", "TLS keys made for clients in the last second", "MGP", U32, NULL),
+	N("SslFrontendMaxKeyRate", "highest of it", "MMP", U32, NULL),
+	N("SslFrontendSessionReuse_pct", "TLS sessions of clients resumed, per cent", "MGP", U32,
+	  NULL),
+	N("SslBackendKeyRate", "TLS keys made for servers in the last second", "MRP", U32, NULL),
+	N("SslBackendMaxKeyRate", "highest of it", "MMP", U32, NULL),
+	N("SslCacheLookups", "TLS sessions looked for", "MCP", U32, NULL),
+	N("SslCacheMisses", "TLS sessions not found", "MCP", U32, NULL),
+	N("CompressBpsIn", "bytes per second into compression", "MRP", U32, NULL),
+	N("CompressBpsOut", "bytes per second out of it", "MRP", U32, NULL),
+	N("CompressBpsRateLim", "limit on that", "CLP", U32, NULL),
+	N("Tasks", "clients, checks and consoles", "MGP", U32, get_tasks),
+	N("Run_queue", "work that waits for its turn", "MGP", U32, NULL),
+	N("Idle_pct", "share of the last second that the traffic threads spent waiting", "MaP", U32,
+	  get_idle_pct),
+	T("node", "name of this node", "COS", get_node),
+	N("Stopping", "1 = no new connections, about to end", "MGP", U32, get_stopping),
+	N("Jobs", "connections and listening sockets", "MGP", U32, get_jobs),
+	N("Unstoppable Jobs", "of them, those that do not hinder the end", "MGP", U32, NULL),
+	N("Listeners", "listening sockets", "MGP", U32, get_listeners),
+	N("ActivePeers", "peers", "MGP", U32, NULL),
+	N("ConnectedPeers", "peers connected", "MGP", U32, NULL),
+	N("DroppedLogs", "log lines dropped", "MGP", U32, get_dropped_logs),
+	N("BusyPolling", "1 = polling without waiting", "MGP", U32, NULL),
+	N("FailedResolutions", "host names that could not be resolved", "MGP", U32, NULL),
+	N("TotalBytesOut", "bytes sent to clients", "MGP", U64, get_bytes_out),
+	N("TotalSplicedBytesOut", "of them spliced", "MGP", U64, NULL),
+	N("BytesOutRate", "bytes sent to clients in the last second", "MRP", U64,
+	  get_bytes_out_rate),
+	N("DebugCommandsIssued", "debugging commands given", "MGP", U32, NULL),
+	N("CumRecvLogs", "log lines received", "MCP", U32, NULL),
+	T("Build info", "the build", "POS", get_version),
+	N("Memmax_bytes", "limit on memory in bytes; 0 = none", "CLP", U64, NULL),
+	N("PoolAlloc_bytes", "memory taken from the system in bytes", "MGP", U64, get_allocated),
+	N("PoolUsed_bytes", "memory in use in bytes", "MGP", U64, get_memory),
+	N("Start_time_sec", "when it was started, seconds since 1970", "MDP", U32, get_start),
+	T("Tainted", "flags of what is not supported; 0 = none", "SGP", get_tainted),
+	N("TotalWarnings", "warnings of the last load of the configuration", "MCP", U32,
+	  get_warnings),
+	N("MaxconnReached", "times that accepting paused", "MCP", U32, get_maxconn_reached),
+	N("BootTime_ms", "time that the start took", "MDP", U32, get_boot_ms),
+	N("Niced_tasks", "work of lower priority", "MGP", U32, NULL),
+	N("CurrStreams", "requests and tunnels open at servers", "MGP", U32, get_streams_now),
+	N("CumStreams", "requests so far", "MCP", U64, get_requests),
+	N("NbThreadGroups", "groups of threads, always 1", "CGS", U32, get_one),
 };
 
-static void print_row(struct run *run, const struct info_row *row, enum value_form form, int at)
+struct info_form {
+	enum value_form form;
+	bool has_desc, has_float;
+};
+
+static void print_value(struct run *run, const struct info_row *row, const struct value *value,
+			const struct info_form *form)
+{
+	if (row->text)
+		run_text(run, str_of(value->text));
+	else if (form->has_float && row->number == get_uptime_s)
+		run_print(run, "%.6f", (double)uptime_ms() / 1000);
+	else
+		run_print(run, "%llu", (unsigned long long)value->number);
+}
+
+static void print_row(struct run *run, const struct info_row *row, const struct info_form *form,
+		      int at)
 {
 	char text[256];
 	struct value value = { .type = row->column.type };
@@ -225,41 +334,44 @@ static void print_row(struct run *run, const struct info_row *row, enum value_fo
 	} else if (row->number) {
 		value.number = row->number();
 	}
-	switch (form) {
+	switch (form->form) {
 	case FORM_PLAIN:
-		if (row->text)
-			run_print(run, "%s: %s\n", row->column.name, text);
-		else
-			run_print(run, "%s: %llu\n", row->column.name,
-				  (unsigned long long)value.number);
+		run_print(run, "%s: ", row->column.name);
+		print_value(run, row, &value, form);
 		break;
 	case FORM_TYPED:
 		run_print(run, "%d.%s.1:", at, row->column.name);
 		value_typed(run, &row->column, &value);
-		run_text(run, STR("\n"));
 		break;
 	case FORM_JSON:
 		run_print(run, "%s{\"field\":{\"pos\":%d,\"name\":\"%s\"},", at ? "," : "[", at,
 			  row->column.name);
 		value_json(run, &row->column, &value);
 		run_text(run, STR("}"));
-		break;
+		return;
 	}
+	if (form->has_desc)
+		run_print(run, ":\"%s\"", row->column.help);
+	run_text(run, STR("\n"));
 }
 
 enum run_step command_show_info(struct run *run)
 {
-	enum value_form form = FORM_PLAIN;
+	struct info_form form = { .form = FORM_PLAIN };
 
 	for (unsigned i = 0; i < run->args_n; i++) {
 		if (str_eq(run->args[i], STR("typed")))
-			form = FORM_TYPED;
+			form.form = FORM_TYPED;
 		else if (str_eq(run->args[i], STR("json")))
-			form = FORM_JSON;
+			form.form = FORM_JSON;
+		else if (str_eq(run->args[i], STR("desc")))
+			form.has_desc = true;
+		else if (str_eq(run->args[i], STR("float")))
+			form.has_float = true;
 	}
 	for (int i = 0; i < (int)ARRAY_N(rows); i++)
-		print_row(run, &rows[i], form, i);
-	if (form == FORM_JSON)
+		print_row(run, &rows[i], &form, i);
+	if (form.form == FORM_JSON)
 		run_text(run, STR("]\n"));
 	return RUN_DONE;
 }
@@ -267,47 +379,4 @@ enum run_step command_show_info(struct run *run)
 enum run_step command_show_version(struct run *run)
 {
 	return run_message(run, SEVERITY_INFO, "%s", PACKAGE_VERSION);
-}
-
-static void print_loop(struct run *run, const char *name, struct loop *loop)
-{
-	run_print(run, "%s %llu", name, (unsigned long long)atomic_load(&loop->turns));
-	for (int i = 0; i < LOOP_LAG_BUCKETS; i++)
-		run_print(run, " %llu", (unsigned long long)atomic_load(&loop->lag[i]));
-	run_text(run, STR("\n"));
-}
-
-enum run_step command_show_loop(struct run *run)
-{
-	struct traffic *traffic;
-
-	run_text(run, STR("# thread turns"));
-	for (int i = 0; i < LOOP_LAG_BUCKETS - 1; i++)
-		run_print(run, " <%uus", 16u << i);
-	run_text(run, STR(" more\n"));
-	for (unsigned i = 0; (traffic = traffic_by_index(i)); i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "%u", i);
-		print_loop(run, name, &traffic->loop);
-	}
-	print_loop(run, "control", console_loop());
-	return RUN_DONE;
-}
-
-enum run_step command_show_activity(struct run *run)
-{
-	struct traffic *traffic;
-
-	run_text(run, STR("# thread turns connections requests\n"));
-	for (unsigned i = 0; (traffic = traffic_by_index(i)); i++) {
-		_Atomic uint64_t *block = atomic_load(&process_state.counters.blocks[i]);
-
-		run_print(run, "%u %llu %u %llu\n", i,
-			  (unsigned long long)atomic_load(&traffic->loop.turns),
-			  (unsigned)atomic_load(&traffic->clients_n),
-			  block ? (unsigned long long)block[counter_slots[process_requests]]
-				: 0ull);
-	}
-	return RUN_DONE;
 }

@@ -28,7 +28,8 @@ liblimpet_a_SOURCES += \
 	src/control/cmd_server.c \
 	src/control/cmd_sess.c \
 	src/control/cmd_stat.c \
-	src/control/cmd_switch.c \
+	src/control/cmd_none.c src/control/cmd_switch.c src/control/cmd_system.c \
+	src/control/cmd_threads.c include/control/startup_log.h src/control/startup_log.c \
 	src/control/cmd_table.c \
 	include/control/table_args.h src/control/cmd_table_set.c \
 	include/control/delay.h src/control/delay.c src/control/cmd_wait.c \

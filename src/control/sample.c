@@ -116,8 +116,23 @@ static void take_backend(struct backend_state *backend)
 	sample->is_known = true;
 }
 
+/* What is summed up over frontends and threads. */
+static void take_process(void)
+{
+	uint64_t bytes_out = 0, busy_us = 0;
+	struct traffic *traffic;
+
+	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
+		bytes_out += counters_sum(&f->counters, frontend_bytes_out);
+	for (unsigned i = 0; (traffic = traffic_by_index(i)); i++)
+		busy_us += atomic_load(&traffic->loop.busy_us);
+	take_rate(&process.bytes_out, bytes_out, process.is_known);
+	take_rate(&process.busy_us, busy_us, process.is_known);
+}
+
 static void sample_take(void)
 {
+	take_process();
 	take_rate(&process.connections, counters_sum(&process_state.counters, process_connections),
 		  process.is_known);
 	take_rate(&process.requests, counters_sum(&process_state.counters, process_requests),

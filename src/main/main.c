@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "control/control.h"
+#include "control/startup_log.h"
 #include "main/process.h"
 #include "main/runtime.h"
 #include "main/wiring.h"
@@ -38,6 +39,8 @@ static struct {
 	bool is_draining;
 	const char *file;
 } app;
+
+static int64_t boot_began_ms; /* monotonic */
 
 #define POLL_MS 20
 
@@ -68,12 +71,16 @@ static struct config *load(const char *file)
 	struct config_messages messages = { 0 };
 	struct config *config = config_load(file, &messages);
 
+	startup_log_begin();
+
 	if (config && runtime_check(config, &messages)) {
 		config_unref(config);
 		config = NULL;
 	}
-	for (size_t i = 0; i < messages.n; i++)
+	for (size_t i = 0; i < messages.n; i++) {
 		fprintf(stderr, "%s\n", messages.texts[i]);
+		startup_log_add(messages.texts[i], messages.are_errors[i]);
+	}
 	config_messages_fini(&messages);
 	return config;
 }
@@ -114,6 +121,7 @@ static void on_term(void)
 	}
 	app.is_draining = true;
 	control_set_draining(true);
+	atomic_store(&process_state.is_stopping, true);
 	app.deadline_ms = clock_ms() + runtime_config()->global.shutdown_grace_ms;
 	log_info("stopping: no new connections, the others may end");
 	process_notify("STOPPING=1");
@@ -254,6 +262,7 @@ static int run(struct config *config)
 
 	if (status != 0)
 		return status;
+	process_state.boot_ms = clock_now_us() / 1000 - boot_began_ms;
 	log_info("limpet %s runs: %u threads, %u connections at most", PACKAGE_VERSION,
 		 config->global.threads, process_state.max_connections);
 	process_notify("READY=1");
@@ -275,6 +284,7 @@ int main(int argc, char **argv)
 	struct config *config;
 	int option, status = 0;
 
+	boot_began_ms = clock_now_us() / 1000;
 	while ((option = getopt(argc, argv, "f:cpVh")) != -1) {
 		switch (option) {
 		case 'f':
