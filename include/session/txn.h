@@ -149,6 +149,12 @@ struct txn {
 };
 #define TXN_MAGIC 0x54584e53u
 
+/* An Engine.IO poll: its server may hold it as long as it has nothing to say. */
+static inline bool txn_is_poll(const struct txn *txn)
+{
+	return txn->stick.has_sid && txn->method == HTTP_GET && !txn->wants_upgrade;
+}
+
 /* A head is complete in client->in: starts a txn on it and runs it. */
 void txn_start(struct client *client, struct http_head *head);
 /* The client's head is bad: a txn that answers STATUS and closes. */

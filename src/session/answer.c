@@ -119,6 +119,7 @@ enum step txn_answer_session_unknown(struct txn *txn, enum txn_end end)
 	bool is_websocket = txn->stick.query.transport == ENGINEIO_WEBSOCKET;
 
 	txn->end = end;
+	count(&txn->backend->state->counters, backend_session_unknown_answers);
 	if (is_websocket)
 		txn->is_keep_alive = false;
 	n += (size_t)snprintf(lines + n, sizeof(lines) - n, "Content-Type: %s\r\n",

@@ -102,8 +102,11 @@ static void server_chosen(struct txn *txn, struct srvset_member *member)
 	txn->server = server;
 	txn->has_slot = true;
 	queue_leave(txn);
-	if (!txn->is_counted)
+	if (!txn->is_counted) {
 		count(&server->counters, server_requests_now);
+		if (txn_is_poll(txn))
+			count(&server->counters, server_polls_now);
+	}
 	txn->is_counted = true;
 	atomic_store_explicit(&server->last_session_at_ms, clock_ms(), memory_order_relaxed);
 	stick_chosen(&txn->stick, txn->backend, server, &txn->source);
@@ -146,8 +149,11 @@ void txn_release_server(struct txn *txn)
 {
 	if (!txn->server)
 		return;
-	if (txn->is_counted)
+	if (txn->is_counted) {
 		count_down(&txn->server->counters, server_requests_now);
+		if (txn_is_poll(txn))
+			count_down(&txn->server->counters, server_polls_now);
+	}
 	txn->is_counted = false;
 	if (txn->has_slot) {
 		txn->has_slot = false;

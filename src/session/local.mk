@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/session/access_log.h src/session/access_log.c \
+	include/session/account.h src/session/account.c \
 	include/session/body.h src/session/body.c \
 	include/session/client.h src/session/client.c \
 	include/session/end_reasons.def \

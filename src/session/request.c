@@ -162,6 +162,8 @@ enum step txn_send(struct txn *txn)
 		return txn_connect_failed(txn, upstream->conn.error);
 	}
 	count(&txn->server->counters, server_requests);
+	if (txn->wants_upgrade && txn->stick.is_sid_known)
+		count(&txn->server->counters, server_upgrade_attempts);
 	count_add(&txn->server->counters, server_bytes_in, before);
 	head_is_gone(txn, body_n);
 	txn_set_state(txn, TXN_RSP_HEAD);

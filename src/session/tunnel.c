@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "balance/stick_hold.h"
+#include "session/account.h"
 #include "session/txn.h"
 #include "session/upstream.h"
 
@@ -42,7 +43,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	count_add(&client->frontend_state->counters, frontend_bytes_out, tunnel->to_client.bytes);
 	count_add(&tunnel->server->counters, server_bytes_in, tunnel->to_server.bytes);
 	count_add(&tunnel->server->counters, server_bytes_out, tunnel->to_client.bytes);
-	count_down(&client->frontend_state->counters, frontend_tunnels_now);
+	account_tunnel_end(tunnel, end);
 	count_down(&tunnel->server->counters, server_requests_now);
 	stick_hold_end(tunnel->hold, is_session_over(tunnel));
 	if (tunnel->is_own_session)
@@ -75,6 +76,8 @@ static void tap_client(void *arg, struct str piece)
 	tunnel->is_upgraded = tunnel->walk->data_frames >= UPGRADED_FRAMES;
 	if (!tunnel->is_upgraded && !tunnel->walk->is_bad)
 		return;
+	if (tunnel->is_upgraded)
+		account_upgraded(tunnel);
 	free(tunnel->walk);
 	tunnel->walk = NULL;
 }
@@ -187,9 +190,7 @@ void tunnel_start(struct txn *txn)
 	body_init(&tunnel->to_server, FRAMING_CLOSE, 0, FRAMING_CLOSE);
 	body_init(&tunnel->to_client, FRAMING_CLOSE, 0, FRAMING_CLOSE);
 	take_session(tunnel, txn);
-	count(&client->frontend_state->counters, frontend_tunnels);
-	count(&client->frontend_state->counters, frontend_tunnels_now);
-	count(&tunnel->server->counters, server_upgrades);
+	account_tunnel_start(txn, tunnel);
 	tunnel->upstream->state = UPSTREAM_TUNNEL;
 	tunnel->upstream->tunnel = tunnel;
 	txn_become_tunnel(txn);

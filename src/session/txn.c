@@ -8,6 +8,7 @@
 
 #include "model/match.h"
 #include "proto/uri.h"
+#include "session/account.h"
 #include "session/forwarded.h"
 #include "session/upstream.h"
 
@@ -296,6 +297,7 @@ static void txn_free(struct txn *txn)
 	struct upstream *upstream = txn->upstream;
 
 	access_log_txn(txn);
+	account_txn(txn);
 	txn_count_bytes(txn);
 	queue_leave(txn);
 	txn->upstream = NULL;

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "session/account.h"
+
+#include "session/tunnel.h"
+#include "session/txn.h"
+
+static void count_end(struct frontend_state *frontend, unsigned which)
+{
+	tally_add(&tally_block(&frontend->ends, 2 * TXN_END_N)[which], 1);
+}
+
+/* All threads write it, but hardly ever: most requests find it above their own time. */
+static void raise(struct server *server, enum server_time which, int64_t us)
+{
+	_Atomic uint64_t *longest = &server->longest_us[which];
+	uint64_t was = atomic_load_explicit(longest, memory_order_relaxed);
+
+	while ((uint64_t)us > was &&
+	       !atomic_compare_exchange_weak_explicit(longest, &was, (uint64_t)us,
+						      memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+static void add_time(struct server *server, enum server_time which, int64_t us)
+{
+	if (us <= 0)
+		return;
+	count_add(&server->counters, (int)server_queue_us + (int)which, (uint64_t)us);
+	raise(server, which, us);
+}
+
+/* When what is measured next began: the connection is there. */
+static int64_t ready_us(const struct txn_times *times)
+{
+	return times->connected_us ? times->connected_us : times->connect_us;
+}
+
+static void observe(const struct txn *txn, enum backend_time which, int64_t us)
+{
+	histogram_add(&txn->backend->state->times, which, TIMES_N, us);
+}
+
+/* What tunnels have too. */
+static void account_start(const struct txn *txn)
+{
+	const struct txn_times *times = &txn->times;
+	bool is_poll = txn_is_poll(txn);
+
+	observe(txn, TIME_QUEUE, times->queued_us ? times->connect_us - times->queued_us : 0);
+	if (times->connected_us)
+		observe(txn, TIME_CONNECT, times->connected_us - times->connect_us);
+	if (times->first_byte_us)
+		observe(txn, is_poll ? TIME_FIRST_BYTE_POLL : TIME_FIRST_BYTE,
+			times->first_byte_us - ready_us(times));
+}
+
+static void account_times(struct txn *txn)
+{
+	const struct txn_times *times = &txn->times;
+	int64_t total_us = clock_us() - times->accepted_us;
+	struct server *server = txn->server;
+
+	account_start(txn);
+	observe(txn, txn_is_poll(txn) ? TIME_TOTAL_POLL : TIME_TOTAL, total_us);
+	if (txn_is_poll(txn))
+		return;
+	count(&server->counters, server_timed_requests);
+	if (times->queued_us)
+		add_time(server, SPENT_QUEUE, times->connect_us - times->queued_us);
+	if (times->connected_us)
+		add_time(server, SPENT_CONNECT, times->connected_us - times->connect_us);
+	if (times->first_byte_us)
+		add_time(server, SPENT_RESPONSE, times->first_byte_us - ready_us(times));
+	add_time(server, SPENT_TOTAL, total_us);
+}
+
+void account_txn(struct txn *txn)
+{
+	count_end(txn->client->frontend_state, txn->end);
+	if (txn->server && txn->status)
+		account_times(txn);
+}
+
+static bool lives_on_websocket(const struct tunnel *tunnel)
+{
+	return tunnel->is_own_session || (tunnel->hold && tunnel->is_upgraded);
+}
+
+void account_tunnel_start(struct txn *txn, const struct tunnel *tunnel)
+{
+	struct counters *counters = &tunnel->server->counters;
+
+	account_start(txn);
+	count(&tunnel->client->frontend_state->counters, frontend_tunnels);
+	count(&tunnel->client->frontend_state->counters, frontend_tunnels_now);
+	count(counters, server_upgrades);
+	count(counters, server_tunnels_now);
+	if (!tunnel->is_own_session)
+		return;
+	count(counters, server_websocket_handshakes);
+	count(counters, server_websocket_sessions_now);
+}
+
+void account_upgraded(const struct tunnel *tunnel)
+{
+	count(&tunnel->server->counters, server_upgrades_completed);
+	count(&tunnel->server->counters, server_websocket_sessions_now);
+}
+
+void account_tunnel_end(const struct tunnel *tunnel, enum txn_end end)
+{
+	struct counters *counters = &tunnel->server->counters;
+
+	count_end(tunnel->client->frontend_state, TXN_END_N + end);
+	count_down(&tunnel->client->frontend_state->counters, frontend_tunnels_now);
+	count_down(counters, server_tunnels_now);
+	if (lives_on_websocket(tunnel))
+		count_down(counters, server_websocket_sessions_now);
+	else if (tunnel->hold)
+		count(counters, server_upgrades_failed);
+}
