@@ -38,6 +38,9 @@ void stat_status(char *out, size_t size, const struct srvset_member *member,
 		 const struct health_info *health);
 /* health_info(), or what stands for a server that has none. */
 void stat_health(struct health_info *health, const struct server *server);
+/* The weight in force for people: member->weight may be a multiple of it, finer (model/weight.h).
+ */
+uint32_t stat_weight(const struct srvset_member *member);
 /* HAProxy's scale: 0 ... rise + fall - 1, up from rise on. */
 uint32_t stat_check_level(const struct server *server, const struct health_info *health);
 /* The number of a server as clients of the socket know it, from 1. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* runtime_sets - part of runtime: see runtime_sets.c. */
+/* runtime_sets - part of runtime: see runtime_sets.c.  Control thread. */
 #ifndef MAIN_RUNTIME_SETS_H
 #define MAIN_RUNTIME_SETS_H
 
@@ -8,9 +8,15 @@
 
 /* Builds and publishes the sets of CONFIG's backends; ONLY_GLOBS: those whose list has changed. */
 void runtime_build_sets(struct config *config, bool only_globs);
+/* The operator has changed servers of BACKEND: their set is built anew, checks follow. */
+void runtime_servers_changed(struct backend_state *backend);
+/* Weights alone have changed, by an agent or slow start. */
+void runtime_weights_changed(struct backend_state *backend);
 /* For a backend that the configuration has no more. */
 void runtime_drop_set(struct backend_state *backend);
 /* When no thread runs any more. */
 void runtime_free_sets(void);
+/* Idle connections to servers that are gone, moved or in maintenance are closed.  Any thread. */
+void runtime_sweep_pools(void);
 
 #endif

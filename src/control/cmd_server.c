@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Servers: what they are and do, one line each, and their administrative state. */
+/* Servers: what they are and do, one line each. */
 #include "config.h"
 
 #include <stdio.h>
@@ -13,59 +13,6 @@
 #include "control/stat.h"
 #include "health/health.h"
 #include "session/traffic.h"
-
-static const char why_operator[] = "set by the operator";
-
-enum run_step command_set_server(struct run *run)
-{
-	struct srvset_member *member = run_server(run, run_arg(run, 0));
-	struct str what = run_arg(run, 1), value = run_arg(run, 2);
-
-	if (!member)
-		return RUN_DONE;
-	if (str_eq(what, STR("weight")))
-		return run_error(run, "The weight comes from the configuration file: change it "
-				      "there and 'reload'.");
-	if (!str_eq(what, STR("state")))
-		return run_error(run, "usage: set server <backend>/<server> state");
-	if (str_eq(value, STR("ready")))
-		server_set_state(member->server, 0, SERVER_MAINT | SERVER_DRAIN, why_operator);
-	else if (str_eq(value, STR("drain")))
-		server_set_state(member->server, SERVER_DRAIN, SERVER_MAINT, why_operator);
-	else if (str_eq(value, STR("maint")))
-		server_set_state(member->server, SERVER_MAINT, SERVER_DRAIN, why_operator);
-	else
-		return run_error(run,
-				 "'set server <srv> state' expects 'ready', 'drain' and 'maint'.");
-	return RUN_DONE;
-}
-
-enum run_step command_enable_server(struct run *run)
-{
-	struct srvset_member *member = run_server(run, run_arg(run, 0));
-
-	if (member)
-		server_set_state(member->server, 0, SERVER_MAINT | SERVER_DRAIN, why_operator);
-	return RUN_DONE;
-}
-
-enum run_step command_disable_server(struct run *run)
-{
-	struct srvset_member *member = run_server(run, run_arg(run, 0));
-
-	if (member)
-		server_set_state(member->server, SERVER_MAINT, 0, why_operator);
-	return RUN_DONE;
-}
-
-enum run_step command_get_weight(struct run *run)
-{
-	struct srvset_member *member = run_server(run, run_arg(run, 0));
-
-	if (member)
-		run_print(run, "%u (initial %u)\n", member->weight, member->weight);
-	return RUN_DONE;
-}
 
 enum run_step command_show_backend(struct run *run)
 {
@@ -128,6 +75,18 @@ static unsigned address_parts(const struct sock_addr *addr, char out[ADDR_TEXT_S
 	return ip.port;
 }
 
+/* 0 stopped, 1 starting (slowly), 2 running, 3 stopping */
+static unsigned op_state_of(const struct srvset_member *member)
+{
+	unsigned state = server_state(member->server);
+
+	if (state & SERVER_UNABLE)
+		return 0;
+	if (state & SERVER_SICK)
+		return 3;
+	return member->throttle_pct < 100 ? 1 : 2;
+}
+
 static void print_state(struct run *run, const struct backend *backend, struct srvset *set,
 			const struct srvset_member *member)
 {
@@ -137,8 +96,8 @@ static void print_state(struct run *run, const struct backend *backend, struct s
 	struct health_info health;
 	char addr[ADDR_TEXT_SIZE];
 	unsigned port = address_parts(&member->addr, addr);
-	unsigned op_state = state & SERVER_UNABLE ? 0 : 2;
-	unsigned admin = (state & SERVER_MAINT ? 1 : 0) | (state & SERVER_DRAIN ? 8 : 0);
+	unsigned admin = (state & (SERVER_MAINT | SERVER_AGENT_MAINT) ? 1 : 0) |
+			 (state & (SERVER_DRAIN | SERVER_AGENT_DRAIN) ? 8 : 0);
 	unsigned result = 0; /* 0 unknown, 2 failed, 3 passed */
 
 	(void)set;
@@ -147,7 +106,7 @@ static void print_state(struct run *run, const struct backend *backend, struct s
 		result = strstr(health.code, "OK") ? 3 : 2;
 	run_print(run, "%u %.*s %u %s %s %u %u %u %u %lld 0 %u %u %u 0 0 0 - %u - 0 0 - - 0\n",
 		  backend->state->id, STR_ARG(backend->name), stat_sid(server), server->name, addr,
-		  op_state, admin, member->weight, member->weight,
+		  op_state_of(member), admin, member->user_weight, member->initial_weight,
 		  (long long)(since_ms > 0 ? since_ms / 1000 : 0), result,
 		  stat_check_level(server, &health), health.kind != CHECK_NONE ? 6 : 0, port);
 }
@@ -225,26 +184,28 @@ static void print_worker(struct run *run, const struct backend *backend, struct 
 {
 	const struct server *server = member->server;
 	struct health_info health;
-	char status[32], addr[ADDR_TEXT_SIZE] = "-";
+	char status[32], addr[ADDR_TEXT_SIZE] = "-", throttle[16] = "-";
 
 	(void)set;
 	stat_health(&health, server);
 	status_word(status, member, &health);
 	if (run_level(run) >= CTL_OPERATOR)
 		sock_addr_text(&member->addr, addr);
-	run_print(run, "%.*s %s %s %u %s %s %s %u%s %u %u %llu %u\n", STR_ARG(backend->name),
+	if (member->throttle_pct < 100)
+		snprintf(throttle, sizeof(throttle), "%u%%", member->throttle_pct);
+	run_print(run, "%.*s %s %s %u %s %s %s %u%s %u %u %llu %u %s\n", STR_ARG(backend->name),
 		  server->host_name, or_dash(server->worker_name), stat_sid(server), addr, status,
-		  or_dash(health.code), member->weight, member->is_backup ? "b" : "",
+		  or_dash(health.code), stat_weight(member), member->is_backup ? "b" : "",
 		  atomic_load(&server->used), atomic_load(&server->sessions),
 		  (unsigned long long)counters_sum(&server->counters, server_requests),
-		  atomic_load(&server->generation));
+		  atomic_load(&server->generation), throttle);
 }
 
 enum run_step command_show_workers(struct run *run)
 {
 	return for_each_member(run,
 			       "# backend host worker id address status check weight open sessions "
-			       "requests generation\n",
+			       "requests generation throttle\n",
 			       print_worker);
 }
 
@@ -267,7 +228,7 @@ static struct host_sum sum_host(const struct srvset *set, uint32_t host)
 		sum.down += !(state & SERVER_MAINT) && state & (SERVER_DOWN | SERVER_GONE);
 		sum.drain += !(state & SERVER_UNABLE) && state & SERVER_DRAIN;
 		sum.up += !state;
-		sum.weight += member->weight;
+		sum.weight += stat_weight(member);
 		sum.open += atomic_load(&member->server->used);
 		sum.sessions += atomic_load(&member->server->sessions);
 	}

@@ -25,12 +25,13 @@ liblimpet_a_SOURCES += \
 	src/control/cmd_console.c \
 	src/control/cmd_info.c \
 	src/control/cmd_process.c \
-	src/control/cmd_server.c \
+	src/control/cmd_server.c include/control/server_args.h src/control/cmd_server_add.c \
+	src/control/cmd_config_diff.c src/control/cmd_server_set.c \
 	src/control/cmd_sess.c \
 	src/control/cmd_stat.c \
 	src/control/cmd_none.c src/control/cmd_switch.c src/control/cmd_system.c \
 	src/control/cmd_threads.c include/control/startup_log.h src/control/startup_log.c \
-	src/control/cmd_table.c \
+	src/control/cmd_table.c src/control/cmd_upgrade.c \
 	include/control/table_args.h src/control/cmd_table_set.c \
 	include/control/delay.h src/control/delay.c src/control/cmd_wait.c \
 	src/control/help.c \

@@ -10,6 +10,7 @@
 #include "control/frontends.h"
 #include "control/sample.h"
 #include "health/health.h"
+#include "model/weight.h"
 #include "session/traffic.h"
 
 #define U32 VALUE_U32
@@ -175,6 +176,12 @@ void stat_health(struct health_info *health, const struct server *server)
 		};
 }
 
+uint32_t stat_weight(const struct srvset_member *member)
+{
+	return weight_effective(member->user_weight, atomic_load(&member->server->agent_weight_pct),
+				member->throttle_pct);
+}
+
 uint32_t stat_check_level(const struct server *server, const struct health_info *health)
 {
 	uint32_t top = health->rise + health->fall - 1;
@@ -192,17 +199,21 @@ void stat_status(char *out, size_t size, const struct srvset_member *member,
 	unsigned state = server_state(member->server);
 	bool is_checked = health->kind != CHECK_NONE;
 
-	if (state & SERVER_MAINT)
+	if (state & (SERVER_MAINT | SERVER_AGENT_MAINT))
 		snprintf(out, size, "MAINT");
 	else if (state & SERVER_DOWN && is_checked && health->successes)
 		snprintf(out, size, "DOWN %u/%u", (unsigned)health->successes,
 			 (unsigned)health->rise);
 	else if (state & (SERVER_DOWN | SERVER_GONE))
 		snprintf(out, size, "DOWN");
+	else if (state & SERVER_AGENT_DOWN)
+		snprintf(out, size, "DOWN (agent)");
 	else if (state & SERVER_SICK)
 		snprintf(out, size, "NOLB");
-	else if (state & SERVER_DRAIN || !member->weight)
+	else if (state & SERVER_DRAIN || !member->user_weight)
 		snprintf(out, size, "DRAIN");
+	else if (state & SERVER_AGENT_DRAIN || !member->weight)
+		snprintf(out, size, "DRAIN (agent)");
 	else if (!is_checked)
 		snprintf(out, size, "no check");
 	else if (health->failures && health->failures < health->fall)
@@ -301,8 +312,10 @@ void stat_server(struct stat_row *row, const struct backend *backend,
 		number(row, STAT_slim, member->max_connections);
 	stat_status(row->status, sizeof(row->status), member, &health);
 	text(row, STAT_status, row->status);
-	number(row, STAT_weight, is_ready ? member->weight : 0);
-	number(row, STAT_uweight, member->weight);
+	number(row, STAT_weight, is_ready ? stat_weight(member) : 0);
+	number(row, STAT_uweight, member->user_weight);
+	if (is_ready && member->throttle_pct < 100)
+		number(row, STAT_throttle, member->throttle_pct);
 	number(row, STAT_act, !member->is_backup);
 	number(row, STAT_bck, member->is_backup);
 	number(row, STAT_type, 2);
@@ -362,8 +375,8 @@ static void backend_members(struct stat_row *row, struct srvset *set)
 
 		count_server(row, member->server);
 		add(row, member->is_backup ? STAT_bck : STAT_act, is_ready);
-		add(row, STAT_weight, is_ready ? member->weight : 0);
-		add(row, STAT_uweight, member->weight);
+		add(row, STAT_weight, is_ready ? stat_weight(member) : 0);
+		add(row, STAT_uweight, member->user_weight);
 		limit += member->max_connections;
 		is_limited = is_limited && member->max_connections;
 		if (s >= 0 && (last_s < 0 || s < last_s))

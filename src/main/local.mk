@@ -5,5 +5,10 @@ liblimpet_a_SOURCES += \
 	include/main/changes.h src/main/changes.c \
 	include/main/process.h src/main/process.c \
 	include/main/runtime.h src/main/runtime.c \
+	include/main/runtime_binds.h src/main/runtime_binds.c \
+	include/main/upgrade.h include/main/upgrade_msg.h src/main/upgrade.c \
+	src/main/upgrade_msg.c src/main/upgrade_new.c src/main/upgrade_state.c \
+	src/main/upgrade_spawn.c \
 	include/main/runtime_sets.h src/main/runtime_sets.c \
+	include/main/slow_start.h src/main/slow_start.c \
 	include/main/wiring.h src/main/wiring.c

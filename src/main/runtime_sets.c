@@ -3,6 +3,9 @@
  * Server sets: from a backend's hosts, and what directory watches have found, to the srvset that
  * traffic threads use; and the end of old sets.
  *
+ * On the way the operator's overrides are applied (model/override.h), agents' words and slow start
+ * (model/weight.h).
+ *
  * An old set is freed when every traffic thread has run a mail that was posted after the new one
  * was published: between two callbacks no thread holds a set.
  */
@@ -11,17 +14,23 @@
 #include <stdlib.h>
 
 #include "balance/lb.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "health/discovery.h"
 #include "health/health.h"
 #include "main/runtime.h"
 #include "main/runtime_sets.h"
+#include "main/slow_start.h"
+#include "model/override.h"
+#include "model/weight.h"
 #include "session/traffic.h"
+#include "session/upstream.h"
 
 struct specs {
 	struct srvset_spec *specs; /* (own) */
 	size_t n, size;
+	uint32_t *agent_pcts; /* (own) of each */
 	struct discovery_worker
 		*workers; /* (own) scratch; names and paths of specs point into it */
 };
@@ -142,30 +151,69 @@ static void collect(const struct backend *backend, struct specs *specs)
 	}
 }
 
+/* What the operator has changed, agents have said and slow start leaves.  OLD may be NULL. */
+static void adjust(const struct backend *backend, struct srvset *old, bool is_forced,
+		   struct specs *specs)
+{
+	size_t added = override_added_n(backend->state);
+
+	override_reconcile(backend, specs->specs, specs->n);
+	specs->specs = xrealloc_array(specs->specs, specs->n + added + 1, sizeof(*specs->specs));
+	specs->n = override_apply(backend->state, specs->specs, specs->n);
+	specs->agent_pcts = xcalloc(specs->n + 1, sizeof(*specs->agent_pcts));
+	for (size_t i = 0; i < specs->n; i++) {
+		struct srvset_spec *spec = &specs->specs[i];
+		struct server *server = server_get(backend->state, spec->host, spec->worker);
+
+		specs->agent_pcts[i] = 100;
+		if (!server)
+			continue;
+		if (!is_forced && old && backend->slow_start_ms && !srvset_find(old, server))
+			slow_start_begin(server);
+		specs->agent_pcts[i] = atomic_load(&server->agent_weight_pct);
+		spec->throttle_pct = slow_start_pct(atomic_load(&server->ready_since_ms),
+						    backend->slow_start_ms, clock_ms());
+	}
+	weight_apply(specs->specs, specs->agent_pcts, specs->n);
+}
+
 /* A server of another address is another process: its sessions and pooled connections are over. */
 static void move(struct srvset *old, struct srvset *new)
 {
+	bool is_moved = false;
+
 	for (uint32_t i = 0; old && i < old->members_n; i++) {
 		const struct srvset_member *now = srvset_find(new, old->members[i].server);
 
-		if (now && !sock_addr_eq(&now->addr, &old->members[i].addr))
-			server_new_generation(now->server);
+		if (!now || sock_addr_eq(&now->addr, &old->members[i].addr))
+			continue;
+		server_new_generation(now->server);
+		is_moved = true;
 	}
+	if (is_moved)
+		runtime_sweep_pools();
 }
 
-/* Servers of OLD that NEW has not: their sessions are over. */
-static void leave(struct srvset *old, struct srvset *new)
+/*
+ * Servers of OLD that NEW has not: their sessions are over.  A worker that is found by its socket
+ * keeps what the operator said of its name; one that the file leaves out does not.  BACKEND is NULL
+ * when it is gone as well.
+ */
+static void leave(const struct backend *backend, struct srvset *old, struct srvset *new)
 {
 	for (uint32_t i = 0; old && i < old->members_n; i++) {
 		struct server *server = old->members[i].server;
+		unsigned clear = SERVER_DOWN | SERVER_SICK | SERVER_AGENT_DOWN |
+				 SERVER_AGENT_DRAIN | SERVER_AGENT_MAINT;
+		bool is_watched;
 
 		if (srvset_find(new, server))
 			continue;
+		is_watched = backend && override_is_watched(backend, str_of(server->host_name));
 		server_new_generation(server);
-		server_set_state(server, SERVER_GONE, SERVER_DOWN | SERVER_SICK,
-				 sock_addr_is_unix(&old->members[i].addr)
-					 ? "its socket is gone"
-					 : "not configured any more");
+		server_set_state(server, SERVER_GONE,
+				 is_watched ? clear : clear | SERVER_MAINT | SERVER_DRAIN,
+				 is_watched ? "its socket is gone" : "not configured any more");
 	}
 }
 
@@ -177,11 +225,24 @@ static bool is_same(const struct srvset *old, const struct srvset *new)
 		const struct srvset_member *a = &old->members[i], *b = &new->members[i];
 
 		if (a->server != b->server || !sock_addr_eq(&a->addr, &b->addr) ||
-		    a->weight != b->weight || a->max_connections != b->max_connections ||
-		    a->is_backup != b->is_backup || a->send_proxy != b->send_proxy)
+		    a->weight != b->weight || a->user_weight != b->user_weight ||
+		    a->initial_weight != b->initial_weight || a->throttle_pct != b->throttle_pct ||
+		    a->max_connections != b->max_connections || a->is_backup != b->is_backup ||
+		    a->send_proxy != b->send_proxy)
 			return false;
 	}
 	return true;
+}
+
+/* They are members now.  A reload starts nobody slowly. */
+static void join(struct srvset *set, bool is_forced)
+{
+	for (uint32_t i = 0; i < set->members_n; i++) {
+		struct server *server = set->members[i].server;
+
+		if (server_set_state(server, 0, SERVER_GONE, "configured") && is_forced)
+			atomic_store(&server->ready_since_ms, 0);
+	}
 }
 
 static void build_set(const struct backend *backend, bool is_forced)
@@ -191,12 +252,14 @@ static void build_set(const struct backend *backend, bool is_forced)
 	struct srvset *set;
 
 	collect(backend, &specs);
+	adjust(backend, old, is_forced, &specs);
 	set = srvset_build(backend->state, specs.specs, specs.n);
 	if (set->members_n < specs.n)
 		log_error("backend %s: %zu servers left out: this process has seen %u names, the "
 			  "most that it keeps",
 			  backend->state->name, specs.n - set->members_n, SERVERS_MAX);
 	free(specs.specs);
+	free(specs.agent_pcts);
 	free(specs.workers);
 	/* A reload may have changed how the set is used though not the set: lb_prepare() must see
 	 * it. */
@@ -205,11 +268,10 @@ static void build_set(const struct backend *backend, bool is_forced)
 		return;
 	}
 	lb_prepare(backend, set);
-	for (uint32_t i = 0; i < set->members_n; i++)
-		server_set_state(set->members[i].server, 0, SERVER_GONE, "configured");
+	join(set, is_forced);
 	retire(srvset_publish(backend->state, set));
 	move(old, set);
-	leave(old, set);
+	leave(backend, old, set);
 }
 
 void runtime_build_sets(struct config *config, bool only_globs)
@@ -219,6 +281,35 @@ void runtime_build_sets(struct config *config, bool only_globs)
 			build_set(&config->backends[i], !only_globs);
 }
 
+static const struct backend *backend_of(const struct backend_state *state)
+{
+	const struct config *config = runtime_config();
+
+	for (size_t i = 0; i < config->backends_n; i++)
+		if (config->backends[i].state == state)
+			return &config->backends[i];
+	return NULL;
+}
+
+void runtime_servers_changed(struct backend_state *state)
+{
+	const struct backend *backend = backend_of(state);
+
+	if (!backend)
+		return;
+	build_set(backend, false);
+	health_apply(runtime_config());
+	queue_wake_all(state);
+}
+
+void runtime_weights_changed(struct backend_state *state)
+{
+	const struct backend *backend = backend_of(state);
+
+	if (backend)
+		build_set(backend, false);
+}
+
 void runtime_drop_set(struct backend_state *backend)
 {
 	struct srvset *old = atomic_load(&backend->set);
@@ -226,9 +317,54 @@ void runtime_drop_set(struct backend_state *backend)
 
 	if (old && !old->members_n)
 		return;
+	override_drop_backend(backend);
 	empty = srvset_build(backend, NULL, 0);
 	retire(srvset_publish(backend, empty));
-	leave(old, empty);
+	leave(NULL, old, empty);
+}
+
+/* Goes from thread to thread; asked for again meanwhile, it goes once more. */
+static struct {
+	struct mail mail;
+	unsigned next_thread;
+	_Atomic unsigned asked; /* 0 = at home */
+	unsigned taken;
+} sweep;
+
+static void sweep_on(struct mail *mail);
+
+static void sweep_next(void)
+{
+	struct traffic *traffic = traffic_by_index(sweep.next_thread++);
+
+	loop_post(traffic ? &traffic->loop : &control_loop, &sweep.mail, sweep_on);
+}
+
+static void sweep_begin(unsigned asked)
+{
+	sweep.taken = asked;
+	sweep.next_thread = 0;
+	sweep_next();
+}
+
+static void sweep_on(struct mail *mail)
+{
+	struct traffic *traffic = traffic_by_index(sweep.next_thread - 1);
+	unsigned taken = sweep.taken;
+
+	(void)mail;
+	if (traffic) {
+		upstream_pool_sweep(traffic);
+		sweep_next();
+	} else if (!atomic_compare_exchange_strong(&sweep.asked, &taken, 0)) {
+		sweep_begin(taken);
+	}
+}
+
+void runtime_sweep_pools(void)
+{
+	if (atomic_fetch_add(&sweep.asked, 1) == 0)
+		sweep_begin(1);
 }
 
 void runtime_free_sets(void)

@@ -4,6 +4,9 @@
  *
  *   session: what a request met at a server   -> health (passive checks)
  *   model:   a server's state has changed     -> log lines of the server and of its host
+ *                                             -> slow start; pools of idle connections
+ *   model:   an agent has changed a weight    -> slow start, which weighs anew
+ *   control: servers were changed             -> runtime_sets
  *   control: reload was asked for             -> runtime
  *   a second has passed                       -> tables expire
  */
@@ -17,6 +20,8 @@
 #include "health/health.h"
 #include "main/changes.h"
 #include "main/runtime.h"
+#include "main/runtime_sets.h"
+#include "main/slow_start.h"
 #include "session/traffic.h"
 
 static const char *config_file;
@@ -38,6 +43,15 @@ static void on_outcome(struct server *server, const struct backend *backend,
 		health_passive(server, backend, outcomes[outcome]);
 }
 
+static void on_server_change(struct server *server, unsigned old_state, unsigned new_state,
+			     const char *why)
+{
+	changes_on_server(server, old_state, new_state, why);
+	slow_start_on_change(server, old_state, new_state);
+	if (new_state & ~old_state & (SERVER_MAINT | SERVER_GONE))
+		runtime_sweep_pools();
+}
+
 static int on_reload(char **report)
 {
 	return runtime_reload(config_file, report);
@@ -53,8 +67,11 @@ void wiring_init(const char *file)
 {
 	config_file = file;
 	server_outcome_hook = on_outcome;
-	server_change_hook = changes_on_server;
+	server_change_hook = on_server_change;
+	server_weight_hook = slow_start_weigh;
+	control_servers_changed_hook = runtime_servers_changed;
 	control_reload_hook = on_reload;
+	slow_start_init();
 	timer_init(&second, on_second);
 	loop_timer_in(&control_loop, &second, SEC(1));
 }
