@@ -287,9 +287,13 @@ struct backend {
 enum log_format { LOG_TEXT, LOG_JSON, LOG_HAPROXY };
 
 struct log_conf {
+	struct config_pos pos;
 	struct str target; /* stderr, stdout, syslog, file:/p, unix:/dev/log, udp:h:p, none */
 	enum log_format format;
-	int level; /* enum log_level of base/log.h */
+	int level;    /* enum log_level of base/log.h */
+	int facility; /* of syslog: 0..23 */
+	struct str tag;
+	bool has_requests, has_events;
 };
 
 enum ctl_level { CTL_USER, CTL_OPERATOR, CTL_ADMIN };
@@ -329,7 +333,8 @@ struct global_conf {
 	struct str user, group, chroot, pid_file; /* "" = none */
 	int64_t shutdown_grace_ms;
 	int64_t upgrade_grace_ms, upgrade_timeout_ms;
-	struct log_conf log;
+	struct log_conf *logs; /* 1..4 */
+	size_t logs_n;
 	struct stats_socket_conf *stats_sockets;
 	size_t stats_sockets_n;
 	struct stats_http_conf *stats_http; /* NULL = none */
@@ -390,6 +395,13 @@ char *config_dump(const struct config *config, bool with_secrets, size_t *len) m
  */
 size_t config_restart_keys(const struct config *running, const struct config *loaded,
 			   const char **keys, size_t max);
+
+/*
+ * Puts the log targets of GLOBAL in force: 0, or negative errno with *WHY (constant) and the one
+ * that cannot be opened in *WHICH; the old ones stay then.
+ */
+int config_log_open(const struct global_conf *global, const struct log_conf **which,
+		    const char **why) must_check;
 
 /* The timeout in force: the backend's own, else the frontend's. */
 #define timeout_of(frontend, backend, which)                                                       \

@@ -40,7 +40,9 @@ enum schema_type {
 	/* Grammar elements. */
 	T_ANY,
 	T_THREADS,
+	T_LOGS,
 	T_LOG_TARGET,
+	T_LOG_TAG,
 	T_STATS_SOCKETS,
 	T_STATS_HTTP,
 	T_ADDRESS,

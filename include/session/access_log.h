@@ -38,11 +38,24 @@ struct log_facts {
 	enum stick_kind stick_kind;
 	char stick_letter; /* H hit, M miss or new, D dead, '-' */
 	bool is_tunnel;
+
+	/* What HAProxy's layout tells beside, in its terms. */
+	bool is_tls;
+	bool is_bad;                     /* no request could be read */
+	bool is_whole;                   /* of a tunnel: both sides have ended in order */
+	int64_t begun_ms;                /* first byte of the request */
+	int32_t head_ms;                 /* from there to the whole head */
+	int32_t assigned_ms, reached_ms; /* head to server chosen; to connected, 0 when reused */
+	uint64_t bytes_sent;             /* to the client, heads included */
+	uint32_t connections, frontend_connections, backend_requests, server_requests;
+	uint32_t queue_ahead; /* who stood before it in the queue */
+	bool is_own_queue;    /* of its server, else of the backend */
+	char persistence[2];
 };
 
 /* What of a txn a tunnel keeps for its line: small, because WebSockets are idle and many. */
 struct log_mark {
-	int64_t started_ms;
+	int64_t started_ms, begun_ms;
 	const struct route *route; /* (view) in the client's config */
 	struct ip_addr source;
 	int32_t queue_ms, connect_ms, response_ms;
@@ -50,6 +63,10 @@ struct log_mark {
 	uint8_t retries, redispatches;
 	uint8_t stick_kind;
 	char stick_letter;
+	char persistence[2];
+	bool is_own_queue;
+	int32_t head_ms, assigned_ms, reached_ms;
+	uint32_t queue_ahead;
 };
 
 struct txn;
@@ -58,7 +75,19 @@ struct tunnel;
 size_t access_log_text_size(const struct txn *txn);
 void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text);
 void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end);
-void access_log_write(const struct log_facts *facts, enum txn_end end, const char *why,
-		      const struct global_conf *global);
+/* Writes the line in every style that a target wants. */
+void access_log_write(const struct log_facts *facts, enum txn_end end, const char *why);
+
+/* The layouts; each adds to LINE.  WHY may be NULL. */
+struct line;
+void access_log_text(struct line *line, const struct log_facts *facts, enum txn_end end,
+		     const char *why);
+void access_log_json(struct line *line, const struct log_facts *facts, enum txn_end end,
+		     const char *why);
+/* HAProxy's "option httplog" and "option tcplog" (its manual, 8.2.3 and 8.2.2). */
+void access_log_httplog(struct line *line, const struct log_facts *facts, enum txn_end end,
+			const char *why);
+void access_log_tcplog(struct line *line, const struct log_facts *facts, enum txn_end end,
+		       const char *why);
 
 #endif

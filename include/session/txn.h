@@ -118,6 +118,7 @@ struct txn {
 
 	uint32_t retries_left, retries, redispatches;
 	uint32_t backlog_tries;
+	uint32_t queue_ahead; /* who waited already when it began to wait */
 	uint32_t interims; /* 1xx heads of the server so far */
 	uint32_t response_head_size;
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log - rings of records, and the thread that empties them.
+ * log - hands records over (log_ring.c) to the thread that writes them to the targets.
  *
- *   thread A  --> ring A (256 KiB, one producer, one consumer) --\
- *   thread B  --> ring B                                          >-- writer thread --> sink
- *   ended C   --> ring C (is_orphan; freed once it is empty)    --/
- *
- * Always true:
- *   1. A ring's head is written by its thread alone, its tail by the writer alone; both only grow.
- *   2. The list of rings is changed under rings_lock; the writer holds it while it copies records
- *      out, never while it writes to the target.
- *   3. is_sleeping is set before the writer looks at the rings for the last time, and a producer
- *      looks at it after it has moved head (both sequentially consistent): no wake-up is lost.
- *
+ * is_sleeping is set before the writer looks at the rings for the last time, and a producer looks
+ * at it after it has put its record there (both sequentially consistent): no wake-up is lost.
  * After a pass that found something the writer rests LINGER_MS without is_sleeping, so that under
  * load it is never woken and lines go out in batches.
+ *
+ * A record goes into the batch of each sink that wants it.  With one sink the writer waits for it
+ * as long as it takes, and the rings fill meanwhile; among several, one that takes nothing for
+ * STUCK_MS is not waited for until it takes something again, so that the others go on.
  */
 #include "config.h"
 
@@ -34,63 +29,46 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log_sink.h"
+#include "base/log_ring.h"
 #include "base/mem.h"
 
-#define RING_SIZE     (256u * 1024)
 #define MESSAGE_MAX   4096 /* bytes of a formatted message, before escaping */
 #define LINGER_MS     2
+#define STUCK_MS      200
 #define CLOSE_WAIT_MS 1000
 #define DROPS_TOLD_MS 10000 /* at most one note of dropped lines in that time */
 #define BATCH_SIZE    (512u * 1024)
 #define BATCH_LINES   2048
 
-struct ring {
-	struct ring *next;
-	_Atomic uint64_t head; /* bytes ever put in; producer */
-	_Atomic uint64_t tail; /* bytes ever taken out; writer */
-	atomic_bool is_orphan; /* its thread has ended */
-	char bytes[RING_SIZE];
-};
-
-/* Stands before each record's text in a ring. */
-struct ring_head {
-	uint32_t size; /* of the text */
-	uint8_t level, is_message;
-	uint16_t unused;
-	int64_t unix_ms;
+struct sinks {
+	unsigned n;
+	struct sink *all[LOG_TARGETS_MAX]; /* (own) */
 };
 
 static struct {
-	pthread_mutex_t rings_lock;
-	struct ring *rings;       /* (own) */
-	pthread_key_t thread_end; /* runs on_thread_end() */
-	pthread_once_t once;
 	pthread_mutex_t control_lock; /* one log_open(), log_close() at a time */
 	atomic_bool is_open;
 	pthread_t writer;
 	int wake_fd;
 	atomic_bool is_sleeping, is_closing, wants_reopen;
 	_Atomic int64_t close_by_ms;
-	_Atomic(struct sink *) next_sink; /* (own) to be put in force by the writer */
+	_Atomic(struct sinks *) next_sinks; /* (own) to be put in force by the writer */
+	atomic_int opened_level;            /* log_threshold as the targets want it */
 	_Atomic uint64_t dropped;
+	_Atomic uint64_t ring_dropped; /* of those: for want of room in a ring */
 	/* The writer's alone. */
-	struct sink *sink; /* (own) */
-	uint64_t dropped_told;
+	struct sinks *sinks; /* (own) */
+	uint64_t ring_told;
 	int64_t told_at_ms;
-	unsigned lines_n;
-	size_t batch_size;
-	uint32_t lengths[BATCH_LINES];
-	char *batch; /* (own) BATCH_SIZE bytes */
+	bool has_written;
+	int64_t patient_until_ms; /* with the sink that is being written to; 0 = no limit */
 } log_state = {
-	.rings_lock = PTHREAD_MUTEX_INITIALIZER,
 	.control_lock = PTHREAD_MUTEX_INITIALIZER,
-	.once = PTHREAD_ONCE_INIT,
 	.wake_fd = -1,
 };
 
 enum log_level log_threshold = LOG_LEVEL_INFO;
-static __thread struct ring *own_ring;
+unsigned log_line_styles;
 
 static int64_t steady_ms(void)
 {
@@ -105,52 +83,6 @@ static int64_t wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-static void on_thread_end(void *ring)
-{
-	atomic_store(&((struct ring *)ring)->is_orphan, true);
-	own_ring = NULL;
-}
-
-static void make_key(void)
-{
-	bug_on(pthread_key_create(&log_state.thread_end, on_thread_end) != 0);
-}
-
-static struct ring *ring_get(void)
-{
-	struct ring *ring = own_ring;
-
-	if (likely(ring != NULL))
-		return ring;
-	pthread_once(&log_state.once, make_key);
-	ring = xcalloc(1, sizeof(*ring));
-	bug_on(pthread_setspecific(log_state.thread_end, ring) != 0);
-	pthread_mutex_lock(&log_state.rings_lock);
-	ring->next = log_state.rings;
-	log_state.rings = ring;
-	pthread_mutex_unlock(&log_state.rings_lock);
-	own_ring = ring;
-	return ring;
-}
-
-static void ring_put(struct ring *ring, uint64_t at, const void *bytes, size_t size)
-{
-	size_t offset = at % RING_SIZE;
-	size_t first = size < RING_SIZE - offset ? size : RING_SIZE - offset;
-
-	memcpy(ring->bytes + offset, bytes, first);
-	memcpy(ring->bytes, (const char *)bytes + first, size - first);
-}
-
-static void ring_take(const struct ring *ring, uint64_t at, void *bytes, size_t size)
-{
-	size_t offset = at % RING_SIZE;
-	size_t first = size < RING_SIZE - offset ? size : RING_SIZE - offset;
-
-	memcpy(bytes, ring->bytes + offset, first);
-	memcpy((char *)bytes + first, ring->bytes, size - first);
-}
-
 static void wake_writer(void)
 {
 	uint64_t one = 1;
@@ -161,7 +93,7 @@ static void wake_writer(void)
 
 static void write_now(const struct log_record *record)
 {
-	struct log_form form = { .style = LOG_STYLE_TEXT, .pid = getpid() };
+	struct log_form form = { .style = LOG_STYLE_TEXT, .pid = getpid(), .tag = "limpet" };
 	char *out = xmalloc(LOG_FORMATTED_MAX(record->text.len));
 	size_t length = log_format(&form, record, out);
 
@@ -172,60 +104,92 @@ static void write_now(const struct log_record *record)
 
 static void hand_over(const struct log_record *record)
 {
-	struct ring_head head = {
-		.size = (uint32_t)record->text.len,
-		.level = (uint8_t)record->level,
-		.is_message = record->is_message,
-		.unix_ms = record->unix_ms,
-	};
-	struct ring *ring;
-	uint64_t at;
-
 	if (!atomic_load_explicit(&log_state.is_open, memory_order_acquire)) {
 		write_now(record);
 		return;
 	}
-	ring = ring_get();
-	at = atomic_load_explicit(&ring->head, memory_order_relaxed);
-	if (sizeof(head) + head.size >
-	    RING_SIZE - (at - atomic_load_explicit(&ring->tail, memory_order_acquire))) {
+	if (!log_ring_put(record)) {
+		atomic_fetch_add_explicit(&log_state.ring_dropped, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&log_state.dropped, 1, memory_order_relaxed);
 		return;
 	}
-	ring_put(ring, at, &head, sizeof(head));
-	ring_put(ring, at + sizeof(head), record->text.p, head.size);
-	atomic_store(&ring->head, at + sizeof(head) + head.size);
 	if (atomic_load(&log_state.is_sleeping) && atomic_exchange(&log_state.is_sleeping, false))
 		wake_writer();
 }
 
+/* FMT into TEXT; its length, cut to SIZE - 1. */
+static size_t format(char *text, size_t size, const char *fmt, va_list ap)
+{
+	int n = vsnprintf(text, size, fmt, ap);
+
+	return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}
+
 void log_message(enum log_level level, const char *fmt, ...)
 {
-	struct log_record record = { .level = level, .is_message = true };
+	struct log_record record = { .level = level, .kind = LOG_RECORD_MESSAGE };
 	char text[MESSAGE_MAX];
 	int saved = errno;
 	va_list ap;
-	int n;
 
 	if (!log_wants(level))
 		return;
 	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, ap);
+	record.text = (struct str){ text, format(text, sizeof(text), fmt, ap) };
 	va_end(ap);
-	if (n < 0)
-		n = 0;
-	record.text = (struct str){ text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1 };
 	record.unix_ms = wall_ms();
 	hand_over(&record);
 	errno = saved;
 }
 
-void log_line(enum log_level level, struct str line)
+/* Adds one field with its NULs; false: no room. */
+static bool add_field(char *text, size_t *length, size_t size, const struct log_field *field)
 {
-	struct log_record record = { .level = level, .unix_ms = clock_unix_ms() };
-	int saved = errno;
+	int n = field->text ? snprintf(text + *length, size - *length, "%s%cs%s", field->key, 0,
+				       field->text)
+			    : snprintf(text + *length, size - *length, "%s%cn%lld", field->key, 0,
+				       (long long)field->number);
+
+	if (n < 0 || (size_t)n >= size - *length)
+		return false;
+	*length += (size_t)n + 1;
+	return true;
+}
+
+void log_event(enum log_level level, const char *event, const struct log_field *fields,
+	       const char *fmt, ...)
+{
+	struct log_record record = { .level = level, .kind = LOG_RECORD_EVENT };
+	char text[2 * MESSAGE_MAX];
+	int saved = errno, n;
+	size_t length;
+	va_list ap;
 
 	if (!log_wants(level))
+		return;
+	va_start(ap, fmt);
+	length = format(text, MESSAGE_MAX, fmt, ap) + 1;
+	va_end(ap);
+	n = snprintf(text + length, sizeof(text) - length, "%s", event);
+	bug_on(n < 0 || n > 32);
+	length += (size_t)n + 1;
+	for (; fields && fields->key && add_field(text, &length, sizeof(text), fields); fields++)
+		;
+	record.text = (struct str){ text, length };
+	record.unix_ms = wall_ms();
+	hand_over(&record);
+	errno = saved;
+}
+
+void log_line(enum log_style style, struct str line)
+{
+	struct log_record record = { .level = LOG_LEVEL_INFO,
+				     .kind = LOG_RECORD_LINE,
+				     .style = style,
+				     .unix_ms = clock_unix_ms() };
+	int saved = errno;
+
+	if (!log_wants_line(style))
 		return;
 	if (line.len && line.p[line.len - 1] == '\n')
 		line.len--; /* the writer puts it back where the target wants one */
@@ -243,82 +207,44 @@ uint64_t log_dropped(void)
 
 /* Below: the writer thread. */
 
-static void batch_add(const struct log_record *record)
+static bool wants(const struct sink *sink, const struct log_record *record)
 {
-	char *out = log_state.batch + log_state.batch_size;
-	size_t length = log_format(&log_state.sink->form, record, out);
+	int threshold = (int)__atomic_load_n(&log_threshold, __ATOMIC_RELAXED);
 
-	log_state.lengths[log_state.lines_n++] = (uint32_t)length;
-	log_state.batch_size += length;
+	/* What "set log level" let through goes to all. */
+	if (threshold == atomic_load(&log_state.opened_level) && record->level > sink->level)
+		return false;
+	if (record->kind == LOG_RECORD_LINE)
+		return sink->has_requests && record->style == sink->form.style;
+	return sink->has_events;
 }
 
-static bool batch_has_room(size_t text_size)
+static void batch_add(struct sink *sink, const struct log_record *record)
 {
-	return log_state.lines_n < BATCH_LINES &&
-	       LOG_FORMATTED_MAX(text_size) <= BATCH_SIZE - log_state.batch_size;
+	size_t length = log_format(&sink->form, record, sink->batch + sink->batch_size);
+
+	sink->lengths[sink->lines_n++] = (uint32_t)length;
+	sink->batch_size += length;
 }
 
-/* Moves records to the batch; false when the batch has no room for the next one. */
-static bool drain_ring(struct ring *ring)
+static bool batch_has_room(const struct sink *sink, size_t text_size)
 {
-	static char text[LOG_LINE_MAX]; /* the writer's alone */
-	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-	uint64_t head = atomic_load(&ring->head);
+	return sink->lines_n < BATCH_LINES &&
+	       LOG_FORMATTED_MAX(text_size) <= BATCH_SIZE - sink->batch_size;
+}
 
-	while (tail != head) {
-		struct ring_head at;
-		struct log_record record;
+static bool take_record(const struct log_record *record)
+{
+	const struct sinks *sinks = log_state.sinks;
 
-		ring_take(ring, tail, &at, sizeof(at));
-		if (!batch_has_room(at.size))
+	for (unsigned i = 0; i < sinks->n; i++)
+		if (!batch_has_room(sinks->all[i], record->text.len))
 			return false;
-		ring_take(ring, tail + sizeof(at), text, at.size);
-		record = (struct log_record){ .level = at.level,
-					      .is_message = at.is_message,
-					      .unix_ms = at.unix_ms,
-					      .text = { text, at.size } };
-		batch_add(&record);
-		tail += sizeof(at) + at.size;
-		atomic_store_explicit(&ring->tail, tail, memory_order_release);
-	}
+	for (unsigned i = 0; i < sinks->n; i++)
+		if (wants(sinks->all[i], record))
+			batch_add(sinks->all[i], record);
+	log_state.has_written = true;
 	return true;
-}
-
-/* Fills the batch from all rings; frees those whose thread has ended. */
-static void gather(void)
-{
-	struct ring **at = &log_state.rings;
-	bool has_room = true;
-
-	log_state.lines_n = 0;
-	log_state.batch_size = 0;
-	pthread_mutex_lock(&log_state.rings_lock);
-	while (*at && has_room) {
-		struct ring *ring = *at;
-		bool is_orphan = atomic_load(&ring->is_orphan); /* read before its last records */
-
-		has_room = drain_ring(ring);
-		if (is_orphan && has_room) {
-			*at = ring->next;
-			free(ring);
-		} else {
-			at = &ring->next;
-		}
-	}
-	pthread_mutex_unlock(&log_state.rings_lock);
-}
-
-static bool has_records(void)
-{
-	bool has = false;
-
-	pthread_mutex_lock(&log_state.rings_lock);
-	for (struct ring *ring = log_state.rings; ring && !has; ring = ring->next)
-		has = atomic_load(&ring->head) !=
-			      atomic_load_explicit(&ring->tail, memory_order_relaxed) ||
-		      atomic_load(&ring->is_orphan);
-	pthread_mutex_unlock(&log_state.rings_lock);
-	return has;
 }
 
 /* Asked while the target is slow. */
@@ -326,21 +252,77 @@ static bool must_go_on(void)
 {
 	if (atomic_load(&log_state.is_closing))
 		return steady_ms() < atomic_load(&log_state.close_by_ms);
-	return !atomic_load(&log_state.next_sink);
+	if (log_state.patient_until_ms && steady_ms() >= log_state.patient_until_ms)
+		return false;
+	return !atomic_load(&log_state.next_sinks);
+}
+
+static unsigned write_sink(struct sink *sink, unsigned sinks_n)
+{
+	unsigned lost;
+
+	if (!sink->lines_n)
+		return 0;
+	log_state.patient_until_ms =
+		sinks_n < 2 ? 0 : steady_ms() + (sink->is_stuck ? 0 : STUCK_MS);
+	lost = sink_write(sink, sink->batch, sink->lengths, sink->lines_n, must_go_on);
+	sink->is_stuck = lost == sink->lines_n;
+	log_state.patient_until_ms = 0;
+	sink->lines_n = 0;
+	sink->batch_size = 0;
+	return lost;
+}
+
+static void drops_message(struct log_record *record, char *text, size_t size, uint64_t n,
+			  const char *why)
+{
+	int length = snprintf(text, size, "%llu log lines dropped: %s", (unsigned long long)n, why);
+
+	*record = (struct log_record){ .level = LOG_LEVEL_WARN,
+				       .kind = LOG_RECORD_MESSAGE,
+				       .unix_ms = wall_ms(),
+				       .text = { text, (size_t)length } };
+}
+
+static bool is_told_lately(int64_t told_at_ms)
+{
+	return told_at_ms && steady_ms() - told_at_ms < DROPS_TOLD_MS;
+}
+
+/* A target that is back hears itself what it has missed. */
+static void tell_lost(struct sink *sink, unsigned sinks_n)
+{
+	struct log_record record;
+	char text[128];
+
+	if (!sink->lost_untold || is_told_lately(sink->told_at_ms))
+		return;
+	drops_message(&record, text, sizeof(text), sink->lost_untold,
+		      "the log target was away or too slow");
+	batch_add(sink, &record);
+	if (write_sink(sink, sinks_n))
+		return;
+	sink->lost_untold = 0;
+	sink->told_at_ms = steady_ms();
 }
 
 static bool write_batch(void)
 {
-	unsigned lost;
+	const struct sinks *sinks = log_state.sinks;
 
-	gather();
-	if (!log_state.lines_n)
-		return false;
-	lost = sink_write(log_state.sink, log_state.batch, log_state.lengths, log_state.lines_n,
-			  must_go_on);
-	if (lost)
+	log_state.has_written = false;
+	log_ring_take(take_record);
+	for (unsigned i = 0; i < sinks->n; i++) {
+		struct sink *sink = sinks->all[i];
+		bool has_lines = sink->lines_n > 0;
+		unsigned lost = write_sink(sink, sinks->n);
+
+		sink->lost_untold += lost;
 		atomic_fetch_add_explicit(&log_state.dropped, lost, memory_order_relaxed);
-	return true;
+		if (has_lines && !lost)
+			tell_lost(sink, sinks->n);
+	}
+	return log_state.has_written;
 }
 
 /* Writes what is there now; what comes in meanwhile is not waited for. */
@@ -352,36 +334,48 @@ static void write_all(void)
 
 static void tell_drops(void)
 {
-	uint64_t dropped = log_dropped();
-	int64_t now = steady_ms();
+	uint64_t dropped = atomic_load_explicit(&log_state.ring_dropped, memory_order_relaxed);
+	struct log_record record;
+	char text[128];
 
-	if (dropped == log_state.dropped_told ||
-	    (log_state.told_at_ms && now - log_state.told_at_ms < DROPS_TOLD_MS))
+	if (dropped == log_state.ring_told || is_told_lately(log_state.told_at_ms))
 		return;
-	log_warn("%llu log lines dropped: the log target is too slow",
-		 (unsigned long long)(dropped - log_state.dropped_told));
-	log_state.dropped_told = dropped;
-	log_state.told_at_ms = now;
+	drops_message(&record, text, sizeof(text), dropped - log_state.ring_told,
+		      "the log target is too slow");
+	log_ring_put(&record);
+	log_state.ring_told = dropped;
+	log_state.told_at_ms = steady_ms();
+}
+
+static void sinks_free(struct sinks *sinks)
+{
+	for (unsigned i = 0; sinks && i < sinks->n; i++)
+		sink_free(sinks->all[i]);
+	free(sinks);
+}
+
+static void reopen_files(void)
+{
+	for (unsigned i = 0; i < log_state.sinks->n; i++) {
+		int rc = sink_reopen(log_state.sinks->all[i]);
+
+		if (rc != 0)
+			log_error("log file %s not reopened: %s", log_state.sinks->all[i]->path,
+				  strerror(-rc));
+	}
 }
 
 static void take_orders(void)
 {
-	struct sink *sink;
-
 	if (atomic_load(&log_state.wants_reopen)) {
-		int rc;
-
 		atomic_store(&log_state.wants_reopen, false);
-		write_all(); /* they belong to the old file */
-		rc = sink_reopen(log_state.sink);
-		if (rc != 0)
-			log_error("log file not reopened: %s", strerror(-rc));
+		write_all(); /* they belong to the old files */
+		reopen_files();
 	}
-	if (atomic_load(&log_state.next_sink)) {
+	if (atomic_load(&log_state.next_sinks)) {
 		write_all();
-		sink = atomic_exchange(&log_state.next_sink, NULL);
-		sink_free(log_state.sink);
-		log_state.sink = sink;
+		sinks_free(log_state.sinks);
+		log_state.sinks = atomic_exchange(&log_state.next_sinks, NULL);
 	}
 }
 
@@ -392,8 +386,8 @@ static void sleep_until_woken(void)
 	ssize_t got;
 
 	atomic_store(&log_state.is_sleeping, true);
-	if (!has_records() && !atomic_load(&log_state.is_closing) &&
-	    !atomic_load(&log_state.wants_reopen) && !atomic_load(&log_state.next_sink))
+	if (!log_ring_has_records() && !atomic_load(&log_state.is_closing) &&
+	    !atomic_load(&log_state.wants_reopen) && !atomic_load(&log_state.next_sinks))
 		(void)poll(&pfd, 1, -1);
 	atomic_store(&log_state.is_sleeping, false);
 	got = read(log_state.wake_fd, &n, sizeof(n));
@@ -430,8 +424,7 @@ static int start_writer(const char **why)
 		*why = "no descriptor for the log writer";
 		return -errno;
 	}
-	log_state.batch = xmalloc(BATCH_SIZE);
-	log_state.dropped_told = log_dropped();
+	log_state.ring_told = atomic_load(&log_state.ring_dropped);
 	log_state.told_at_ms = 0;
 	atomic_store(&log_state.is_closing, false);
 	sigfillset(&all);
@@ -442,31 +435,68 @@ static int start_writer(const char **why)
 		return 0;
 	*why = "cannot start the log writer";
 	close(log_state.wake_fd);
-	free(log_state.batch);
 	return -rc;
 }
 
-int log_open(struct str target, enum log_style style, enum log_level level, const char **why)
+static struct sinks *sinks_open(const struct log_target *targets, unsigned n, unsigned *bad,
+				int *error, const char **why)
 {
-	int rc;
-	struct sink *sink = sink_open(target, style, &rc, why);
+	struct sinks *sinks = xcalloc(1, sizeof(*sinks));
 
-	if (!sink)
+	*bad = 0;
+	bug_on(n > LOG_TARGETS_MAX);
+	for (; sinks->n < n; sinks->n++) {
+		struct sink *sink = sink_open(&targets[sinks->n], error, why);
+
+		if (!sink) {
+			*bad = sinks->n;
+			sinks_free(sinks);
+			return NULL;
+		}
+		sink->batch = xmalloc(BATCH_SIZE);
+		sink->lengths = xmalloc(BATCH_LINES * sizeof(*sink->lengths));
+		sinks->all[sinks->n] = sink;
+	}
+	return sinks;
+}
+
+static void take_levels(const struct log_target *targets, unsigned n)
+{
+	enum log_level level = LOG_LEVEL_ERROR;
+	unsigned styles = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (targets[i].level > level)
+			level = targets[i].level;
+		if (targets[i].has_requests && !str_eq(targets[i].target, STR("none")))
+			styles |= 1u << targets[i].style;
+	}
+	atomic_store(&log_state.opened_level, (int)level);
+	__atomic_store_n(&log_threshold, level, __ATOMIC_RELAXED);
+	__atomic_store_n(&log_line_styles, styles, __ATOMIC_RELAXED);
+}
+
+int log_open(const struct log_target *targets, unsigned n, unsigned *bad, const char **why)
+{
+	int rc = 0;
+	struct sinks *sinks = sinks_open(targets, n, bad, &rc, why);
+
+	if (!sinks)
 		return rc;
 	pthread_mutex_lock(&log_state.control_lock);
 	if (atomic_load(&log_state.is_open)) {
-		sink_free(atomic_exchange(&log_state.next_sink, sink));
+		sinks_free(atomic_exchange(&log_state.next_sinks, sinks));
 		wake_writer();
 	} else {
-		log_state.sink = sink;
+		log_state.sinks = sinks;
 		rc = start_writer(why);
 		if (rc == 0)
 			atomic_store_explicit(&log_state.is_open, true, memory_order_release);
 		else
-			sink_free(sink);
+			sinks_free(sinks);
 	}
 	if (rc == 0)
-		__atomic_store_n(&log_threshold, level, __ATOMIC_RELAXED);
+		take_levels(targets, n);
 	pthread_mutex_unlock(&log_state.control_lock);
 	return rc;
 }
@@ -490,11 +520,9 @@ static void end_writer(void)
 		pthread_detach(log_state.writer);
 		return;
 	}
-	sink_free(log_state.sink);
-	free(log_state.batch);
+	sinks_free(log_state.sinks);
 	close(log_state.wake_fd);
-	log_state.sink = NULL;
-	log_state.batch = NULL;
+	log_state.sinks = NULL;
 	log_state.wake_fd = -1;
 }
 

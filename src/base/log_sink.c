@@ -24,9 +24,16 @@
  * non-blocking, as others share it. */
 #define PIPE_PIECE 4096
 
-static void form_init(struct log_form *form, enum log_style style)
+static void form_init(struct log_form *form, const struct log_target *target)
 {
-	*form = (struct log_form){ .style = style, .pid = getpid() };
+	struct str tag = target->tag.len ? target->tag : STR("limpet");
+
+	*form = (struct log_form){
+		.style = target->style,
+		.facility = target->facility,
+		.pid = getpid(),
+	};
+	memcpy(form->tag, tag.p, tag.len < LOG_TAG_MAX ? tag.len : LOG_TAG_MAX);
 	if (gethostname(form->host, sizeof(form->host) - 1) != 0 || !form->host[0])
 		form->host[0] = '-';
 	for (char *c = form->host; *c; c++)
@@ -97,7 +104,7 @@ static int use_unix(struct sink *sink, struct str path, const char **why)
 		return -EINVAL;
 	}
 	sink->kind = SINK_DATAGRAM;
-	sink->form.is_syslog = true;
+	sink->form.header = LOG_HEADER_LOCAL;
 	un->sun_family = AF_UNIX;
 	memcpy(un->sun_path, path.p, path.len);
 	sink->addr_size = (unsigned)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
@@ -131,7 +138,7 @@ static int use_udp(struct sink *sink, struct str target, const char **why)
 		return -EHOSTUNREACH;
 	}
 	sink->kind = SINK_DATAGRAM;
-	sink->form.is_syslog = true;
+	sink->form.header = LOG_HEADER_NET;
 	memcpy(&sink->addr, found->ai_addr, found->ai_addrlen);
 	sink->addr_size = found->ai_addrlen;
 	freeaddrinfo(found);
@@ -164,13 +171,16 @@ static int use_target(struct sink *sink, struct str target, const char **why)
 	return -EINVAL;
 }
 
-struct sink *sink_open(struct str target, enum log_style style, int *error, const char **why)
+struct sink *sink_open(const struct log_target *target, int *error, const char **why)
 {
 	struct sink *sink = xcalloc(1, sizeof(*sink));
 
 	sink->fd = -1;
-	form_init(&sink->form, style);
-	*error = use_target(sink, target, why);
+	sink->level = target->level;
+	sink->has_requests = target->has_requests;
+	sink->has_events = target->has_events;
+	form_init(&sink->form, target);
+	*error = use_target(sink, target->target, why);
 	if (*error == 0)
 		return sink;
 	sink_free(sink);
@@ -190,6 +200,8 @@ void sink_free(struct sink *sink)
 		return;
 	drop_fd(sink);
 	free(sink->path);
+	free(sink->lengths);
+	free(sink->batch);
 	free(sink);
 }
 
@@ -204,6 +216,7 @@ int sink_reopen(struct sink *sink)
 		return fd;
 	drop_fd(sink);
 	use_fd(sink, fd, true);
+	sink->is_torn = false;
 	return 0;
 }
 
@@ -224,7 +237,6 @@ static size_t write_stream(struct sink *sink, const char *bytes, size_t size,
 	size_t done = 0;
 
 	while (done < size) {
-		size_t piece = size - done;
 		ssize_t n;
 
 		if (!sink->is_regular) {
@@ -232,10 +244,8 @@ static size_t write_stream(struct sink *sink, const char *bytes, size_t size,
 
 			if (poll(&pfd, 1, 0) <= 0 && !wait_writable(sink->fd, must_go_on))
 				break;
-			if (piece > PIPE_PIECE)
-				piece = PIPE_PIECE;
 		}
-		n = write(sink->fd, bytes + done, piece);
+		n = write(sink->fd, bytes + done, size - done);
 		if (n > 0)
 			done += (size_t)n;
 		else if (n < 0 && errno != EINTR && errno != EAGAIN)
@@ -245,20 +255,63 @@ static size_t write_stream(struct sink *sink, const char *bytes, size_t size,
 	return done;
 }
 
+/*
+ * The lines, from the first, that are written in one go: all to a file; to a pipe as many as it
+ * takes at once, or the beginning of one that is longer (*PIECE is not its end).
+ */
+static unsigned lines_of_piece(const struct sink *sink, const uint32_t *lengths, unsigned n,
+			       size_t *piece)
+{
+	unsigned taken = 0;
+
+	*piece = 0;
+	while (taken < n && (sink->is_regular || !taken || *piece + lengths[taken] <= PIPE_PIECE))
+		*piece += lengths[taken++];
+	return taken;
+}
+
+/* A line longer than a pipe takes at once goes by pieces. */
+static size_t write_piece(struct sink *sink, const char *bytes, size_t size,
+			  bool (*must_go_on)(void))
+{
+	size_t done = 0;
+
+	if (sink->is_regular)
+		return write_stream(sink, bytes, size, must_go_on);
+	while (done < size) {
+		size_t piece = size - done < PIPE_PIECE ? size - done : PIPE_PIECE;
+		size_t sent = write_stream(sink, bytes + done, piece, must_go_on);
+
+		done += sent;
+		if (sent < piece)
+			break;
+	}
+	return done;
+}
+
 static unsigned write_lines(struct sink *sink, const char *bytes, const uint32_t *lengths,
 			    unsigned n, bool (*must_go_on)(void))
 {
-	size_t size = 0, done, seen = 0;
-	unsigned lost = 0;
+	unsigned at = 0;
 
-	for (unsigned i = 0; i < n; i++)
-		size += lengths[i];
-	done = write_stream(sink, bytes, size, must_go_on);
-	for (unsigned i = 0; i < n; i++) {
-		seen += lengths[i];
-		lost += seen > done;
+	/* The rest of a line that was cut off is not to be had any more. */
+	if (sink->is_torn && write_stream(sink, "\n", 1, must_go_on) != 1)
+		return n;
+	sink->is_torn = false;
+	while (at < n) {
+		size_t piece, done, seen = 0;
+		unsigned end = at + lines_of_piece(sink, lengths + at, n - at, &piece);
+
+		done = write_piece(sink, bytes, piece, must_go_on);
+		bytes += piece;
+		for (; at < end && seen + lengths[at] <= done; at++)
+			seen += lengths[at];
+		if (at < end) {
+			sink->is_torn = seen < done;
+			return n - at;
+		}
 	}
-	return lost;
+	return 0;
 }
 
 static bool send_datagram(struct sink *sink, const char *bytes, size_t size,

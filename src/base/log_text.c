@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* log_text - what log lines look like: escaping, time stamps, headers. */
+/* log_text - what log lines look like: escaping and headers. */
 #include "config.h"
 
 #include "base/log_sink.h"
@@ -9,43 +9,7 @@
 
 static const char *const level_names[LOG_LEVEL_N] = { "error", "warn", "info", "debug" };
 static const uint8_t syslog_severities[LOG_LEVEL_N] = { 3, 4, 6, 7 };
-#define SYSLOG_FACILITY_DAEMON 3
 static const char hex[] = "0123456789abcdef";
-
-static void put_digits(char *out, unsigned value, unsigned n)
-{
-	while (n-- > 0) {
-		out[n] = (char)('0' + value % 10);
-		value /= 10;
-	}
-}
-
-/* Not gmtime_r(): in glibc that takes a lock which all threads share. */
-size_t log_time_text(int64_t unix_ms, char out[LOG_TIME_SIZE])
-{
-	static const char form[] = "0000-00-00T00:00:00.000Z";
-	const int64_t last_ms = INT64_C(253402300799999); /* 9999-12-31T23:59:59.999Z */
-	int64_t ms = unix_ms < 0 ? 0 : unix_ms > last_ms ? last_ms : unix_ms;
-	unsigned in_day = (unsigned)(ms / 1000 % 86400);
-	/* Days since 0000-03-01, in eras of 400 years (146097 days): leap days come last. */
-	unsigned days = (unsigned)(ms / 86400000) + 719468;
-	unsigned in_era = days % 146097;
-	unsigned year_of_era = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
-	unsigned in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-	unsigned month = (5 * in_year + 2) / 153; /* 0 = March */
-	unsigned day = in_year - (153 * month + 2) / 5 + 1;
-
-	month = month < 10 ? month + 3 : month - 9;
-	memcpy(out, form, sizeof(form));
-	put_digits(out, year_of_era + days / 146097 * 400 + (month <= 2), 4);
-	put_digits(out + 5, month, 2);
-	put_digits(out + 8, day, 2);
-	put_digits(out + 11, in_day / 3600, 2);
-	put_digits(out + 14, in_day / 60 % 60, 2);
-	put_digits(out + 17, in_day % 60, 2);
-	put_digits(out + 20, (unsigned)(ms % 1000), 3);
-	return sizeof(form) - 1;
-}
 
 /* Bytes of the UTF-8 character at P (RFC 3629); 0 when it is none, or a control of one of the C
  * sets. */
@@ -132,50 +96,168 @@ static size_t text_escape(struct str s, char *out)
 	return length;
 }
 
-static size_t format_message(const struct log_form *form, const struct log_record *record,
-			     char *out)
+bool log_is_tag(struct str tag)
 {
-	char when[LOG_TIME_SIZE];
-	size_t size = LOG_FORMATTED_MAX(record->text.len);
-	size_t length = 0;
-
-	log_time_text(record->unix_ms, when);
-	if (form->style == LOG_STYLE_JSON) {
-		length = (size_t)snprintf(out, size,
-					  "{\"time\":\"%s\",\"level\":\"%s\",\"message\":\"", when,
-					  level_names[record->level]);
-		length += log_json_escape(record->text, out + length, size - length);
-		memcpy(out + length, "\"}", 2);
-		return length + 2;
-	}
-	if (!form->is_syslog)
-		length = (size_t)snprintf(out, size, "%s limpet[%d] %s: ", when, (int)form->pid,
-					  level_names[record->level]);
-	return length + text_escape(record->text, out + length);
+	if (!tag.len || tag.len > LOG_TAG_MAX)
+		return false;
+	for (size_t i = 0; i < tag.len; i++)
+		if (tag.p[i] <= ' ' || tag.p[i] > '~' || tag.p[i] == '[' || tag.p[i] == ':')
+			return false;
+	return true;
 }
 
-size_t log_format(const struct log_form *form, const struct log_record *record, char *out)
+/* The piece of TEXT up to the next NUL, which is taken off; empty when there is no more. */
+static struct str next_piece(struct str *text)
 {
-	size_t length = 0;
+	const char *nul = text->len ? memchr(text->p, '\0', text->len) : NULL;
+	const char *end = text->p + text->len;
+	struct str piece = nul ? str_sub(text->p, nul) : *text;
 
-	if (form->is_syslog) { /* RFC 5424 6 */
-		char when[LOG_TIME_SIZE];
+	*text = nul ? str_sub(nul + 1, end) : (struct str){ end, 0 };
+	return piece;
+}
 
+/* What a message record is made of: LOG_RECORD_EVENT's form. */
+struct message {
+	struct str text, event, fields;
+};
+
+static struct message message_of(const struct log_record *record)
+{
+	struct message message = { .fields = record->text };
+
+	if (record->kind != LOG_RECORD_EVENT)
+		return (struct message){ .text = record->text };
+	message.text = next_piece(&message.fields);
+	message.event = next_piece(&message.fields);
+	return message;
+}
+
+/* Bounded text; LOG_FORMATTED_MAX() leaves room for all. */
+struct place {
+	char *p, *end;
+};
+
+static void put(struct place *at, struct str s)
+{
+	size_t room = (size_t)(at->end - at->p);
+	size_t n = s.len < room ? s.len : room;
+
+	memcpy(at->p, s.p, n);
+	at->p += n;
+}
+
+static void put_json(struct place *at, struct str s)
+{
+	at->p += log_json_escape(s, at->p, (size_t)(at->end - at->p));
+}
+
+static void put_json_field(struct place *at, struct str key, struct str value, bool is_number)
+{
+	put(at, STR(",\""));
+	put(at, key);
+	put(at, is_number ? STR("\":") : STR("\":\""));
+	if (is_number)
+		put(at, value);
+	else
+		put_json(at, value);
+	put(at, is_number ? STR("") : STR("\""));
+}
+
+static void put_json_message(struct place *at, const struct message *message,
+			     const struct log_record *record)
+{
+	char when[LOG_TIME_SIZE];
+	struct str rest = message->fields;
+
+	put(at, STR("{\"time\":\""));
+	put(at, (struct str){ when, log_time_text(record->unix_ms, when) });
+	put(at, STR("\""));
+	put_json_field(at, STR("level"), str_of(level_names[record->level]), false);
+	if (message->event.len)
+		put_json_field(at, STR("event"), message->event, false);
+	while (rest.len) {
+		struct str key = next_piece(&rest), value = next_piece(&rest);
+
+		if (!value.len)
+			break;
+		put_json_field(at, key, str_sub(value.p + 1, value.p + value.len),
+			       value.p[0] == 'n');
+	}
+	put_json_field(at, STR("message"), message->text, false);
+	put(at, STR("}"));
+}
+
+static void put_message(struct place *at, const struct log_form *form,
+			const struct log_record *record)
+{
+	struct message message = message_of(record);
+	char when[LOG_TIME_SIZE];
+
+	if (form->style == LOG_STYLE_JSON) {
+		put_json_message(at, &message, record);
+		return;
+	}
+	if (form->style == LOG_STYLE_TEXT && form->header == LOG_HEADER_NONE) {
 		log_time_text(record->unix_ms, when);
-		length = (size_t)snprintf(out, LOG_FORMATTED_MAX(0), "<%u>1 %s %s limpet %d - - ",
-					  SYSLOG_FACILITY_DAEMON * 8u +
-						  syslog_severities[record->level],
-					  when, form->host, (int)form->pid);
+		at->p += snprintf(at->p, (size_t)(at->end - at->p), "%s %s[%d] %s: ", when,
+				  form->tag, (int)form->pid, level_names[record->level]);
 	}
-	if (record->is_message) {
-		length += format_message(form, record, out + length);
+	at->p += text_escape(message.text, at->p);
+}
+
+static const char *message_id(const struct log_record *record, char id[33])
+{
+	struct message message;
+
+	if (record->kind == LOG_RECORD_LINE)
+		return "request";
+	message = message_of(record);
+	if (!message.event.len || message.event.len > 32)
+		return "-";
+	memcpy(id, message.event.p, message.event.len);
+	id[message.event.len] = '\0';
+	return id;
+}
+
+static void put_header(struct place *at, struct log_form *form, const struct log_record *record)
+{
+	unsigned priority = form->facility * 8u + syslog_severities[record->level];
+	size_t room = (size_t)(at->end - at->p);
+	char when[LOG_TIME_SIZE], id[33];
+
+	if (form->style == LOG_STYLE_HAPROXY) { /* RFC 3164 4.1 */
+		bool has_host = form->header != LOG_HEADER_LOCAL;
+
+		if (form->header != LOG_HEADER_NONE)
+			at->p += snprintf(at->p, room, "<%u>", priority);
+		log_time_bsd(record->unix_ms, when);
+		at->p += snprintf(at->p, room - 8, "%s %s%s%s[%d]: ", when,
+				  has_host ? form->host : "", has_host ? " " : "", form->tag,
+				  (int)form->pid);
+	} else if (form->header != LOG_HEADER_NONE) { /* RFC 5424 6 */
+		form->sequence = form->sequence == INT32_MAX ? 1 : form->sequence + 1;
+		log_time_text(record->unix_ms, when);
+		at->p += snprintf(at->p, room, "<%u>1 %s %s %s %d %s [meta sequenceId=\"%u\"] ",
+				  priority, when, form->host, form->tag, (int)form->pid,
+				  message_id(record, id), form->sequence);
+	}
+}
+
+size_t log_format(struct log_form *form, const struct log_record *record, char *out)
+{
+	struct place at = { out, out + LOG_FORMATTED_MAX(record->text.len) - 1 };
+	struct str line = record->text;
+
+	put_header(&at, form, record);
+	if (record->kind == LOG_RECORD_LINE) {
+		while (line.len && line.p[line.len - 1] == '\n')
+			line.len--;
+		put(&at, line);
 	} else {
-		memcpy(out + length, record->text.p, record->text.len);
-		length += record->text.len;
-		while (length && out[length - 1] == '\n')
-			length--;
+		put_message(&at, form, record);
 	}
-	if (!form->is_syslog)
-		out[length++] = '\n';
-	return length;
+	if (form->header == LOG_HEADER_NONE)
+		*at.p++ = '\n';
+	return (size_t)(at.p - out);
 }

@@ -216,6 +216,7 @@ static int fail(const char *what, int rc)
 static int start(struct config *config)
 {
 	const struct global_conf *global = &config->global;
+	const struct log_conf *log = NULL;
 	const char *why = NULL;
 	char *text = NULL;
 	int rc;
@@ -247,11 +248,12 @@ static int start(struct config *config)
 	rc = process_drop_privileges(global, &why);
 	if (rc != 0)
 		return fail(why, rc);
-	rc = log_open(global->log.target,
-		      global->log.format == LOG_JSON ? LOG_STYLE_JSON : LOG_STYLE_TEXT,
-		      (enum log_level)global->log.level, &why);
-	if (rc != 0)
-		return fail(why ? why : "cannot open the log", rc);
+	rc = config_log_open(global, &log, &why);
+	if (rc != 0) {
+		fprintf(stderr, "%s:%u:%u: log target %.*s: ", app.file, log->pos.line,
+			log->pos.column, STR_ARG(log->target));
+		return fail(why ? why : "cannot be opened", rc);
+	}
 	rc = runtime_start_threads();
 	return rc == 0 ? 0 : fail("cannot start a thread", rc);
 }

@@ -189,7 +189,6 @@ static void check_backend(const struct config *config, const struct backend *bac
 size_t runtime_check(const struct config *config, struct config_messages *messages)
 {
 	const struct global_conf *global = &config->global;
-	struct config_pos top = { config->file, 1, 1 };
 	size_t before = messages->errors_n;
 
 	for (size_t i = 0; i < config->frontends_n; i++)
@@ -198,8 +197,6 @@ size_t runtime_check(const struct config *config, struct config_messages *messag
 		check_backend(config, &config->backends[i], messages);
 	if (global->mirror)
 		not_built(messages, config, &global->mirror->pos, "'global.mirror'");
-	if (global->log.format == LOG_HAPROXY)
-		not_built(messages, config, &top, "'global.log.format: haproxy'");
 	return messages->errors_n - before;
 }
 
@@ -315,6 +312,7 @@ static char *join_messages(const struct config_messages *messages, const char *l
 static void put_in_force(struct config *config, const struct opened *opened, size_t opened_n)
 {
 	struct config *old = current;
+	const struct log_conf *log;
 	const char *why = NULL;
 
 	config->serial = old->serial + 1;
@@ -327,11 +325,9 @@ static void put_in_force(struct config *config, const struct opened *opened, siz
 		queue_wake_all(config->backends[i].state);
 	health_apply(config);
 	control_apply(config);
-	if (log_open(config->global.log.target,
-		     config->global.log.format == LOG_JSON ? LOG_STYLE_JSON : LOG_STYLE_TEXT,
-		     (enum log_level)config->global.log.level, &why) != 0)
-		log_error("log target %.*s: %s; the old one stays",
-			  STR_ARG(config->global.log.target), why ? why : "cannot be opened");
+	if (config_log_open(&config->global, &log, &why) != 0)
+		log_error("log target %.*s: %s; the old ones stay", STR_ARG(log->target),
+			  why ? why : "cannot be opened");
 	if (config->global.threads != old->global.threads ||
 	    !str_eq(config->global.user, old->global.user) ||
 	    !str_eq(config->global.group, old->global.group) ||

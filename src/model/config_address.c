@@ -129,26 +129,6 @@ bool read_address(struct load *load, const struct schema_row *row, const struct 
 	return true;
 }
 
-bool read_log_target(struct load *load, const struct schema_row *row, const struct yaml_node *node,
-		     void *base)
-{
-	static const char *const words[] = { "stderr", "stdout", "syslog", "none" };
-	static const struct str prefixes[] = { STR_INIT("file:/"), STR_INIT("unix:/"),
-					       STR_INIT("udp:") };
-	struct str text = node->text;
-	bool ok = false;
-
-	if (node->kind != YAML_SCALAR || yaml_is_null(node))
-		return false;
-	for (size_t i = 0; !ok && i < ARRAY_N(words); i++)
-		ok = str_eq(text, str_of(words[i]));
-	for (size_t i = 0; !ok && i < ARRAY_N(prefixes); i++)
-		ok = str_starts(text, prefixes[i]) && text.len > prefixes[i].len;
-	if (ok)
-		*(struct str *)schema_field(row, base) = load_keep(load, text);
-	return ok;
-}
-
 static void stats_socket_read(struct load *load, const struct yaml_node *node,
 			      struct stats_socket_conf *sock)
 {

@@ -56,6 +56,20 @@ bool print_client_tls(struct out *out, const struct schema_row *row, const void 
 	return pointer_print(out, row, base);
 }
 
+bool print_logs(struct out *out, const struct schema_row *row, const void *base)
+{
+	const struct global_conf *global = base;
+	bool is_list = global->logs_n > 1;
+
+	out_text(out, is_list ? STR("[") : STR(""));
+	for (size_t i = 0; i < global->logs_n; i++) {
+		out_format(out, "%s", i ? ", " : "");
+		section_print(out, row->sub, &global->logs[i]);
+	}
+	out_text(out, is_list ? STR("]") : STR(""));
+	return true;
+}
+
 bool print_stats_sockets(struct out *out, const struct schema_row *row, const void *base)
 {
 	const struct global_conf *global = base;

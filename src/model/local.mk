@@ -13,7 +13,7 @@ liblimpet_a_SOURCES += \
 liblimpet_a_SOURCES += \
 	include/model/diag.h src/model/diag.c \
 	include/model/load.h src/model/config_load.c \
-	src/model/config_address.c src/model/config_backend.c src/model/config_frontend.c \
+	src/model/config_address.c src/model/config_backend.c src/model/config_frontend.c src/model/config_log.c \
 	src/model/config_health.c \
 	src/model/config_http.c src/model/config_hosts.c src/model/config_match.c src/model/config_route.c \
 	include/model/match_build.h src/model/match.c \

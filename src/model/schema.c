@@ -19,6 +19,13 @@ static const struct schema_name modes[] = { { "http", TRAFFIC_HTTP },
 static const struct schema_name log_formats[] = {
 	{ "text", LOG_TEXT }, { "json", LOG_JSON }, { "haproxy", LOG_HAPROXY }, { 0 }
 };
+static const struct schema_name log_facilities[] = {
+	{ "kern", 0 },    { "user", 1 },    { "mail", 2 },    { "daemon", 3 },  { "auth", 4 },
+	{ "syslog", 5 },  { "lpr", 6 },     { "news", 7 },    { "uucp", 8 },    { "cron", 9 },
+	{ "auth2", 10 },  { "ftp", 11 },    { "ntp", 12 },    { "audit", 13 },  { "alert", 14 },
+	{ "cron2", 15 },  { "local0", 16 }, { "local1", 17 }, { "local2", 18 }, { "local3", 19 },
+	{ "local4", 20 }, { "local5", 21 }, { "local6", 22 }, { "local7", 23 }, { NULL, 0 }
+};
 static const struct schema_name log_levels[] = { { "error", LOG_LEVEL_ERROR },
 						 { "warn", LOG_LEVEL_WARN },
 						 { "info", LOG_LEVEL_INFO },
@@ -90,7 +97,8 @@ static const struct schema_row global_rows[] = {
 	  .doc = "SIGUSR2: how long the old process stays for its WebSockets; in the second half they are ended evenly" },
 	{ "upgrade_timeout", T_DURATION, .min = SEC(1), .max = SEC(600), .offset = IN(global_conf, upgrade_timeout_ms), .def = "30s",
 	  .doc = "SIGUSR2: how long the new program may take to be ready before the old one gives it up" },
-	{ "log", T_MAP, .sub = S_LOG, .offset = IN(global_conf, log), .doc = "where log lines go" },
+	{ "log", T_LOGS, .sub = S_LOG, .def = "stderr",
+	  .doc = "where log lines go: a target, a mapping, or a list of up to 4 of them" },
 	{ "stats", T_MAP, .sub = S_STATS, .doc = "ways to look inside and to command" },
 	{ "mirror", T_MIRROR, .sub = S_MIRROR, .offset = IN(global_conf, mirror), .flags = F_LATER,
 	  .doc = "shares the session tables with another node through Redis; absent: tables live in this process alone" },
@@ -104,6 +112,14 @@ static const struct schema_row log_rows[] = {
 	  .doc = "form of the lines" },
 	{ "level", T_ENUM, .names = log_levels, .offset = IN(log_conf, level), .def = "info",
 	  .doc = "what is said at least; requests are `info`" },
+	{ "facility", T_ENUM, .names = log_facilities, .offset = IN(log_conf, facility), .def = "local0",
+	  .doc = "facility of syslog messages: `kern` ... `local7`" },
+	{ "tag", T_LOG_TAG, .offset = IN(log_conf, tag), .def = "limpet",
+	  .doc = "what syslog headers call this program" },
+	{ "requests", T_BOOL, .offset = IN(log_conf, has_requests), .def = "true",
+	  .doc = "request lines go there" },
+	{ "events", T_BOOL, .offset = IN(log_conf, has_events), .def = "true",
+	  .doc = "messages and events go there" },
 };
 
 static const struct schema_row stats_rows[] = {
@@ -402,7 +418,7 @@ const struct schema_section_row schema_sections[S_NONE] = {
 	[S_TOP] = { "the file", "The file", ROWS(top_rows), sizeof(struct config), -1,
 		    "Keys that begin with `x-` are ignored here: a place for anchors." },
 	[S_GLOBAL] = { "'global'", "`global`", ROWS(global_rows), sizeof(struct global_conf), -1, "" },
-	[S_LOG] = { "'log'", "`global.log`", ROWS(log_rows), sizeof(struct log_conf), -1, "" },
+	[S_LOG] = { "'log'", "`global.log`", ROWS(log_rows), sizeof(struct log_conf), IN(log_conf, pos), "" },
 	[S_STATS] = { "'stats'", "`global.stats`", ROWS(stats_rows), 0, -1, "" },
 	[S_STATS_SOCKET] = { "'socket'", "`global.stats.socket`", ROWS(stats_socket_rows), sizeof(struct stats_socket_conf), IN(stats_socket_conf, pos), "" },
 	[S_STATS_HTTP] = { "'http'", "`global.stats.http`", ROWS(stats_http_rows), sizeof(struct stats_http_conf), IN(stats_http_conf, pos), "" },

@@ -3,53 +3,19 @@
 
 #include "session/access_log.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/siphash.h"
 #include "proto/uri.h"
+#include "session/access_log_line.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 
 #define LINE_MAX_SIZE  8192
 #define TARGET_LOG_MAX 2048 /* bytes of a target that are kept for the log */
 #define SID_MASK_SIZE  17   /* '~' and 16 hex digits */
-
-/* Appends to a line of bounded size; what does not fit is cut. */
-struct line {
-	char *p, *end;
-};
-
-static void put_bytes(struct line *line, const char *p, size_t n)
-{
-	size_t room = (size_t)(line->end - line->p);
-
-	if (n > room)
-		n = room;
-	if (n)
-		memcpy(line->p, p, n);
-	line->p += n;
-}
-
-static void put_str(struct line *line, struct str s)
-{
-	put_bytes(line, s.p, s.len);
-}
-
-static void put_text(struct line *line, const char *text)
-{
-	put_bytes(line, text, strlen(text));
-}
-
-static void put_number(struct line *line, int64_t n)
-{
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%lld", (long long)n);
-
-	put_bytes(line, text, (size_t)len);
-}
 
 static void put_hash(struct line *line, struct str value)
 {
@@ -80,6 +46,11 @@ static void put_masked_query(struct line *line, struct str query)
 	put_bytes(line, at, (size_t)(query.p + query.len - at));
 }
 
+static bool wants_line(const struct client *client)
+{
+	return client->frontend->has_request_log && log_wants_lines();
+}
+
 void access_log_copy_target(struct txn *txn, const struct http_head *head)
 {
 	struct line line = { txn->target_inline, txn->target_inline + TARGET_INLINE };
@@ -96,7 +67,7 @@ void access_log_copy_target(struct txn *txn, const struct http_head *head)
 		txn->method_other[n] = '\0';
 		txn->method_name = txn->method_other;
 	}
-	if (!txn->client->frontend->has_request_log || !log_wants(LOG_LEVEL_INFO))
+	if (!wants_line(txn->client))
 		return;
 	if (need > TARGET_INLINE) {
 		size_t size = need < TARGET_LOG_MAX ? need : TARGET_LOG_MAX;
@@ -133,6 +104,79 @@ static char stick_letter(const struct stick *stick)
 	return stick->has_sid ? 'M' : stick->is_handshake ? 'N' : '-';
 }
 
+/*
+ * HAProxy's letters of what a cookie did, for what a sid or a cookie did here: the request's (V
+ * valid, I unknown, D its server is gone, N none), and the response's (P told by the server, I
+ * inserted by us, N neither).  Stickiness by address has none.
+ */
+static void take_persistence(const struct txn *txn, char letters[2])
+{
+	const struct stick *stick = &txn->stick;
+	char letter = stick_letter(stick);
+
+	letters[0] = letters[1] = '-';
+	if (!txn->backend || stick->kind == STICK_IP)
+		return;
+	if (letter == 'H')
+		letters[0] = 'V';
+	else if (letter == 'D')
+		letters[0] = 'D';
+	else if (letter == 'U' || letter == 'M')
+		letters[0] = 'I';
+	else if (letter == 'N' || stick->cookie_rule || stick->learn_rule)
+		letters[0] = 'N';
+	if (letters[0] == '-' || !txn->server || !txn->times.first_byte_us)
+		return;
+	letters[1] = 'N';
+	if (stick->is_handshake && txn->status < 300)
+		letters[1] = 'P';
+	else if (stick->cookie_rule && stick->cookie_server != txn->server)
+		letters[1] = 'I';
+}
+
+/* Others at the same time: who is logged is not counted, as its line is its end. */
+static void take_load(struct log_facts *facts, const struct client *client,
+		      const struct backend *backend, struct server *server)
+{
+	uint64_t now;
+
+	facts->connections = atomic_load_explicit(&process_state.connections, memory_order_relaxed);
+	facts->frontend_connections =
+		atomic_load_explicit(&client->frontend_state->used, memory_order_relaxed);
+	if (!backend)
+		return;
+	now = counters_sum(&backend->state->counters, backend_requests_now);
+	facts->backend_requests = now && server ? (uint32_t)now - 1 : (uint32_t)now;
+	if (!server)
+		return;
+	facts->server_requests = atomic_load_explicit(&server->used, memory_order_relaxed);
+	if (facts->server_requests)
+		facts->server_requests--;
+}
+
+static void take_wire_facts(const struct txn *txn, struct log_facts *facts)
+{
+	const struct client *client = txn->client;
+	const struct txn_times *times = &txn->times;
+	bool is_request = txn->method_name[0] != '-'; /* else what came was none */
+	int64_t connected_us = times->connected_us ? times->connected_us : times->connect_us;
+
+	facts->is_tls = client->is_tls;
+	facts->is_bad = !is_request;
+	facts->begun_ms = client->since_ms;
+	facts->head_ms = is_request ? (int32_t)(times->accepted_us / 1000 - client->since_ms) : -1;
+	facts->assigned_ms = span_ms(times->accepted_us, times->connect_us  ? times->connect_us
+							 : times->queued_us ? clock_us()
+									    : 0);
+	facts->reached_ms = txn->is_request_sent || times->connected_us || times->first_byte_us
+				    ? span_ms(times->connect_us, connected_us)
+				    : -1;
+	facts->bytes_sent = client->conn.sent - client->sent_counted;
+	facts->queue_ahead = txn->queue_ahead;
+	facts->is_own_queue = txn->stick.result == STICK_TO;
+	take_persistence(txn, facts->persistence);
+}
+
 static void take_facts(const struct txn *txn, struct log_facts *facts)
 {
 	const struct txn_times *times = &txn->times;
@@ -162,6 +206,7 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		.stick_kind = txn->backend ? txn->stick.kind : STICK_N,
 		.stick_letter = txn->backend ? stick_letter(&txn->stick) : '-',
 	};
+	take_wire_facts(txn, facts);
 	if (txn->backend && facts->stick_kind == STICK_N && txn->stick.is_engineio)
 		facts->stick_kind = STICK_ENGINEIO;
 }
@@ -178,6 +223,7 @@ void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text)
 	take_facts(txn, &facts);
 	*mark = (struct log_mark){
 		.started_ms = facts.started_ms,
+		.begun_ms = facts.begun_ms,
 		.route = txn->route,
 		.source = facts.source,
 		.queue_ms = facts.queue_ms,
@@ -189,6 +235,12 @@ void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text)
 		.redispatches = facts.redispatches,
 		.stick_kind = (uint8_t)facts.stick_kind,
 		.stick_letter = facts.stick_letter,
+		.persistence = { facts.persistence[0], facts.persistence[1] },
+		.head_ms = facts.head_ms,
+		.assigned_ms = facts.assigned_ms,
+		.reached_ms = facts.reached_ms,
+		.queue_ahead = facts.queue_ahead,
+		.is_own_queue = facts.is_own_queue,
 	};
 	memcpy(text, txn->target, facts.target.len);
 	memcpy(text + facts.target.len, txn->request_id, facts.request_id.len);
@@ -221,165 +273,52 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		.stick_kind = (enum stick_kind)mark->stick_kind,
 		.stick_letter = mark->stick_letter,
 		.is_tunnel = true,
+		.is_whole = tunnel->to_server.is_done && tunnel->to_client.is_done,
+		.is_tls = client->is_tls,
+		.begun_ms = mark->begun_ms,
+		.head_ms = mark->head_ms,
+		.assigned_ms = mark->assigned_ms,
+		.reached_ms = mark->reached_ms,
+		.bytes_sent = client->conn.sent - client->sent_counted,
+		.queue_ahead = mark->queue_ahead,
+		.is_own_queue = mark->is_own_queue,
+		.persistence = { mark->persistence[0], mark->persistence[1] },
 	};
 
-	if (client->frontend->has_request_log)
-		access_log_write(&facts, end, NULL, &client->config->global);
-}
-
-static void put_code(struct line *line, const struct log_facts *facts, enum txn_end end)
-{
-	static const char kinds[STICK_N + 1] = "ECLI-";
-
-	put_text(line, txn_end_code(end));
-	put_bytes(line, &kinds[facts->stick_kind], 1);
-	put_bytes(line, &facts->stick_letter, 1);
-}
-
-/* What a terminal or a line parser could take amiss is shown as \xNN. */
-static void put_clean(struct line *line, struct str s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		char text[8];
-
-		if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
-			put_bytes(line, &s.p[i], 1);
-			continue;
-		}
-		snprintf(text, sizeof(text), "\\x%02x", c);
-		put_bytes(line, text, 4);
-	}
-}
-
-static void write_text(struct line *line, const struct log_facts *facts, enum txn_end end,
-		       const char *why)
-{
-	char time[LOG_TIME_SIZE], addr[ADDR_TEXT_SIZE];
-	size_t n = log_time_text(facts->started_unix_ms, time);
-
-	put_bytes(line, time, n);
-	put_text(line, facts->is_tunnel ? " tunnel " : " request ");
-	put_str(line, ip_addr_text(&facts->source, addr));
-	put_text(line, " ");
-	put_text(line, facts->frontend);
-	put_text(line, " ");
-	put_str(line, facts->route);
-	put_text(line, " ");
-	put_text(line, facts->backend);
-	put_text(line, " ");
-	put_text(line, facts->server);
-	put_text(line, " ");
-	put_code(line, facts, end);
-	put_text(line, " ");
-	put_number(line, facts->status);
-	put_text(line, " ");
-	put_number(line, facts->queue_ms);
-	put_text(line, "/");
-	put_number(line, facts->connect_ms);
-	put_text(line, "/");
-	put_number(line, facts->response_ms);
-	put_text(line, "/");
-	put_number(line, clock_ms() - facts->started_ms);
-	put_text(line, " ");
-	put_number(line, (int64_t)facts->bytes_in);
-	put_text(line, "/");
-	put_number(line, (int64_t)facts->bytes_out);
-	put_text(line, " ");
-	put_number(line, facts->retries);
-	put_text(line, " ");
-	put_str(line, facts->request_id.len ? facts->request_id : STR("-"));
-	put_text(line, " \"");
-	put_clean(line, facts->method);
-	put_text(line, " ");
-	put_clean(line, facts->target.len ? facts->target : STR("-"));
-	put_text(line, facts->minor ? " HTTP/1.1\"" : " HTTP/1.0\"");
-	if (why) {
-		put_text(line, " ");
-		put_text(line, why);
-	}
-}
-
-static void json_str(struct line *line, const char *key, struct str value)
-{
-	put_text(line, ",\"");
-	put_text(line, key);
-	put_text(line, "\":\"");
-	line->p += log_json_escape(value, line->p, (size_t)(line->end - line->p));
-	put_text(line, "\"");
-}
-
-static void json_number(struct line *line, const char *key, int64_t n)
-{
-	put_text(line, ",\"");
-	put_text(line, key);
-	put_text(line, "\":");
-	put_number(line, n);
-}
-
-static void write_json(struct line *line, const struct log_facts *facts, enum txn_end end,
-		       const char *why)
-{
-	char time[LOG_TIME_SIZE], addr[ADDR_TEXT_SIZE], code[8];
-	struct line code_line = { code, code + sizeof(code) };
-	struct str stick = facts->stick_kind == STICK_N
-				   ? STR("-")
-				   : str_of(stick_kind_name(facts->stick_kind));
-
-	put_code(&code_line, facts, end);
-	put_text(line, "{\"time\":\"");
-	put_bytes(line, time, log_time_text(facts->started_unix_ms, time));
-	put_text(line, "\"");
-	json_str(line, "type", facts->is_tunnel ? STR("tunnel") : STR("request"));
-	json_str(line, "client", ip_addr_text(&facts->source, addr));
-	json_str(line, "frontend", str_of(facts->frontend));
-	json_str(line, "route", facts->route);
-	json_str(line, "backend", str_of(facts->backend));
-	json_str(line, "server", str_of(facts->server));
-	json_str(line, "stick", stick);
-	json_str(line, "stick_result", (struct str){ &facts->stick_letter, 1 });
-	json_str(line, "code", (struct str){ code, (size_t)(code_line.p - code) });
-	json_number(line, "status", facts->status);
-	json_number(line, "queue_ms", facts->queue_ms);
-	json_number(line, "connect_ms", facts->connect_ms);
-	json_number(line, "response_ms", facts->response_ms);
-	json_number(line, "total_ms", clock_ms() - facts->started_ms);
-	json_number(line, "bytes_in", (int64_t)facts->bytes_in);
-	json_number(line, "bytes_out", (int64_t)facts->bytes_out);
-	json_number(line, "retries", facts->retries);
-	json_str(line, "request_id", facts->request_id);
-	json_str(line, "method", facts->method);
-	json_str(line, "target", facts->target);
-	json_str(line, "version", facts->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
-	json_str(line, "end", str_of(txn_end_text(end)));
-	if (why)
-		json_str(line, "why", str_of(why));
-	put_text(line, "}");
-}
-
-void access_log_write(const struct log_facts *facts, enum txn_end end, const char *why,
-		      const struct global_conf *global)
-{
-	char text[LINE_MAX_SIZE];
-	struct line line = { text, text + sizeof(text) - 8 };
-
-	if (!log_wants(LOG_LEVEL_INFO))
+	if (!wants_line(client))
 		return;
-	if (global->log.format == LOG_JSON)
-		write_json(&line, facts, end, why);
-	else
-		write_text(&line, facts, end, why);
-	line.end = text + sizeof(text);
-	put_text(&line, "\n");
-	log_line(LOG_LEVEL_INFO, str_sub(text, line.p));
+	take_load(&facts, client, tunnel->backend, tunnel->server);
+	access_log_write(&facts, end, NULL);
+}
+
+void access_log_write(const struct log_facts *facts, enum txn_end end, const char *why)
+{
+	typedef void write_fn(struct line * line, const struct log_facts *facts, enum txn_end end,
+			      const char *why);
+	static write_fn *const writers[LOG_STYLE_N] = {
+		[LOG_STYLE_TEXT] = access_log_text,
+		[LOG_STYLE_JSON] = access_log_json,
+		[LOG_STYLE_HAPROXY] = access_log_httplog,
+	};
+
+	for (unsigned style = 0; style < LOG_STYLE_N; style++) {
+		char text[LINE_MAX_SIZE];
+		struct line line = { text, text + sizeof(text) - 8 };
+
+		if (!log_wants_line(style))
+			continue;
+		writers[style](&line, facts, end, why);
+		log_line((enum log_style)style, str_sub(text, line.p));
+	}
 }
 
 void access_log_txn(const struct txn *txn)
 {
 	struct log_facts facts;
 
-	if (!txn->client->frontend->has_request_log || !log_wants(LOG_LEVEL_INFO))
+	if (!wants_line(txn->client))
 		return;
 	take_facts(txn, &facts);
-	access_log_write(&facts, txn->end, txn->why, &txn->client->config->global);
+	take_load(&facts, txn->client, txn->backend, txn->server);
+	access_log_write(&facts, txn->end, txn->why);
 }

@@ -69,6 +69,8 @@ static enum step wait_for_slot(struct txn *txn)
 		return txn_answer(txn, 503, END_QUEUE_FULL, "the queue is full");
 	if (!txn->times.queued_us) {
 		txn->times.queued_us = clock_us();
+		txn->queue_ahead = (uint32_t)counters_sum(&txn->backend->state->counters,
+							  backend_queued_now);
 		count(&txn->backend->state->counters, backend_queued);
 	}
 	if (txn->state != TXN_QUEUE)
@@ -106,6 +108,7 @@ static void server_chosen(struct txn *txn, struct srvset_member *member)
 		count(&server->counters, server_requests_now);
 		if (txn_is_poll(txn))
 			count(&server->counters, server_polls_now);
+		count(&txn->backend->state->counters, backend_requests_now);
 	}
 	txn->is_counted = true;
 	atomic_store_explicit(&server->last_session_at_ms, clock_ms(), memory_order_relaxed);
@@ -153,6 +156,7 @@ void txn_release_server(struct txn *txn)
 		count_down(&txn->server->counters, server_requests_now);
 		if (txn_is_poll(txn))
 			count_down(&txn->server->counters, server_polls_now);
+		count_down(&txn->backend->state->counters, backend_requests_now);
 	}
 	txn->is_counted = false;
 	if (txn->has_slot) {

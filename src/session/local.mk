@@ -2,6 +2,8 @@
 liblimpet_a_SOURCES += \
 	include/session/access_log.h src/session/access_log.c \
 	include/session/account.h src/session/account.c \
+	include/session/access_log_line.h src/session/access_log_text.c \
+	src/session/access_log_haproxy.c \
 	include/session/body.h src/session/body.c \
 	include/session/client.h src/session/client.c \
 	include/session/end_reasons.def \

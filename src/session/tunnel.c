@@ -45,6 +45,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	count_add(&tunnel->server->counters, server_bytes_out, tunnel->to_client.bytes);
 	account_tunnel_end(tunnel, end);
 	count_down(&tunnel->server->counters, server_requests_now);
+	count_down(&tunnel->backend->state->counters, backend_requests_now);
 	stick_hold_end(tunnel->hold, is_session_over(tunnel));
 	if (tunnel->is_own_session)
 		stick_session_end(tunnel->server, tunnel->generation);

@@ -42,9 +42,9 @@ static void what_is_not_said_has_its_default(void **state unused_arg)
 	assert_in_range(config->global.threads, 1, 64);
 	assert_int_equal(config->global.max_connections, 0);
 	assert_int_equal(config->global.shutdown_grace_ms, 30000);
-	assert_str(config->global.log.target, "stderr");
-	assert_int_equal(config->global.log.format, LOG_TEXT);
-	assert_int_equal(config->global.log.level, LOG_LEVEL_INFO);
+	assert_str(config->global.logs[0].target, "stderr");
+	assert_int_equal(config->global.logs[0].format, LOG_TEXT);
+	assert_int_equal(config->global.logs[0].level, LOG_LEVEL_INFO);
 	assert_int_equal(config->global.stats_sockets_n, 0);
 	assert_null(config->global.mirror);
 	assert_int_equal(config->global.head_size_max, 15 * 1024);

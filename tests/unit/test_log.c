@@ -56,11 +56,24 @@ static int forget_file(void **state)
 	return 0;
 }
 
+static int try_log(const char *target, enum log_style style, const char **why)
+{
+	struct log_target at = { .target = str_of(target),
+				 .style = style,
+				 .level = LOG_LEVEL_INFO,
+				 .facility = 16,
+				 .has_requests = true,
+				 .has_events = true };
+	unsigned bad;
+
+	return log_open(&at, 1, &bad, why);
+}
+
 static void open_log(const char *target, enum log_style style)
 {
 	const char *why = "";
 
-	if (log_open(str_of(target), style, LOG_LEVEL_INFO, &why) != 0)
+	if (try_log(target, style, &why) != 0)
 		fail_msg("%s: %s", target, why);
 }
 
@@ -208,9 +221,9 @@ static void complete_line_is_written_as_it_is(void **state)
 
 	(void)state;
 	open_log(file_target, LOG_STYLE_JSON);
-	log_line(LOG_LEVEL_INFO, STR("{\"n\":1}\n"));
-	log_line(LOG_LEVEL_INFO, STR("\n"));
-	log_line(LOG_LEVEL_DEBUG, STR("not wanted\n"));
+	log_line(LOG_STYLE_JSON, STR("{\"n\":1}\n"));
+	log_line(LOG_STYLE_JSON, STR("\n"));
+	log_line(LOG_STYLE_TEXT, STR("not wanted\n"));
 	log_close();
 	text = slurp(file_path);
 	assert_string_equal(text, "{\"n\":1}\n\n");
@@ -240,7 +253,7 @@ static void *write_many(void *arg)
 		int n = snprintf(line, sizeof(line), "thread %u line %u.\n",
 				 (unsigned)(uintptr_t)arg, i);
 
-		log_line(LOG_LEVEL_INFO, (struct str){ line, (size_t)n });
+		log_line(LOG_STYLE_TEXT, (struct str){ line, (size_t)n });
 	}
 	return NULL;
 }
@@ -290,7 +303,7 @@ static void full_ring_drops_whole_lines_and_counts_them(void **state)
 	open_log(target, LOG_STYLE_TEXT);
 	started_us = clock_now_us();
 	for (int i = 0; i < 4000; i++) /* 4 MB: more than pipe, batch and ring can hold */
-		log_line(LOG_LEVEL_INFO, (struct str){ line, sizeof(line) });
+		log_line(LOG_STYLE_TEXT, (struct str){ line, sizeof(line) });
 	took_us = clock_now_us() - started_us;
 	assert_true(log_dropped() > before);
 	assert_true(took_us < 1000000);
@@ -310,12 +323,12 @@ static void reopen_follows_the_name(void **state)
 
 	(void)state;
 	open_log(file_target, LOG_STYLE_TEXT);
-	log_line(LOG_LEVEL_INFO, STR("before\n"));
+	log_line(LOG_STYLE_TEXT, STR("before\n"));
 	assert_int_equal(rename(file_path, old), 0);
 	log_reopen();
 	for (int i = 0; i < 2000 && access(file_path, F_OK) != 0; i++)
 		poll(NULL, 0, 1);
-	log_line(LOG_LEVEL_INFO, STR("after\n"));
+	log_line(LOG_STYLE_TEXT, STR("after\n"));
 	log_close();
 	text = slurp(old);
 	assert_string_equal(text, "before\n");
@@ -333,15 +346,15 @@ static void second_open_changes_the_target(void **state)
 
 	(void)state;
 	open_log(file_target, LOG_STYLE_TEXT);
-	log_line(LOG_LEVEL_INFO, STR("one\n"));
+	log_line(LOG_STYLE_TEXT, STR("one\n"));
 	open_log(target, LOG_STYLE_TEXT);
-	log_line(LOG_LEVEL_INFO, STR("two\n"));
+	log_line(LOG_STYLE_TEXT, STR("two\n"));
 	log_close();
 	text = slurp(file_path);
 	assert_memory_equal(text, "one\n", 4);
 	free(text);
 	open_log(target, LOG_STYLE_TEXT);
-	log_line(LOG_LEVEL_INFO, STR("three\n"));
+	log_line(LOG_STYLE_TEXT, STR("three\n"));
 	log_close();
 	text = slurp(other);
 	assert_non_null(strstr(text, "three\n"));
@@ -378,21 +391,21 @@ static void expect_datagram(int fd, const char *head, const char *tail)
 static void syslog_datagram_has_rfc5424_header(void **state)
 {
 	char *path = xasprintf("%s/dev-log", dir), *target = xasprintf("unix:%s", path);
-	char *tail = xasprintf(" limpet %d - - line as is", getpid());
+	char *tail = xasprintf(" limpet %d request [meta sequenceId=\"2\"] line as is", getpid());
 	int fd = bind_datagram(path);
 
 	(void)state;
 	open_log(target, LOG_STYLE_TEXT);
 	log_warn("a %s", "b\n");
-	expect_datagram(fd, "<28>1 20", " - - a b\\x0a");
-	log_line(LOG_LEVEL_INFO, STR("line as is\n"));
-	expect_datagram(fd, "<30>1 20", tail);
+	expect_datagram(fd, "<132>1 20", " - [meta sequenceId=\"1\"] a b\\x0a");
+	log_line(LOG_STYLE_TEXT, STR("line as is\n"));
+	expect_datagram(fd, "<134>1 20", tail);
 	/* The daemon is restarted. */
 	close(fd);
 	unlink(path);
 	fd = bind_datagram(path);
 	log_error("again");
-	expect_datagram(fd, "<27>1 20", " - - again");
+	expect_datagram(fd, "<131>1 20", " - [meta sequenceId=\"3\"] again");
 	log_close();
 	close(fd);
 	unlink(path);
@@ -415,8 +428,8 @@ static void udp_target_gets_a_datagram_each(void **state)
 	open_log(target, LOG_STYLE_TEXT);
 	log_warn("one");
 	log_warn("two");
-	expect_datagram(fd, "<28>1 20", " - - one");
-	expect_datagram(fd, "<28>1 20", " - - two");
+	expect_datagram(fd, "<132>1 20", "] one");
+	expect_datagram(fd, "<132>1 20", "] two");
 	log_close();
 	close(fd);
 	free(target);
@@ -433,7 +446,7 @@ static void bad_targets_are_refused_with_a_reason(void **state)
 	for (size_t i = 0; i < ARRAY_N(targets); i++) {
 		const char *why = NULL;
 
-		assert_true(log_open(str_of(targets[i]), LOG_STYLE_TEXT, LOG_LEVEL_INFO, &why) < 0);
+		assert_true(try_log(targets[i], LOG_STYLE_TEXT, &why) < 0);
 		assert_non_null(why);
 	}
 }
@@ -445,10 +458,8 @@ static void failed_open_leaves_the_running_target(void **state)
 
 	(void)state;
 	open_log(file_target, LOG_STYLE_TEXT);
-	assert_int_equal(
-		log_open(STR("file:/nonexistent/x"), LOG_STYLE_JSON, LOG_LEVEL_ERROR, &why),
-		-ENOENT);
-	log_line(LOG_LEVEL_INFO, STR("still here\n"));
+	assert_int_equal(try_log("file:/nonexistent/x", LOG_STYLE_JSON, &why), -ENOENT);
+	log_line(LOG_STYLE_TEXT, STR("still here\n"));
 	log_close();
 	text = slurp(file_path);
 	assert_string_equal(text, "still here\n");
@@ -463,7 +474,7 @@ static void longest_line_is_cut_and_ends_in_a_newline(void **state)
 	(void)state;
 	memset(line, 'y', size);
 	open_log(file_target, LOG_STYLE_TEXT);
-	log_line(LOG_LEVEL_INFO, (struct str){ line, size });
+	log_line(LOG_STYLE_TEXT, (struct str){ line, size });
 	log_close();
 	text = slurp(file_path);
 	assert_int_equal(strlen(text), LOG_LINE_MAX + 1);

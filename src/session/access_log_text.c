@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* access_log_text - the lines in our own layouts: text and JSON. */
+#include "config.h"
+
+#include "session/access_log.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "session/access_log_line.h"
+
+static void put_code(struct line *line, const struct log_facts *facts, enum txn_end end)
+{
+	static const char kinds[STICK_N + 1] = "ECLI-";
+
+	put_text(line, txn_end_code(end));
+	put_bytes(line, &kinds[facts->stick_kind], 1);
+	put_bytes(line, &facts->stick_letter, 1);
+}
+
+/* What a terminal or a line parser could take amiss is shown as \xNN. */
+static void put_clean(struct line *line, struct str s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		char text[8];
+
+		if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
+			put_bytes(line, &s.p[i], 1);
+			continue;
+		}
+		snprintf(text, sizeof(text), "\\x%02x", c);
+		put_bytes(line, text, 4);
+	}
+}
+
+void access_log_text(struct line *line, const struct log_facts *facts, enum txn_end end,
+		     const char *why)
+{
+	char time[LOG_TIME_SIZE], addr[ADDR_TEXT_SIZE];
+	size_t n = log_time_text(facts->started_unix_ms, time);
+
+	put_bytes(line, time, n);
+	put_text(line, facts->is_tunnel ? " tunnel " : " request ");
+	put_str(line, ip_addr_text(&facts->source, addr));
+	put_text(line, " ");
+	put_text(line, facts->frontend);
+	put_text(line, " ");
+	put_str(line, facts->route);
+	put_text(line, " ");
+	put_text(line, facts->backend);
+	put_text(line, " ");
+	put_text(line, facts->server);
+	put_text(line, " ");
+	put_code(line, facts, end);
+	put_text(line, " ");
+	put_number(line, facts->status);
+	put_text(line, " ");
+	put_number(line, facts->queue_ms);
+	put_text(line, "/");
+	put_number(line, facts->connect_ms);
+	put_text(line, "/");
+	put_number(line, facts->response_ms);
+	put_text(line, "/");
+	put_number(line, clock_ms() - facts->started_ms);
+	put_text(line, " ");
+	put_number(line, (int64_t)facts->bytes_in);
+	put_text(line, "/");
+	put_number(line, (int64_t)facts->bytes_out);
+	put_text(line, " ");
+	put_number(line, facts->retries);
+	put_text(line, " ");
+	put_str(line, facts->request_id.len ? facts->request_id : STR("-"));
+	put_text(line, " \"");
+	put_clean(line, facts->method);
+	put_text(line, " ");
+	put_clean(line, facts->target.len ? facts->target : STR("-"));
+	put_text(line, facts->minor ? " HTTP/1.1\"" : " HTTP/1.0\"");
+	if (why) {
+		put_text(line, " ");
+		put_text(line, why);
+	}
+}
+
+static void json_str(struct line *line, const char *key, struct str value)
+{
+	put_text(line, ",\"");
+	put_text(line, key);
+	put_text(line, "\":\"");
+	line->p += log_json_escape(value, line->p, (size_t)(line->end - line->p));
+	put_text(line, "\"");
+}
+
+static void json_number(struct line *line, const char *key, int64_t n)
+{
+	put_text(line, ",\"");
+	put_text(line, key);
+	put_text(line, "\":");
+	put_number(line, n);
+}
+
+void access_log_json(struct line *line, const struct log_facts *facts, enum txn_end end,
+		     const char *why)
+{
+	char time[LOG_TIME_SIZE], addr[ADDR_TEXT_SIZE], code[8];
+	struct line code_line = { code, code + sizeof(code) };
+	struct str stick = facts->stick_kind == STICK_N
+				   ? STR("-")
+				   : str_of(stick_kind_name(facts->stick_kind));
+
+	put_code(&code_line, facts, end);
+	put_text(line, "{\"time\":\"");
+	put_bytes(line, time, log_time_text(facts->started_unix_ms, time));
+	put_text(line, "\"");
+	json_str(line, "type", facts->is_tunnel ? STR("tunnel") : STR("request"));
+	json_str(line, "client", ip_addr_text(&facts->source, addr));
+	json_str(line, "frontend", str_of(facts->frontend));
+	json_str(line, "route", facts->route);
+	json_str(line, "backend", str_of(facts->backend));
+	json_str(line, "server", str_of(facts->server));
+	json_str(line, "stick", stick);
+	json_str(line, "stick_result", (struct str){ &facts->stick_letter, 1 });
+	json_str(line, "code", (struct str){ code, (size_t)(code_line.p - code) });
+	json_number(line, "status", facts->status);
+	json_number(line, "queue_ms", facts->queue_ms);
+	json_number(line, "connect_ms", facts->connect_ms);
+	json_number(line, "response_ms", facts->response_ms);
+	json_number(line, "total_ms", clock_ms() - facts->started_ms);
+	json_number(line, "bytes_in", (int64_t)facts->bytes_in);
+	json_number(line, "bytes_out", (int64_t)facts->bytes_out);
+	json_number(line, "retries", facts->retries);
+	json_str(line, "request_id", facts->request_id);
+	json_str(line, "method", facts->method);
+	json_str(line, "target", facts->target);
+	json_str(line, "version", facts->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+	json_str(line, "end", str_of(txn_end_text(end)));
+	if (why)
+		json_str(line, "why", str_of(why));
+	put_text(line, "}");
+}
