@@ -37,8 +37,9 @@ struct traffic {
 	struct list acceptors; /* struct frontend_acceptor.link */
 	struct soon wake_waiting;
 	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;
-	struct srvpool *pools; /* (own) indexed by server number */
+	struct srvpool **pools; /* (own) by server number; NULL = not met yet */
 	uint32_t pools_n;
+	struct endings *endings; /* (own) ending.c; NULL = there was none yet */
 	uint32_t upstreams_idle;
 	bool is_draining;               /* shutting down: answers carry Connection: close */
 	bool is_handed_over;            /* draining, and idle clients may send one more request */

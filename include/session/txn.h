@@ -132,10 +132,11 @@ struct txn {
 	int64_t wait_until_ms;    /* when the current wait is over; the timer may come earlier */
 	unsigned status;          /* sent to the client */
 	struct txn_times times;
-	struct list wait_link;
-	struct wait_line *line; /* (view) where it stands; valid while is_queued */
-	struct soon again;      /* a bulk relay lets the others have their turn */
-	const char *why;        /* constant: detail of an error, for the log */
+	struct list wait_link;    /* in a line of queue.c, or, in TXN_RSP_HEAD, srvpool.polls */
+	unsigned poll_generation; /* of the connection, while it stands among the polls */
+	struct wait_line *line;   /* (view) where it stands; valid while is_queued */
+	struct soon again;        /* a bulk relay lets the others have their turn */
+	const char *why;          /* constant: detail of an error, for the log */
 
 	const char *method_name; /* constant, or method_other */
 	char *target;            /* target_inline, or (own) a copy; sids masked */

@@ -9,8 +9,9 @@ liblimpet_a_SOURCES += \
 	include/session/end_reasons.def \
 	include/session/ending.h src/session/ending.c \
 	include/session/forwarded.h src/session/forwarded.c \
+	include/session/srvpool.h \
 	include/session/traffic.h src/session/traffic.c \
-	include/session/tunnel.h src/session/tunnel.c \
+	include/session/tunnel.h src/session/tunnel.c src/session/tunnel_leave.c \
 	include/session/txn.h src/session/txn.c \
 	include/session/upstream.h src/session/upstream.c \
 	src/session/answer.c \

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "net/listener.h"
 #include "session/client.h"
+#include "session/ending.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 #include "session/upstream.h"
@@ -65,6 +66,7 @@ void traffic_quit(struct traffic *traffic)
 	check_magic(traffic, TRAFFIC_MAGIC);
 	traffic_stop_listening(traffic, true);
 	traffic_close_all(traffic);
+	ending_fini(traffic);
 	upstream_pool_fini(traffic);
 	buf_pool_fini();
 }

@@ -7,6 +7,7 @@
 
 #include "balance/stick_hold.h"
 #include "session/account.h"
+#include "session/ending.h"
 #include "session/txn.h"
 #include "session/upstream.h"
 
@@ -28,9 +29,13 @@ static void tunnel_free(struct grave *grave)
  */
 static bool is_session_over(const struct tunnel *tunnel)
 {
-	if (tunnel->is_upgraded || !tunnel->hold)
+	if (!tunnel->hold)
 		return true;
-	return tunnel->walk && !tunnel->walk->data_frames && stick_hold_is_last(tunnel->hold);
+	if (tunnel->is_leaving)
+		return false; /* its entry stays, dead, for the requests that come late */
+	if (tunnel->is_upgraded)
+		return true;
+	return !tunnel->up.is_bad && !tunnel->up.data_frames && stick_hold_is_last(tunnel->hold);
 }
 
 void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
@@ -38,6 +43,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	struct client *client = tunnel->client;
 
 	check_magic(tunnel, TUNNEL_MAGIC);
+	ending_remove_tunnel(tunnel);
 	access_log_tunnel(tunnel, end);
 	count_add(&client->frontend_state->counters, frontend_bytes_in, tunnel->to_server.bytes);
 	count_add(&client->frontend_state->counters, frontend_bytes_out, tunnel->to_client.bytes);
@@ -49,7 +55,6 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	stick_hold_end(tunnel->hold, is_session_over(tunnel));
 	if (tunnel->is_own_session)
 		stick_session_end(tunnel->server, tunnel->generation);
-	free(tunnel->walk);
 	upstream_close(tunnel->upstream);
 	server_release_slot(tunnel->server);
 	queue_wake(client->traffic, tunnel->server->backend);
@@ -58,7 +63,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	loop_bury(&client->traffic->loop, &tunnel->grave, tunnel_free);
 }
 
-static void tunnel_end(struct tunnel *tunnel, enum txn_end end)
+void tunnel_end(struct tunnel *tunnel, enum txn_end end)
 {
 	struct client *client = tunnel->client;
 
@@ -66,21 +71,23 @@ static void tunnel_end(struct tunnel *tunnel, enum txn_end end)
 	client_close(client);
 }
 
-/* Counts the client's data frames by their headers, until the upgrade is complete. */
-static void tap_client(void *arg, struct str piece)
+static void walk_up(void *arg, struct str piece)
 {
 	struct tunnel *tunnel = arg;
 
-	if (!tunnel->walk)
+	websocket_walk_feed(&tunnel->up, piece);
+	if (likely(tunnel->is_upgraded) || !tunnel->hold ||
+	    tunnel->up.data_frames < UPGRADED_FRAMES)
 		return;
-	websocket_walk_feed(tunnel->walk, piece);
-	tunnel->is_upgraded = tunnel->walk->data_frames >= UPGRADED_FRAMES;
-	if (!tunnel->is_upgraded && !tunnel->walk->is_bad)
-		return;
-	if (tunnel->is_upgraded)
-		account_upgraded(tunnel);
-	free(tunnel->walk);
-	tunnel->walk = NULL;
+	tunnel->is_upgraded = true;
+	account_upgraded(tunnel);
+}
+
+static void walk_down(void *arg, struct str piece)
+{
+	struct tunnel *tunnel = arg;
+
+	websocket_walk_feed(&tunnel->down, piece);
 }
 
 static void tunnel_again(struct soon *soon)
@@ -88,6 +95,11 @@ static void tunnel_again(struct soon *soon)
 	struct tunnel *tunnel = container_of(soon, struct tunnel, again);
 
 	tunnel_run(tunnel);
+}
+
+void tunnel_run_soon(struct tunnel *tunnel)
+{
+	loop_soon(&tunnel->client->traffic->loop, &tunnel->again, tunnel_again);
 }
 
 /* One direction, as far as it goes.  False: the tunnel has ended. */
@@ -103,7 +115,7 @@ static bool relay(struct tunnel *tunnel, struct body *body, const struct body_pa
 			tunnel->end = source_end;
 		return true;
 	case BODY_YIELD:
-		loop_soon(&tunnel->client->traffic->loop, &tunnel->again, tunnel_again);
+		tunnel_run_soon(tunnel);
 		return true;
 	case BODY_WAIT_READ:
 	case BODY_WAIT_WRITE:
@@ -125,18 +137,20 @@ void tunnel_run(struct tunnel *tunnel)
 	struct client *client = tunnel->client;
 	struct upstream *upstream = tunnel->upstream;
 	struct body_path up = {
-		&client->conn, &client->in, &upstream->conn, &upstream->out, tap_client,
-		tunnel,        NULL
+		&client->conn, &client->in, &upstream->conn, &upstream->out, walk_up, tunnel, NULL
 	};
-	struct body_path down = {
-		&upstream->conn, &upstream->in, &client->conn, &client->out, NULL, NULL, NULL
-	};
+	struct body_path down = { &upstream->conn, &upstream->in, &client->conn, &client->out,
+				  walk_down,       tunnel,        NULL };
 	int64_t limit_ms = tunnel->limit_ms;
 
 	check_magic(tunnel, TUNNEL_MAGIC);
 	/* Whoever waits for the other side would not see that this one is dead. */
 	if (client->conn.is_reset || (upstream->conn.is_reset && !upstream->conn.can_read)) {
 		tunnel_end(tunnel, client->conn.is_reset ? END_TUNNEL_CLIENT : END_TUNNEL_SERVER);
+		return;
+	}
+	if (tunnel->is_leaving) {
+		tunnel_leave_run(tunnel);
 		return;
 	}
 	if (!relay(tunnel, &tunnel->to_server, &up, END_TUNNEL_CLIENT, END_TUNNEL_SERVER) ||
@@ -156,7 +170,10 @@ void tunnel_run(struct tunnel *tunnel)
 
 void tunnel_on_timer(struct tunnel *tunnel)
 {
-	tunnel_end(tunnel, tunnel->end ? tunnel->end : END_TUNNEL_TIMEOUT);
+	if (tunnel->is_leaving)
+		tunnel_leave_run(tunnel);
+	else
+		tunnel_end(tunnel, tunnel->end ? tunnel->end : END_TUNNEL_TIMEOUT);
 }
 
 /* The session that this WebSocket carries: known by its sid, or born with it. */
@@ -165,10 +182,7 @@ static void take_session(struct tunnel *tunnel, struct txn *txn)
 	if (!txn->stick.is_engineio)
 		return;
 	tunnel->hold = stick_hold(&txn->stick, txn->backend);
-	if (tunnel->hold) {
-		tunnel->walk = xmalloc(sizeof(*tunnel->walk));
-		websocket_walk_init(tunnel->walk);
-	} else if (!txn->stick.has_sid) {
+	if (!tunnel->hold && !txn->stick.has_sid) {
 		tunnel->is_own_session = true;
 		stick_session_begin(tunnel->server, &tunnel->generation);
 	}
@@ -199,5 +213,10 @@ void tunnel_start(struct txn *txn)
 	client->tunnel = tunnel;
 	upstream_close(client->kept);
 	client->kept = NULL;
-	tunnel_run(tunnel);
+	ending_add_tunnel(tunnel);
+	/* A handshake that was under way when the last of its server were ended. */
+	if (tunnel->upstream->generation != atomic_load(&tunnel->server->generation))
+		tunnel_leave(tunnel);
+	else
+		tunnel_run(tunnel);
 }

@@ -9,6 +9,7 @@
 #include "model/match.h"
 #include "proto/uri.h"
 #include "session/account.h"
+#include "session/ending.h"
 #include "session/forwarded.h"
 #include "session/upstream.h"
 
@@ -58,11 +59,22 @@ const char *txn_state_name(enum txn_state state)
 	return names[state];
 }
 
+/* A poll of a session, whole, about to wait for its answer. */
+static bool is_poll(const struct txn *txn)
+{
+	return txn->stick.has_sid && txn->method == HTTP_GET && !txn->wants_upgrade &&
+	       txn->request.is_done;
+}
+
 void txn_set_state(struct txn *txn, enum txn_state state)
 {
 	bug_on(txn->state >= TXN_STATE_N || !(transitions[txn->state] & 1u << state));
+	if (txn->state == TXN_RSP_HEAD)
+		ending_remove_poll(txn);
 	txn->state = state;
 	txn->waited = WAIT_NOTHING; /* the next wait has its own time */
+	if (state == TXN_RSP_HEAD && is_poll(txn))
+		ending_add_poll(txn);
 }
 
 /* A poll is held for pingInterval; the session lives pingTimeout longer (45 s by default). */
@@ -224,6 +236,8 @@ static enum step txn_route(struct txn *txn)
 		return txn_answer_session_unknown(txn, END_SESSION_DEAD);
 	if (txn->stick.result == STICK_UNKNOWN)
 		return txn_answer_session_unknown(txn, END_SESSION_UNKNOWN);
+	if (txn->traffic->endings && txn->stick.is_sid_known && ending_takes(txn))
+		return txn_answer_session_unknown(txn, END_SESSION_MOVED);
 	return STEP_NEXT;
 }
 

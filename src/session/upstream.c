@@ -7,37 +7,33 @@
 #include <stdlib.h>
 
 #include "proto/proxy.h"
+#include "session/srvpool.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 
-struct srvpool {
-	struct list idle; /* struct upstream.link, last used first */
-	uint32_t idle_n;
-};
-
-static struct srvpool *pool_of(struct traffic *traffic, const struct server *server)
+struct srvpool *srvpool_of(struct traffic *traffic, const struct server *server)
 {
-	if (server->number >= traffic->pools_n) {
+	struct srvpool *pool;
+
+	if (unlikely(server->number >= traffic->pools_n)) {
 		uint32_t n = traffic->pools_n ? traffic->pools_n : 16;
-		struct srvpool *pools;
 
 		while (n <= server->number)
 			n *= 2;
-		/* The list heads move: tie their neighbours to the new place. */
-		pools = xcalloc(n, sizeof(*pools));
-		for (uint32_t i = 0; i < n; i++) {
-			list_init(&pools[i].idle);
-			if (i >= traffic->pools_n || list_is_empty(&traffic->pools[i].idle))
-				continue;
-			pools[i].idle_n = traffic->pools[i].idle_n;
-			list_insert_before(&traffic->pools[i].idle, &pools[i].idle);
-			list_remove(&traffic->pools[i].idle);
-		}
-		free(traffic->pools);
-		traffic->pools = pools;
+		traffic->pools = xrealloc_array(traffic->pools, n, sizeof(struct srvpool *));
+		memset(&traffic->pools[traffic->pools_n], 0,
+		       (n - traffic->pools_n) * sizeof(struct srvpool *));
 		traffic->pools_n = n;
 	}
-	return &traffic->pools[server->number];
+	pool = traffic->pools[server->number];
+	if (likely(pool != NULL))
+		return pool;
+	pool = xcalloc(1, sizeof(*pool));
+	list_init(&pool->idle);
+	list_init(&pool->tunnels);
+	list_init(&pool->polls);
+	traffic->pools[server->number] = pool;
+	return pool;
 }
 
 static void upstream_free(struct grave *grave)
@@ -56,7 +52,7 @@ static void leave_pool(struct upstream *upstream)
 	if (!list_is_linked(&upstream->link))
 		return;
 	list_remove(&upstream->link);
-	pool_of(upstream->traffic, upstream->server)->idle_n--;
+	srvpool_of(upstream->traffic, upstream->server)->idle_n--;
 }
 
 void upstream_close(struct upstream *upstream)
@@ -119,7 +115,7 @@ static void on_idle_timer(struct timer *timer)
 
 struct upstream *upstream_from_pool(struct traffic *traffic, struct server *server)
 {
-	struct srvpool *pool = pool_of(traffic, server);
+	struct srvpool *pool = srvpool_of(traffic, server);
 	unsigned generation = atomic_load_explicit(&server->generation, memory_order_relaxed);
 
 	while (!list_is_empty(&pool->idle)) {
@@ -225,7 +221,7 @@ void upstream_put(struct upstream *upstream, struct client *client)
 		client->kept = upstream;
 		upstream->txn_client = client;
 	} else {
-		pool = pool_of(traffic, upstream->server);
+		pool = srvpool_of(traffic, upstream->server);
 		if (pool->idle_n >= POOL_IDLE_MAX) {
 			upstream_close(upstream);
 			return;
@@ -242,8 +238,10 @@ void upstream_put(struct upstream *upstream, struct client *client)
 void upstream_pool_sweep(struct traffic *traffic)
 {
 	for (uint32_t i = 0; i < traffic->pools_n; i++) {
-		struct srvpool *pool = &traffic->pools[i];
+		struct srvpool *pool = traffic->pools[i];
 
+		if (!pool)
+			continue;
 		list_for_each_safe(at, after, &pool->idle) {
 			struct upstream *upstream = list_entry(at, struct upstream, link);
 
@@ -256,10 +254,13 @@ void upstream_pool_sweep(struct traffic *traffic)
 
 void upstream_pool_fini(struct traffic *traffic)
 {
-	for (uint32_t i = 0; i < traffic->pools_n; i++)
-		while (!list_is_empty(&traffic->pools[i].idle))
-			upstream_close(
-				list_entry(traffic->pools[i].idle.next, struct upstream, link));
+	for (uint32_t i = 0; i < traffic->pools_n; i++) {
+		struct srvpool *pool = traffic->pools[i];
+
+		while (pool && !list_is_empty(&pool->idle))
+			upstream_close(list_entry(pool->idle.next, struct upstream, link));
+		free(pool);
+	}
 	free(traffic->pools);
 	traffic->pools = NULL;
 	traffic->pools_n = 0;

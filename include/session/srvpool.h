@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * srvpool - what one traffic thread has at one server: idle connections, tunnels, pending polls.
+ *
+ * So that whoever has to end them finds them without a walk over all clients.  Made when the thread
+ * meets the server first, and kept.
+ */
+#ifndef SESSION_SRVPOOL_H
+#define SESSION_SRVPOOL_H
+
+#include "base/list.h"
+#include "session/traffic.h"
+
+struct ending;
+
+struct srvpool {
+	struct list idle;    /* struct upstream.link, last used first */
+	struct list tunnels; /* struct tunnel.link, oldest first; without those being closed */
+	struct list
+		polls; /* struct txn.wait_link in TXN_RSP_HEAD: polls with a sid, oldest first */
+	uint32_t idle_n;
+	struct ending *ending; /* (own by ending.c) under way on this thread; NULL = none */
+};
+
+struct srvpool *srvpool_of(struct traffic *traffic, const struct server *server);
+
+#endif
