@@ -1,76 +1,74 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check - one server's check: opening a connection, asking, hearing the answer.  What follows from
- * it is health.c's.  Used inside this layer alone; control thread.
+ * check - what this layer keeps of each server in force: its check, and its agent if it has one.
+ * Used inside this layer alone; control thread.
  */
 #ifndef HEALTH_CHECK_H
 #define HEALTH_CHECK_H
 
-#include <errno.h>
-
-#include "base/buf.h"
 #include "base/list.h"
+#include "health/exchange.h"
+#include "health/flags.h"
 #include "health/health.h"
-#include "net/conn.h"
 
-enum check_state {
-	CHECK_IDLE,       /* the timer starts the next one, if it is set */
-	CHECK_QUEUED,     /* waiting for one of those under way to end */
-	CHECK_BACKLOG,    /* Unix socket's backlog was full; the timer tries again */
-	CHECK_CONNECTING, /* the timer is the deadline, here and below */
-	CHECK_TALKING,
+/* Where to, when the operator has said so. */
+struct retarget {
+	struct ip_addr ip; /* AF_UNSPEC = not said */
+	uint16_t port;     /* 0 = not said */
 };
 
-enum verdict {
-	VERDICT_OK,
-	VERDICT_FAILED,
-	VERDICT_REFUSED, /* no process there */
-	VERDICT_NONE,    /* our own trouble (out of descriptors): says nothing of the server */
-};
+struct agent;
 
 struct check {
 	struct list link;              /* all checks */
-	struct list queue_link;        /* while CHECK_QUEUED */
 	struct server *server;         /* (view) */
 	const struct backend *backend; /* (view) into the configuration that health.c holds */
-	struct sock_addr addr;
+	struct sock_addr addr;         /* of traffic */
+	struct sock_addr target;       /* of checks */
+	struct sock_addr now;          /* of the run under way */
 	enum proxy_mode send_proxy;
+	struct retarget retarget;
 
-	enum check_state state;
-	struct timer timer;
-	struct conn conn;
-	struct buf out, in;
-	size_t seen;   /* bytes of `in` that the parser has had */
-	bool is_probe; /* this run is a bare connect */
-	int64_t started_us;
-	int64_t deadline_ms;
+	struct timer timer; /* the next run */
+	struct exchange exchange;
+	bool is_probe; /* this run is a bare connect to addr */
 
 	bool is_newborn; /* DOWN since its socket file appeared: its process does not listen yet */
 	bool is_proven;  /* has had a result; the first one decides without fall and rise */
 	bool is_kept;    /* scratch of health_apply() */
+	bool is_weight_due; /* likewise: server_weight_hook() is to run at its end */
 	bool is_stale_told;
-	bool is_disabled, is_agent_disabled; /* by the operator */
-	bool is_forced_down;                 /* by the operator: not probed */
-	int64_t backoff_ms;                  /* wait before the next probe */
+	bool is_disabled;    /* by the operator */
+	bool is_forced_down; /* by the operator: not probed */
+	int64_t backoff_ms;  /* wait before the next probe */
 	struct health_info info;
+	struct agent *agent; /* (own) NULL = none */
 	struct grave grave;
 };
 
-/* Starts a run: one check_done() follows, maybe before this returns. */
-void check_start(struct loop *loop, struct check *check);
-/* The timer has run in CHECK_BACKLOG, CHECK_CONNECTING or CHECK_TALKING. */
-void check_on_deadline(struct loop *loop, struct check *check);
-/* Closes what is open; the state becomes CHECK_IDLE. */
-void check_close(struct check *check);
+/* health.c */
+struct loop *check_loop(void);           /* NULL = not running */
+int64_t check_random_up_to(int64_t max); /* spreads things over time, no more */
+/* INTERVAL_MS, more or less SPREAD_PCT. */
+int64_t check_spread(int64_t interval_ms, unsigned spread_pct);
+/* What is checked now: nothing when it is switched off. */
+enum check_kind check_kind(const struct check *check);
+void check_schedule(struct check *check);
+/* The next run within a moment, if none is under way. */
+void check_schedule_soon(struct check *check);
+void check_mark_up(struct check *check, const char *why);
+/* A run is told nothing, and the next one goes where the check goes now. */
+void check_restart(struct check *check);
+/*
+ * Where to: RETARGET's, else IP (AF_UNSPEC = not said) and PORT (0 = not said), else ADDR's own.
+ * A port alone, of a server on a Unix socket, is 127.0.0.1's.
+ */
+struct sock_addr check_target(const struct sock_addr *addr, const struct retarget *retarget,
+			      const struct ip_addr *ip, uint32_t port);
 
-/* health.c's: the run has ended and check_close() was called.  CODE is a constant. */
-void check_done(struct check *check, enum verdict verdict, const char *code, const char *text);
-
-/* 0 when somebody listens on the Unix socket ADDR, else negative errno.  Never waits. */
-int check_unix_listens(const struct sock_addr *addr) must_check;
-static inline bool check_is_refusal(int error)
-{
-	return error == ECONNREFUSED || error == ENOENT;
-}
+/* agent.c.  The port of the agent of CHECK's server comes with it: 0 = none. */
+void agent_apply(struct check *check, uint32_t port);
+void agent_free(struct check *check); /* what it has said stays */
+void agent_tell(const struct check *check, struct health_info *info);
 
 #endif

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * health - when checks run, and what follows from them.
+ * health - when checks run, what follows from them, and which there are.
  *
- * Shared with traffic threads: flags[], two bits for each server number.  FLAG_DEAD says that the
- * death of its process has been told (server_new_generation()); whoever sets it tells, so it is
- * told once.  It is cleared on the control thread when the server comes up.  FLAG_POKED asks the
- * control thread to run its check now; one static mail carries any number of them.
+ * What traffic tells: passive.c.  The operator's switches: switches.c.  Agents: agent.c.  Shared
+ * with traffic threads: health_flags[]; one static mail carries any number of pokes.
  */
 #include "config.h"
 
@@ -13,52 +11,36 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "health/check.h"
 
-#define RUNNING_MAX          256
 #define FIRST_WITHIN_MS      100
+#define PROBE_TIMEOUT_MS     SEC(1)
 #define BACKOFF_BORN_MS      5
 #define BACKOFF_DEAD_MS      20
 #define BACKOFF_MAX_MS       SEC(1)
 #define FALLBACK_INTERVAL_MS SEC(2)
 
-enum { FLAG_DEAD = 1, FLAG_POKED = 2 };
-
-static _Atomic unsigned char flags[SERVERS_MAX];
+_Atomic unsigned char health_flags[SERVERS_MAX];
 
 static struct {
 	struct loop *loop;     /* NULL = not running */
 	struct config *config; /* (ref) what the checks point into */
 	struct list checks;
-	struct list queue; /* CHECK_QUEUED, oldest first */
-	unsigned running_n;
 	uint64_t random;
 	struct mail poke_mail;
 	atomic_bool is_poke_posted;
 } health;
 
-static bool flag_set(const struct server *server, unsigned char flag)
+struct loop *check_loop(void)
 {
-	return !(atomic_fetch_or(&flags[server->number], flag) & flag);
+	return health.loop;
 }
 
-static bool flag_clear(const struct server *server, unsigned char flag)
-{
-	return atomic_fetch_and(&flags[server->number], (unsigned char)~flag) & flag;
-}
-
-static bool flag_is_set(const struct server *server, unsigned char flag)
-{
-	return atomic_load_explicit(&flags[server->number], memory_order_relaxed) & flag;
-}
-
-/* Spreads checks over time; nothing depends on its quality. */
-static int64_t random_up_to(int64_t max)
+int64_t check_random_up_to(int64_t max)
 {
 	health.random ^= health.random << 13;
 	health.random ^= health.random >> 7;
@@ -66,15 +48,16 @@ static int64_t random_up_to(int64_t max)
 	return max > 0 ? (int64_t)(health.random % (uint64_t)(max + 1)) : 0;
 }
 
+int64_t check_spread(int64_t interval_ms, unsigned spread_pct)
+{
+	int64_t spread_ms = interval_ms * spread_pct / 100;
+
+	return interval_ms - spread_ms + check_random_up_to(2 * spread_ms);
+}
+
 static bool is_down(const struct server *server)
 {
 	return server_state(server) & SERVER_DOWN;
-}
-
-/* What is checked now. */
-static enum check_kind kind_of(const struct check *check)
-{
-	return check->is_disabled ? CHECK_NONE : check->backend->health.kind;
 }
 
 /* Down or sick: it takes good checks to come back. */
@@ -83,7 +66,18 @@ static bool is_out(const struct server *server)
 	return server_state(server) & (SERVER_DOWN | SERVER_SICK);
 }
 
-/* The process is gone.  Any thread. */
+enum check_kind check_kind(const struct check *check)
+{
+	return check->is_disabled ? CHECK_NONE : check->backend->health.kind;
+}
+
+/* Checks say nothing of the process that traffic talks to. */
+static bool is_elsewhere(const struct check *check)
+{
+	return !sock_addr_eq(&check->addr, &check->target);
+}
+
+/* The process is gone. */
 static void mark_dead(struct server *server, const char *why)
 {
 	server_set_state(server, SERVER_DOWN, 0, why);
@@ -91,7 +85,7 @@ static void mark_dead(struct server *server, const char *why)
 		server_new_generation(server);
 }
 
-static void mark_up(struct check *check, const char *why)
+void check_mark_up(struct check *check, const char *why)
 {
 	struct server *server = check->server;
 
@@ -114,7 +108,8 @@ static int64_t interval_of(const struct check *check)
 	bool down = is_out(check->server);
 	int64_t ms = conf->interval_ms;
 
-	if (down ? check->info.successes : check->info.failures)
+	if ((down ? check->info.successes : check->info.failures) ||
+	    flag_is_set(check->server, FLAG_SUSPECT))
 		ms = conf->fast_interval_ms ? conf->fast_interval_ms : ms;
 	else if (down)
 		ms = conf->down_interval_ms ? conf->down_interval_ms : ms;
@@ -141,8 +136,7 @@ static void tell_stale(struct check *check)
 		 check->server->backend->name, check->server->name, text);
 }
 
-/* Sets the timer to the next run, if there is to be one. */
-static void schedule(struct check *check)
+void check_schedule(struct check *check)
 {
 	int64_t interval_ms;
 
@@ -152,7 +146,7 @@ static void schedule(struct check *check)
 		return;
 	}
 	check->is_newborn = false;
-	if (kind_of(check) == CHECK_NONE) {
+	if (check_kind(check) == CHECK_NONE) {
 		if (!is_down(check->server) || check->is_forced_down)
 			timer_stop(&check->timer);
 		else
@@ -163,72 +157,76 @@ static void schedule(struct check *check)
 	interval_ms = interval_of(check);
 	/* After the first, which all ran together, anywhere in the interval. */
 	if (check->info.checks_n == 1)
-		interval_ms -= random_up_to(interval_ms / 2);
+		interval_ms -= check_random_up_to(interval_ms * 9 / 10);
 	else
-		interval_ms += random_up_to(interval_ms / 10);
+		interval_ms = check_spread(interval_ms, check->backend->health.spread_pct);
 	loop_timer_in(health.loop, &check->timer, interval_ms);
 }
 
-static void schedule_soon(struct check *check)
+void check_schedule_soon(struct check *check)
 {
-	if (check->state == CHECK_IDLE)
-		loop_timer_in(health.loop, &check->timer, random_up_to(FIRST_WITHIN_MS - 1));
+	if (exchange_is_idle(&check->exchange))
+		loop_timer_in(health.loop, &check->timer, check_random_up_to(FIRST_WITHIN_MS - 1));
 }
 
-static void begin(struct check *check)
+static void plan(struct check *check)
 {
-	enum check_kind kind = kind_of(check);
-	unsigned state = server_state(check->server);
+	const struct health_conf *conf = &check->backend->health;
+	struct exchange *exchange = &check->exchange;
 
-	if (state & SERVER_MAINT ||
-	    (kind == CHECK_NONE && !(state & (SERVER_DOWN | SERVER_SICK)))) {
-		schedule(check);
-		return;
-	}
-	if (health.running_n >= RUNNING_MAX) {
-		check->state = CHECK_QUEUED;
-		list_push_back(&health.queue, &check->queue_link);
-		return;
-	}
-	health.running_n++;
-	check->is_probe = kind == CHECK_NONE || (check->is_newborn && state & SERVER_DOWN);
-	check_start(health.loop, check);
+	check->now = check->is_probe ? check->addr : check->target;
+	exchange->addr = &check->now;
+	exchange->conf = conf;
+	exchange->timeout_ms =
+		check->is_probe || conf->timeout_ms <= 0 ? PROBE_TIMEOUT_MS : conf->timeout_ms;
+	exchange->send_proxy = conf->has_send_proxy ? check->send_proxy : PROXY_NONE;
+	exchange->tls_ctx = check->is_probe ? NULL : conf->tls_ctx;
+	if (!check->is_probe && conf->kind == CHECK_HTTP)
+		exchange->kind = EXCHANGE_HTTP;
+	else if (!check->is_probe && (conf->send.len || conf->expect.written.len))
+		exchange->kind = EXCHANGE_TEXT;
+	else
+		exchange->kind = EXCHANGE_CONNECT;
 }
 
 static void on_timer(struct timer *timer)
 {
 	struct check *check = container_of(timer, struct check, timer);
+	enum check_kind kind = check_kind(check);
+	unsigned state = server_state(check->server);
 
-	switch (check->state) {
-	case CHECK_IDLE:
-		begin(check);
-		break;
-	case CHECK_QUEUED:
-		break;
-	case CHECK_BACKLOG:
-	case CHECK_CONNECTING:
-	case CHECK_TALKING:
-		check_on_deadline(health.loop, check);
-		break;
+	if (!exchange_is_idle(&check->exchange))
+		return;
+	if (state & SERVER_MAINT ||
+	    (kind == CHECK_NONE && !(state & (SERVER_DOWN | SERVER_SICK)))) {
+		check_schedule(check);
+		return;
 	}
+	check->is_probe = kind == CHECK_NONE || (check->is_newborn && state & SERVER_DOWN) ||
+			  (is_elsewhere(check) && flag_is_set(check->server, FLAG_DEAD));
+	plan(check);
+	exchange_start(&check->exchange);
 }
 
 static void succeeded(struct check *check, const char *why)
 {
 	check->info.failures = 0;
+	if (flag_clear(check->server, FLAG_SUSPECT))
+		atomic_store(&check->server->failures, 0);
 	if (!is_out(check->server))
 		return;
 	check->info.successes++;
 	if (check->is_probe || !check->is_proven ||
 	    check->info.successes >= check->backend->health.rise)
-		mark_up(check, why);
+		check_mark_up(check, why);
 }
 
 static void failed(struct check *check, enum verdict verdict, const char *why)
 {
 	check->info.successes = 0;
 	check->info.failed_n++;
-	if (verdict == VERDICT_REFUSED) {
+	count(&check->server->counters, server_checks_failed);
+	if (verdict == VERDICT_REFUSED && (check->is_probe || !is_elsewhere(check))) {
 		mark_dead(check->server, why);
 		check->info.failures = 0;
 		return;
@@ -242,33 +240,22 @@ static void failed(struct check *check, enum verdict verdict, const char *why)
 	}
 }
 
-/* One has ended: the one that has waited longest takes its place. */
-static void start_queued(void)
+static void on_done(struct exchange *exchange, enum verdict verdict, const char *code,
+		    const char *text)
 {
-	struct check *check;
-
-	if (list_is_empty(&health.queue))
-		return;
-	check = list_entry(health.queue.next, struct check, queue_link);
-	list_remove(&check->queue_link);
-	check->state = CHECK_IDLE;
-	/* Not begin(): that may end at once and come here again, ever deeper. */
-	loop_timer_in(health.loop, &check->timer, 1);
-}
-
-void check_done(struct check *check, enum verdict verdict, const char *code, const char *text)
-{
+	struct check *check = container_of(exchange, struct check, exchange);
 	struct health_info *info = &check->info;
 	bool was_newborn = check->is_newborn;
-	char why[128];
+	char why[160];
 
-	health.running_n--;
 	info->code = code;
 	snprintf(info->text, sizeof(info->text), "%s", text);
-	info->duration_ms = (clock_now_us() - check->started_us) / 1000;
+	info->http_status = exchange->http_status;
+	info->duration_ms = exchange->duration_ms;
 	info->at_ms = clock_ms();
 	info->checks_n++;
-	snprintf(why, sizeof(why), "%s %s: %s", check->is_probe ? "probe" : "check", code, text);
+	snprintf(why, sizeof(why), "%s %s, %s took %lld ms", code, text,
+		 check->is_probe ? "probe" : "check", (long long)exchange->duration_ms);
 	if (verdict == VERDICT_OK)
 		succeeded(check, why);
 	else if (verdict != VERDICT_NONE)
@@ -277,40 +264,58 @@ void check_done(struct check *check, enum verdict verdict, const char *code, con
 	 * a real check is to follow: that first check decides alone. */
 	if (verdict != VERDICT_NONE && !was_newborn)
 		check->is_proven = true;
-	if (was_newborn && !is_down(check->server) && kind_of(check) != CHECK_NONE)
-		schedule_soon(check);
+	if (was_newborn && !is_down(check->server) && check_kind(check) != CHECK_NONE)
+		check_schedule_soon(check);
 	else
-		schedule(check);
-	start_queued();
+		check_schedule(check);
+}
+
+void check_restart(struct check *check)
+{
+	exchange_abort(&check->exchange);
+	timer_stop(&check->timer);
+	if (check_kind(check) != CHECK_NONE)
+		check_schedule_soon(check);
+	else
+		check_schedule(check);
+}
+
+struct sock_addr check_target(const struct sock_addr *addr, const struct retarget *retarget,
+			      const struct ip_addr *ip, uint32_t port)
+{
+	struct ip_addr to = sock_addr_ip(addr);
+	struct sock_addr target;
+
+	if (retarget->ip.family != AF_UNSPEC)
+		ip = &retarget->ip;
+	if (retarget->port)
+		port = retarget->port;
+	if (!port && (ip->family == AF_UNSPEC || sock_addr_is_unix(addr)))
+		return *addr;
+	if (!port)
+		port = to.port;
+	if (ip->family != AF_UNSPEC)
+		to = *ip;
+	else if (to.family == AF_UNSPEC)
+		to = (struct ip_addr){ .ip = { 127, 0, 0, 1 }, .family = AF_INET };
+	to.port = (uint16_t)port;
+	sock_addr_from_ip(&target, &to);
+	return target;
 }
 
 /* Below: which checks there are. */
-
-static bool is_running(const struct check *check)
-{
-	return check->state != CHECK_IDLE && check->state != CHECK_QUEUED;
-}
 
 static void free_check(struct grave *grave)
 {
 	free(container_of(grave, struct check, grave));
 }
 
-static void abort_run(struct check *check)
-{
-	if (check->state == CHECK_QUEUED)
-		list_remove(&check->queue_link);
-	if (is_running(check)) {
-		health.running_n--;
-		start_queued();
-	}
-	check_close(check);
-}
-
 static void remove_check(struct check *check)
 {
-	abort_run(check);
+	exchange_fini(&check->exchange);
 	timer_fini(&health.loop->wheel, &check->timer);
+	agent_free(check);
+	flag_clear(check->server, FLAG_SUSPECT);
 	list_remove(&check->link);
 	check->server->check = NULL;
 	loop_bury(health.loop, &check->grave, free_check);
@@ -319,11 +324,11 @@ static void remove_check(struct check *check)
 /* Whether anybody listens at ADDR; nobody: DOWN and newborn. */
 static bool try_unix(struct server *server, const struct sock_addr *addr)
 {
-	int rc = check_unix_listens(addr);
+	int rc = exchange_unix_listens(addr);
 
 	if (rc == 0)
 		return true;
-	if (!check_is_refusal(-rc))
+	if (!exchange_is_refusal(-rc))
 		return !is_down(server); /* permissions, descriptors: the checks will tell */
 	/* No session can live there, so there is no death to tell. */
 	flag_set(server, FLAG_DEAD);
@@ -334,14 +339,14 @@ static bool try_unix(struct server *server, const struct sock_addr *addr)
 static void first_sight(struct check *check)
 {
 	if (!sock_addr_is_unix(&check->addr)) {
-		schedule_soon(check);
+		check_schedule_soon(check);
 	} else if (try_unix(check->server, &check->addr)) {
-		mark_up(check, "socket listens");
-		schedule_soon(check);
+		check_mark_up(check, "socket listens");
+		check_schedule_soon(check);
 	} else {
 		check->is_newborn = true;
 		check->backoff_ms = 0;
-		schedule(check);
+		check_schedule(check);
 	}
 }
 
@@ -350,38 +355,90 @@ static struct check *new_check(struct server *server)
 	struct check *check = xcalloc(1, sizeof(*check));
 
 	check->server = server;
-	check->conn.fd = check->conn.lf.fd = -1;
-	check->info.code = check->info.agent_code = "";
-	check->info.duration_ms = check->info.agent_duration_ms = -1;
+	check->info.code = "";
+	check->info.duration_ms = -1;
 	timer_init(&check->timer, on_timer);
+	exchange_init(&check->exchange, health.loop);
+	check->exchange.on_done = on_done;
 	list_push_back(&health.checks, &check->link);
 	server->check = check;
 	return check;
 }
 
-static void apply_member(const struct srvset_member *member, const struct backend *backend)
+static bool is_changed(const struct check *check, const struct backend *backend)
+{
+	const struct health_conf *old = &check->backend->health, *new = &backend->health;
+
+	return old->kind != new->kind || old->interval_ms != new->interval_ms ||
+	       !old->tls_ctx != !new->tls_ctx;
+}
+
+static void apply_member(const struct srvset_member *member, const struct backend *backend,
+			 const struct host_conf *host)
 {
 	struct check *check = member->server->check;
-	bool is_new = !check;
-	bool is_moved, is_changed;
+	bool is_new = !check, has_moved, has_changed;
+	struct sock_addr target;
 
 	if (is_new)
 		check = new_check(member->server);
-	is_moved = !is_new && !sock_addr_eq(&check->addr, &member->addr);
-	is_changed = !is_new && (check->backend->health.kind != backend->health.kind ||
-				 check->backend->health.interval_ms != backend->health.interval_ms);
-	if (is_moved || is_changed)
-		abort_run(check);
-	if (is_moved)
+	target = check_target(&member->addr, &check->retarget, &backend->health.ip,
+			      backend->health.port);
+	has_moved = !is_new && !sock_addr_eq(&check->addr, &member->addr);
+	has_changed =
+		!is_new && (is_changed(check, backend) || !sock_addr_eq(&check->target, &target));
+	if (has_moved || has_changed) {
+		exchange_abort(&check->exchange);
+		timer_stop(&check->timer);
+	}
+	if (has_moved)
 		check->is_proven = false;
 	check->backend = backend;
+	check->exchange.conf = &backend->health;
 	check->addr = member->addr;
+	check->target = target;
 	check->send_proxy = member->send_proxy;
 	check->is_kept = true;
-	if (is_new || is_moved)
+	if (is_new || has_moved)
 		first_sight(check);
-	else if (is_changed)
-		schedule_soon(check);
+	else if (has_changed)
+		check_schedule_soon(check);
+	agent_apply(check, host && host->agent_port ? host->agent_port : backend->agent.port);
+}
+
+static void apply_backend(const struct backend *backend)
+{
+	struct srvset *set = backend->state ? srvset_of(backend->state) : NULL;
+	size_t h = 0;
+
+	for (uint32_t m = 0; set && m < set->members_n; m++) {
+		struct str name = str_of(set->members[m].server->host_name);
+		const struct host_conf *host = NULL;
+
+		/* Members stand in the order of their hosts, all but those added at run time. */
+		for (size_t i = 0; !host && i < backend->hosts_n; i++) {
+			size_t at = (h + i) % backend->hosts_n;
+
+			if (str_eq(backend->hosts[at].name, name)) {
+				host = &backend->hosts[at];
+				h = at;
+			}
+		}
+		apply_member(&set->members[m], backend, host);
+	}
+}
+
+/* The hook may build sets and come back to health_apply(), which has done its own by now. */
+static void settle_weights(void)
+{
+	list_for_each(at, &health.checks) {
+		struct check *check = list_entry(at, struct check, link);
+		bool is_due = check->is_weight_due;
+
+		check->is_weight_due = false;
+		if (is_due && server_weight_hook)
+			server_weight_hook(check->server);
+	}
 }
 
 void health_apply(struct config *config)
@@ -394,20 +451,18 @@ void health_apply(struct config *config)
 	list_for_each(at, &health.checks) {
 		list_entry(at, struct check, link)->is_kept = false;
 	}
-	for (size_t i = 0; i < config->backends_n; i++) {
-		const struct backend *backend = &config->backends[i];
-		struct srvset *set = backend->state ? srvset_of(backend->state) : NULL;
-
-		for (uint32_t m = 0; set && m < set->members_n; m++)
-			apply_member(&set->members[m], backend);
-	}
+	for (size_t i = 0; i < config->backends_n; i++)
+		apply_backend(&config->backends[i]);
 	list_for_each_safe(at, after, &health.checks) {
 		struct check *check = list_entry(at, struct check, link);
 
-		if (!check->is_kept)
-			remove_check(check);
+		if (check->is_kept)
+			continue;
+		agent_apply(check, 0);
+		remove_check(check);
 	}
 	config_unref(old);
+	settle_weights();
 }
 
 void health_born(struct server *server, const struct sock_addr *addr, bool is_again)
@@ -417,8 +472,11 @@ void health_born(struct server *server, const struct sock_addr *addr, bool is_ag
 	if (is_again && flag_set(server, FLAG_DEAD))
 		server_new_generation(server);
 	if (check) {
-		abort_run(check);
+		exchange_abort(&check->exchange);
+		timer_stop(&check->timer);
 		check->addr = *addr;
+		check->target = check_target(addr, &check->retarget, &check->backend->health.ip,
+					     check->backend->health.port);
 		check->is_proven = false;
 		first_sight(check);
 	} else if (try_unix(server, addr)) {
@@ -426,8 +484,6 @@ void health_born(struct server *server, const struct sock_addr *addr, bool is_ag
 		server_set_state(server, 0, SERVER_DOWN, "socket listens");
 	}
 }
-
-/* Below: what traffic tells. */
 
 static void on_poke(struct mail *mail)
 {
@@ -438,11 +494,11 @@ static void on_poke(struct mail *mail)
 	list_for_each(at, &health.checks) {
 		struct check *check = list_entry(at, struct check, link);
 
-		if (!flag_clear(check->server, FLAG_POKED) || check->state != CHECK_IDLE)
+		if (!flag_clear(check->server, FLAG_POKED) || !exchange_is_idle(&check->exchange))
 			continue;
 		check->backoff_ms = 0;
-		if (kind_of(check) == CHECK_NONE || check->is_newborn)
-			schedule(check);
+		if (check_kind(check) == CHECK_NONE || check->is_newborn)
+			check_schedule(check);
 		else
 			loop_timer_in(health.loop, &check->timer, 1);
 	}
@@ -457,208 +513,10 @@ void health_poke(struct server *server)
 		loop_post(loop, &health.poke_mail, on_poke);
 }
 
-static bool has_ready_server(struct backend_state *backend, const struct server *but)
-{
-	struct srvset *set = srvset_of(backend);
-
-	for (uint32_t i = 0; set && i < set->members_n; i++) {
-		const struct srvset_member *member = &set->members[i];
-
-		if (member->server != but && member->weight && server_is_ready(member->server))
-			return true;
-	}
-	return false;
-}
-
-/* Counts one failure; true when there are now too many. */
-static bool is_one_too_many(struct server *server, const struct passive_conf *passive)
-{
-	int64_t now_ms = clock_ms();
-	int64_t since_ms = atomic_load(&server->failures_at_ms);
-
-	if ((!since_ms || now_ms - since_ms > passive->window_ms) &&
-	    atomic_compare_exchange_strong(&server->failures_at_ms, &since_ms, now_ms))
-		atomic_store(&server->failures, 0);
-	return atomic_fetch_add(&server->failures, 1) + 1 >= passive->failures;
-}
-
-static void count_failure(struct server *server, const struct backend *backend,
-			  enum health_outcome outcome)
-{
-	static const char *const whys[] = {
-		[HEALTH_CONNECT_FAILED] = "too many failed connections",
-		[HEALTH_TIMEOUT] = "too many responses timed out",
-		[HEALTH_5XX] = "too many 5xx responses",
-		[HEALTH_BROKEN] = "too many broken responses",
-	};
-	/* It answers, if badly: better than nobody. */
-	bool is_soft = outcome != HEALTH_CONNECT_FAILED;
-
-	if (!backend->passive.failures || is_out(server) ||
-	    !is_one_too_many(server, &backend->passive))
-		return;
-	atomic_store(&server->failures, 0);
-	if (is_soft && !has_ready_server(server->backend, server))
-		return;
-	/* Anybody can ask for what answers 500: that must not end the sessions that live there. */
-	server_set_state(server, is_soft ? SERVER_SICK : SERVER_DOWN, 0, whys[outcome]);
-	/* Two threads may have taken the last two servers at once. */
-	if (is_soft && !has_ready_server(server->backend, NULL))
-		server_set_state(server, 0, SERVER_SICK, "last server left");
-	else
-		health_poke(server);
-}
-
-void health_passive(struct server *server, const struct backend *backend,
-		    enum health_outcome outcome)
-{
-	if (likely(outcome == HEALTH_OK))
-		return;
-	if (outcome != HEALTH_CONNECT_REFUSED) {
-		count_failure(server, backend, outcome);
-		return;
-	}
-	if (is_down(server) && flag_is_set(server, FLAG_DEAD))
-		return;
-	mark_dead(server, "connection refused");
-	health_poke(server);
-}
-
-/* Below: the operator's switches. */
-
-int health_set_enabled(struct server *server, bool is_enabled)
-{
-	struct check *check = server->check;
-
-	if (!check)
-		return -ENOENT;
-	if (check->is_disabled == !is_enabled)
-		return 0;
-	check->is_disabled = !is_enabled;
-	abort_run(check);
-	if (is_enabled)
-		schedule_soon(check);
-	else
-		schedule(check);
-	return 0;
-}
-
-bool health_is_enabled(const struct server *server)
-{
-	return server->check && kind_of(server->check) != CHECK_NONE;
-}
-
-int agent_set_enabled(struct server *server, bool is_enabled)
-{
-	if (!server->check)
-		return -ENOENT;
-	server->check->is_agent_disabled = !is_enabled;
-	return 0;
-}
-
-bool agent_is_enabled(const struct server *server)
-{
-	return health_has_agent(server) && !server->check->is_agent_disabled;
-}
-
-bool health_has_agent(const struct server *server)
-{
-	(void)server;
-	return false;
-}
-
-int health_force(struct server *server, enum health_forced forced)
-{
-	struct check *check = server->check;
-
-	if (!check)
-		return -ENOENT;
-	check->info.failures = check->info.successes = 0;
-	check->is_forced_down = forced == HEALTH_FORCED_DOWN;
-	switch (forced) {
-	case HEALTH_FORCED_UP:
-		mark_up(check, "forced by the operator");
-		break;
-	case HEALTH_FORCED_STOPPING:
-		mark_up(check, "forced by the operator");
-		server_set_state(server, SERVER_SICK, 0, "forced by the operator");
-		break;
-	case HEALTH_FORCED_DOWN:
-		server_set_state(server, SERVER_DOWN, SERVER_SICK, "forced by the operator");
-		break;
-	}
-	if (check->state == CHECK_IDLE)
-		schedule(check);
-	return 0;
-}
-
-int agent_force(struct server *server, bool is_up)
-{
-	if (!health_has_agent(server))
-		return -ENOENT;
-	server_set_state(server, is_up ? 0 : SERVER_AGENT_DOWN, is_up ? SERVER_AGENT_DOWN : 0,
-			 "forced by the operator");
-	return 0;
-}
-
-static int check_retarget(struct check *check)
-{
-	(void)check;
-	return check ? 0 : -ENOENT;
-}
-
-int health_set_check_address(struct server *server, const struct ip_addr *ip)
-{
-	(void)ip;
-	return check_retarget(server->check);
-}
-
-int health_set_check_port(struct server *server, uint16_t port)
-{
-	(void)port;
-	return check_retarget(server->check);
-}
-
-int agent_set_address(struct server *server, const struct ip_addr *ip)
-{
-	(void)ip;
-	return check_retarget(server->check);
-}
-
-int agent_set_port(struct server *server, uint16_t port)
-{
-	(void)port;
-	return check_retarget(server->check);
-}
-
-int agent_set_send(struct server *server, struct str text)
-{
-	(void)text;
-	return check_retarget(server->check);
-}
-
-bool health_info(const struct server *server, struct health_info *out)
-{
-	const struct check *check = server->check;
-
-	if (!check)
-		return false;
-	*out = check->info;
-	out->kind = check->backend->health.kind;
-	out->is_enabled = !check->is_disabled;
-	out->rise = check->backend->health.rise;
-	out->fall = check->backend->health.fall;
-	out->is_running = is_running(check);
-	out->addr = check->addr;
-	return true;
-}
-
 void health_init(struct loop *loop)
 {
 	health.config = NULL;
 	list_init(&health.checks);
-	list_init(&health.queue);
-	health.running_n = 0;
 	health.random = (uint64_t)clock_now_us() | 1;
 	health.loop = loop;
 }
