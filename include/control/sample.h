@@ -17,11 +17,19 @@ struct sample_rate {
 	uint32_t now, max; /* per second */
 };
 
+/* Averages over about the last 1024 requests; servers and backends. */
+struct sample_times {
+	uint64_t requests_last, us_last[SPENT_N]; /* the counters at the last sample */
+	uint32_t seen;                            /* requests in the averages, 1024 at most */
+	uint64_t average_us[SPENT_N];
+};
+
 struct sample {
 	struct sample_rate connections; /* of frontends and the process */
 	struct sample_rate requests;
 	struct sample_rate bytes_out; /* of the process, to clients */
 	struct sample_rate busy_us;   /* of the process: of all traffic threads together */
+	struct sample_times times;
 	uint32_t open_max;  /* connections of a frontend; slots used of a server or backend */
 	uint32_t queue_max; /* backends */
 	uint32_t down_s;    /* seconds spent down; servers and backends */

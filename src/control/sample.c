@@ -69,6 +69,38 @@ static void raise_max(uint32_t *max, uint64_t value)
 		*max = (uint32_t)value;
 }
 
+/* Adds what SERVER has counted. */
+static void add_times(const struct server *server, uint64_t *requests, uint64_t us[SPENT_N])
+{
+	*requests += counters_sum(&server->counters, server_timed_requests);
+	for (int i = 0; i < SPENT_N; i++)
+		us[i] += counters_sum(&server->counters, server_queue_us + i);
+}
+
+/* Requests since the last sample push as many of the oldest out of the averages. */
+static void take_times(struct sample_times *times, uint64_t requests, const uint64_t us[SPENT_N])
+{
+	bool is_cleared = requests < times->requests_last;
+	uint64_t n = requests - (is_cleared ? 0 : times->requests_last);
+
+	if (n) {
+		uint64_t share = n < 1024 ? n : 1024;
+
+		times->seen = times->seen + share < 1024 ? times->seen + (uint32_t)share : 1024;
+		for (int i = 0; i < SPENT_N; i++) {
+			uint64_t last =
+				is_cleared || us[i] < times->us_last[i] ? 0 : times->us_last[i];
+			uint64_t average_us = (us[i] - last) / n;
+
+			times->average_us[i] = (times->average_us[i] * (times->seen - share) +
+						average_us * share) /
+					       times->seen;
+		}
+	}
+	times->requests_last = requests;
+	memcpy(times->us_last, us, sizeof(times->us_last));
+}
+
 static void take_frontend(struct frontend_state *frontend)
 {
 	struct sample *sample = sample_at(&proxies, frontend->id);
@@ -83,10 +115,13 @@ static void take_frontend(struct frontend_state *frontend)
 static void take_server(const struct server *server)
 {
 	struct sample *sample = sample_at(&servers, server->number);
+	uint64_t timed = 0, us[SPENT_N] = { 0 };
 
 	take_rate(&sample->requests, counters_sum(&server->counters, server_requests),
 		  sample->is_known);
 	raise_max(&sample->open_max, atomic_load(&server->used));
+	add_times(server, &timed, us);
+	take_times(&sample->times, timed, us);
 	if (server_state(server) & SERVER_DOWN)
 		sample->down_s++;
 	sample->is_known = true;
@@ -97,12 +132,15 @@ static void take_backend(struct backend_state *backend)
 	struct sample *sample = sample_at(&proxies, backend->id);
 	struct srvset *set = srvset_of(backend);
 	bool is_up = set && lb_has_ready(set);
-	uint64_t used = 0;
+	uint64_t used = 0, timed = 0, us[SPENT_N] = { 0 };
 
 	take_rate(&sample->requests, counters_sum(&backend->counters, backend_requests),
 		  sample->is_known);
-	for (uint32_t i = 0; set && i < set->members_n; i++)
+	for (uint32_t i = 0; set && i < set->members_n; i++) {
 		used += atomic_load(&set->members[i].server->used);
+		add_times(set->members[i].server, &timed, us);
+	}
+	take_times(&sample->times, timed, us);
 	raise_max(&sample->open_max, used);
 	raise_max(&sample->queue_max, counters_sum(&backend->counters, backend_queued_now));
 	if (!sample->is_known || is_up != sample->is_up) {
@@ -192,4 +230,7 @@ void sample_clear(bool all)
 		clear(&proxies.all[i], all);
 	for (uint32_t i = 0; i < servers.n; i++)
 		clear(&servers.all[i], all);
+	for (uint32_t i = 0; i < servers_n(); i++)
+		for (int which = 0; which < SPENT_N; which++)
+			atomic_store(&server_by_number(i)->longest_us[which], 0);
 }

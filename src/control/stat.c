@@ -157,8 +157,8 @@ static void count_server(struct stat_row *row, const struct server *server)
 
 /* Columns that servers and backends have, and that we do not measure. */
 static const enum stat_column both_none[] = {
-	STAT_dresp, STAT_hrsp_other, STAT_qtime,     STAT_ctime,     STAT_rtime,     STAT_ttime,
-	STAT_wrew,  STAT_eint,       STAT_qtime_max, STAT_ctime_max, STAT_rtime_max, STAT_ttime_max,
+	STAT_dresp,     STAT_hrsp_other, STAT_wrew,      STAT_eint,
+	STAT_qtime_max, STAT_ctime_max,  STAT_rtime_max, STAT_ttime_max,
 };
 
 static int64_t last_session_s(const struct server *server)
@@ -270,12 +270,36 @@ static const char *address_text(struct stat_row *row, const struct sock_addr *ad
 	return row->addr;
 }
 
+/* qtime, ctime, rtime and ttime, rounded. */
+static void times(struct stat_row *row, const struct sample *sample)
+{
+	static const enum stat_column columns[SPENT_N] = { STAT_qtime, STAT_ctime, STAT_rtime,
+							   STAT_ttime };
+
+	for (int i = 0; i < SPENT_N; i++)
+		number(row, columns[i], (sample->times.average_us[i] + 500) / 1000);
+}
+
+/* The longest ones; of a backend those of all its servers. */
+static void longest(struct stat_row *row, const struct server *server)
+{
+	static const enum stat_column columns[SPENT_N] = { STAT_qtime_max, STAT_ctime_max,
+							   STAT_rtime_max, STAT_ttime_max };
+
+	for (int i = 0; i < SPENT_N; i++)
+		number(row, columns[i],
+		       larger(row->values[columns[i]].number,
+			      (atomic_load(&server->longest_us[i]) + 500) / 1000));
+}
+
 static void server_gauges(struct stat_row *row, const struct server *server)
 {
 	const struct sample *sample = sample_server(server);
 	uint64_t idle = counters_sum(&server->counters, server_connections_idle);
 	uint64_t requests = counters_sum(&server->counters, server_requests);
 
+	times(row, sample);
+	longest(row, server);
 	number(row, STAT_qcur, 0);
 	number(row, STAT_qmax, 0);
 	number(row, STAT_smax, larger(sample->open_max, row->values[STAT_scur].number));
@@ -374,6 +398,7 @@ static void backend_members(struct stat_row *row, struct srvset *set)
 		int64_t s = last_session_s(member->server);
 
 		count_server(row, member->server);
+		longest(row, member->server);
 		add(row, member->is_backup ? STAT_bck : STAT_act, is_ready);
 		add(row, STAT_weight, is_ready ? stat_weight(member) : 0);
 		add(row, STAT_uweight, member->user_weight);
@@ -392,6 +417,7 @@ static void backend_gauges(struct stat_row *row, const struct backend_state *sta
 	uint64_t requests = counters_sum(&state->counters, backend_requests);
 	uint64_t queued = counters_sum(&state->counters, backend_queued_now);
 
+	times(row, sample);
 	number(row, STAT_qcur, queued);
 	number(row, STAT_qmax, larger(sample->queue_max, queued));
 	number(row, STAT_smax, larger(sample->open_max, row->values[STAT_scur].number));

@@ -79,7 +79,7 @@ static void account_times(struct txn *txn)
 void account_txn(struct txn *txn)
 {
 	count_end(txn->client->frontend_state, txn->end);
-	if (txn->server && txn->status)
+	if (txn->is_request_sent && txn->status)
 		account_times(txn);
 }
 
