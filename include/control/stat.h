@@ -23,6 +23,7 @@ struct stat_row {
 	uint32_t iid, sid;
 	/* What values point to. */
 	char status[32], check_status[16], check_text[80], addr[ADDR_TEXT_SIZE];
+	char agent_status[16], agent_text[80];
 };
 
 void stat_frontend(struct stat_row *row, const struct frontend *frontend);

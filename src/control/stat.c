@@ -197,7 +197,7 @@ void stat_status(char *out, size_t size, const struct srvset_member *member,
 		 const struct health_info *health)
 {
 	unsigned state = server_state(member->server);
-	bool is_checked = health->kind != CHECK_NONE;
+	bool is_checked = health->kind != CHECK_NONE && health->is_enabled;
 
 	if (state & (SERVER_MAINT | SERVER_AGENT_MAINT))
 		snprintf(out, size, "MAINT");
@@ -227,15 +227,46 @@ static const char *check_description(const char *code)
 {
 	static const char *const texts[][2] = {
 		{ "L4OK", "Layer4 check passed" },        { "L4TOUT", "Layer4 timeout" },
-		{ "L4CON", "Layer4 connection problem" }, { "L7OK", "Layer7 check passed" },
-		{ "L7TOUT", "Layer7 timeout" },           { "L7RSP", "Layer7 invalid response" },
-		{ "L7STS", "Layer7 wrong status" },       { "SOCKERR", "Socket error" },
+		{ "L4CON", "Layer4 connection problem" }, { "L6OK", "Layer6 check passed" },
+		{ "L6TOUT", "Layer6 timeout" },           { "L6RSP", "Layer6 invalid response" },
+		{ "L7OK", "Layer7 check passed" },        { "L7TOUT", "Layer7 timeout" },
+		{ "L7RSP", "Layer7 invalid response" },   { "L7STS", "Layer7 wrong status" },
+		{ "SOCKERR", "Socket error" },
 	};
 
 	for (size_t i = 0; i < ARRAY_N(texts); i++)
 		if (strcmp(texts[i][0], code) == 0)
 			return texts[i][1];
 	return "Initializing";
+}
+
+/* A row is one line, whatever a server said. */
+static void one_line(struct stat_row *row, enum stat_column at, char *out, size_t size,
+		     const char *said)
+{
+	snprintf(out, size, "%s", said);
+	for (char *c = out; *c; c++)
+		if ((unsigned char)*c < ' ')
+			*c = '.';
+	text(row, at, out);
+}
+
+static void stat_agent(struct stat_row *row, const struct health_info *health)
+{
+	const char *code = health->agent_code;
+
+	if (!health->has_agent)
+		return;
+	snprintf(row->agent_status, sizeof(row->agent_status), "%s%s",
+		 health->is_agent_running ? "* " : "", code[0] ? code : "INI");
+	text(row, STAT_agent_status, row->agent_status);
+	text(row, STAT_agent_desc, check_description(code));
+	one_line(row, STAT_last_agt, row->agent_text, sizeof(row->agent_text), health->agent_text);
+	number(row, STAT_agent_rise, health->agent_rise);
+	number(row, STAT_agent_fall, health->agent_fall);
+	number(row, STAT_agent_health, health->agent_health);
+	if (health->agent_duration_ms >= 0)
+		number(row, STAT_agent_duration, (uint64_t)health->agent_duration_ms);
 }
 
 static void stat_check(struct stat_row *row, const struct server *server,
@@ -251,11 +282,7 @@ static void stat_check(struct stat_row *row, const struct server *server,
 		 health->is_running ? "* " : "", health->code[0] ? health->code : "INI");
 	text(row, STAT_check_status, row->check_status);
 	text(row, STAT_check_desc, check_description(health->code));
-	snprintf(row->check_text, sizeof(row->check_text), "%s", health->text);
-	for (char *c = row->check_text; *c; c++) /* a row is one line, whatever a server said */
-		if ((unsigned char)*c < ' ')
-			*c = '.';
-	text(row, STAT_last_chk, row->check_text);
+	one_line(row, STAT_last_chk, row->check_text, sizeof(row->check_text), health->text);
 	if (health->http_status)
 		number(row, STAT_check_code, health->http_status);
 	if (health->duration_ms >= 0)
@@ -344,6 +371,7 @@ void stat_server(struct stat_row *row, const struct backend *backend,
 	number(row, STAT_bck, member->is_backup);
 	number(row, STAT_type, 2);
 	stat_check(row, server, &health);
+	stat_agent(row, &health);
 	text(row, STAT_mode, mode_name(backend->mode));
 	if (level >= CTL_OPERATOR) {
 		text(row, STAT_addr, address_text(row, &member->addr));
