@@ -12,6 +12,7 @@
 #include "control/sample.h"
 #include "control/stat.h"
 #include "health/health.h"
+#include "model/host_state.h"
 #include "session/traffic.h"
 
 enum run_step command_show_backend(struct run *run)
@@ -211,37 +212,24 @@ enum run_step command_show_workers(struct run *run)
 
 /* Sums over the workers of one host. */
 struct host_sum {
-	unsigned up, down, drain, maint, weight, open, sessions;
+	struct host_state state;
+	unsigned weight, open, sessions;
 };
 
 static struct host_sum sum_host(const struct srvset *set, uint32_t host)
 {
-	struct host_sum sum = { 0 };
+	struct host_sum sum = { .state = host_state_of(set, host, NULL, 0) };
 
 	for (uint32_t i = 0; i < set->members_n; i++) {
 		const struct srvset_member *member = &set->members[i];
-		unsigned state = server_state(member->server);
 
 		if (member->host != host)
 			continue;
-		sum.maint += !!(state & SERVER_MAINT);
-		sum.down += !(state & SERVER_MAINT) && state & (SERVER_DOWN | SERVER_GONE);
-		sum.drain += !(state & SERVER_UNABLE) && state & SERVER_DRAIN;
-		sum.up += !state;
 		sum.weight += stat_weight(member);
 		sum.open += atomic_load(&member->server->used);
 		sum.sessions += atomic_load(&member->server->sessions);
 	}
 	return sum;
-}
-
-static const char *host_status(const struct host_sum *sum)
-{
-	if (sum->up)
-		return "UP";
-	if (sum->drain)
-		return "DRAIN";
-	return sum->maint && !sum->down ? "MAINT" : "DOWN";
 }
 
 /*
@@ -260,9 +248,9 @@ static void print_host(struct run *run, const struct backend *backend, struct sr
 	run->at[3] = member->host + UINT64_C(1);
 	sum = sum_host(set, member->host);
 	run_print(run, "%.*s %s %s %u %u %u %u %u %u%s %u %u\n", STR_ARG(backend->name),
-		  set->hosts[member->host].name, host_status(&sum),
-		  set->hosts[member->host].members_n, sum.up, sum.down, sum.drain, sum.maint,
-		  sum.weight, member->is_backup ? "b" : "", sum.open, sum.sessions);
+		  set->hosts[member->host].name, host_state_name(&sum.state), sum.state.members_n,
+		  sum.state.up, sum.state.down, sum.state.drain, sum.state.maint, sum.weight,
+		  member->is_backup ? "b" : "", sum.open, sum.sessions);
 }
 
 enum run_step command_show_hosts(struct run *run)
