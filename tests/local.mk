@@ -21,6 +21,8 @@ IT_TESTS = \
 	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
 	tests/it/h_reload.py \
+	tests/it/k_control.py \
+	tests/it/k_tools.py \
 	tests/it/l_log.py \
 	tests/it/l_stats.py \
 	tests/it/s_request.py \
@@ -31,6 +33,7 @@ IT_LIB = \
 	tests/it/lib/engine.py \
 	tests/it/lib/limpet.py tests/it/lib/load.py \
 	tests/it/lib/msg.py \
-	tests/it/lib/peer.py
+	tests/it/lib/peer.py \
+	tests/it/lib/terminal.py
 TESTS += $(IT_TESTS)
 EXTRA_DIST += $(IT_TESTS) $(IT_LIB) tests/it/README.md

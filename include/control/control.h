@@ -61,6 +61,7 @@ void control_release(void);
 struct control_listener {
 	const char *text;
 	int fd;
+	bool is_http;
 };
 size_t control_listeners(struct control_listener *to, size_t max);
 void control_hand_over(void);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "control/commands.h"
+#include "control/control.h"
 #include "model/schema.h"
 #include "session/traffic.h"
 
@@ -137,9 +138,8 @@ enum run_step command_show_proc(struct run *run)
 		 (int)(s / 60 % 60), (int)(s % 60));
 	run_print(run,
 		  "#<PID>          <type>          <reloads>       <uptime>        <version>\n"
-		  "# workers\n%-15s %-15s %-15llu %-15s %s\n# old workers\n# programs\n",
-		  pid, "worker", (unsigned long long)control_config()->serial - 1, uptime,
-		  PACKAGE_VERSION);
+		  "# workers\n%-15s %-15s %-15u %-15s %s\n# old workers\n# programs\n",
+		  pid, "worker", control_reloads(), uptime, PACKAGE_VERSION);
 	return RUN_DONE;
 }
 
@@ -173,28 +173,30 @@ static const char json_schema[] =
 	"\"id\":{\"type\":\"integer\",\"minimum\":0}},"
 	"\"required\":[\"objType\",\"proxyId\",\"id\"]}]}}}\n";
 
-/* The configuration's keys, a line each.  at[0] counts sections. */
+/*
+ * The configuration's keys, a line each: type, default, whether a change needs a restart, meaning.
+ * at[0] counts sections.
+ */
 enum run_step command_show_schema(struct run *run)
 {
 	if (str_eq(run_arg(run, 0), STR("json"))) {
 		run_text(run, (struct str){ json_schema, sizeof(json_schema) - 1 });
 		return RUN_DONE;
 	}
-	if (!run->at[0])
-		run_text(run, STR("# section key type default changes meaning\n"));
 	for (; run->at[0] < S_NONE; run->at[0]++) {
 		const struct schema_section_row *section = &schema_sections[run->at[0]];
 
 		if (run_is_full(run))
 			return RUN_MORE;
+		run_print(run, "%s\n", section->path);
 		for (size_t i = 0; i < section->rows_n; i++) {
 			const struct schema_row *row = &section->rows[i];
 
-			run_print(run, "%s %s \"%s\" \"%s\" %s \"%s\"\n",
-				  section->path[0] ? section->path : "-", row->key,
-				  schema_types[row->type].name, row->def ? row->def : "",
-				  row->flags & F_RESTART ? "restart" : "reload",
-				  row->doc ? row->doc : "");
+			run_print(run, "  %s: %s", row->key, schema_types[row->type].name);
+			if (row->def)
+				run_print(run, " [%s]", row->def);
+			run_print(run, "%s%s%s\n", row->flags & F_RESTART ? " (restart)" : "",
+				  row->doc && row->doc[0] ? ", " : "", row->doc ? row->doc : "");
 		}
 	}
 	return RUN_DONE;

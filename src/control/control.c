@@ -22,6 +22,7 @@ control_old_fn *control_old_hook;
 
 static struct loop *the_loop;
 static struct config *the_config; /* (ref) in force */
+static unsigned reloads_n;
 static struct list sockets = { &sockets, &sockets };
 static bool is_held; /* until the process before this one has let go */
 
@@ -248,7 +249,7 @@ size_t control_listeners(struct control_listener *to, size_t max)
 		struct control_socket *socket = list_entry(at, struct control_socket, link);
 
 		if (n < max)
-			to[n++] = (struct control_listener){ socket->text, socket->acceptor.fd };
+			to[n++] = (struct control_listener){ socket->text, socket->acceptor.fd, false };
 	}
 	return n;
 }
@@ -259,8 +260,14 @@ void control_hand_over(void)
 		socket_let_go(list_entry(at, struct control_socket, link));
 }
 
+unsigned control_reloads(void)
+{
+	return reloads_n;
+}
+
 void control_apply(struct config *config)
 {
+	reloads_n++;
 	frontends_apply(the_config, config);
 	set_config(config);
 	list_for_each_safe(at, after, &sockets) {
