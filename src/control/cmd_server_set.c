@@ -398,7 +398,7 @@ static enum run_step retarget_done(struct run *run, int rc)
 static enum run_step set_target_port(struct run *run, const struct srvset_member *member,
 				     const struct target *target)
 {
-	uint16_t port;
+	uint16_t port = 0;
 	const char *why = read_port(run_arg(run, 2), &port);
 
 	if (!has_target(member, target))
