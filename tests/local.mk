@@ -15,14 +15,19 @@ IT_TESTS = \
 	tests/it/b_routes.py \
 	tests/it/b_websocket.py \
 	tests/it/d_balance.py \
+	tests/it/d_slow_start.py \
 	tests/it/e_cookie.py \
 	tests/it/e_ends.py \
 	tests/it/e_sid.py \
 	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
 	tests/it/h_reload.py \
+	tests/it/k_commands.py \
 	tests/it/k_control.py \
+	tests/it/k_haproxy.py \
+	tests/it/k_limpetctl.py \
 	tests/it/k_tools.py \
+	tests/it/k_servers.py \
 	tests/it/l_log.py \
 	tests/it/l_stats.py \
 	tests/it/s_request.py \

@@ -24,6 +24,7 @@
 #include "main/slow_start.h"
 #include "model/override.h"
 #include "model/weight.h"
+#include "session/client.h"
 #include "session/traffic.h"
 #include "session/upstream.h"
 
@@ -347,6 +348,26 @@ static void sweep_begin(unsigned asked)
 	sweep_next();
 }
 
+static bool is_over(const struct upstream *upstream)
+{
+	return server_state(upstream->server) & (SERVER_MAINT | SERVER_GONE) ||
+	       upstream->generation != atomic_load(&upstream->server->generation);
+}
+
+/* Those with a PROXY header, which no pool has. */
+static void sweep_kept(struct traffic *traffic)
+{
+	list_for_each(at, &traffic->clients) {
+		struct client *client = list_entry(at, struct client, link);
+		struct upstream *kept = client->kept;
+
+		if (!kept || !is_over(kept))
+			continue;
+		client->kept = NULL;
+		upstream_close(kept);
+	}
+}
+
 static void sweep_on(struct mail *mail)
 {
 	struct traffic *traffic = traffic_by_index(sweep.next_thread - 1);
@@ -355,6 +376,7 @@ static void sweep_on(struct mail *mail)
 	(void)mail;
 	if (traffic) {
 		upstream_pool_sweep(traffic);
+		sweep_kept(traffic);
 		sweep_next();
 	} else if (!atomic_compare_exchange_strong(&sweep.asked, &taken, 0)) {
 		sweep_begin(taken);

@@ -1,0 +1,510 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Servers changed, added and deleted on the stats socket; what of that outlives a reload."""
+import os
+import re
+import signal
+import threading
+from collections import Counter
+
+from lib import *
+from lib.engine import *
+
+CONFIG = """\
+global: {threads: 2, stats: {socket: "unix:${RUN}/stats.sock"}}
+frontends: {web: {bind: "127.0.0.1:${PORT}", backend: app}}
+backends:
+  app:
+    balance: round_robin
+    max_connections_per_server: 50
+    hosts:
+      one: {address: "${A}"}
+      two: {address: 127.0.0.1, workers: ["${PB}", {port: "${PC}", weight: 50}]}
+"""
+
+
+def three(t, text=CONFIG):
+    for name in "ABC":
+        t.env["P" + name] = str(t.echo(name=name).port)
+    return t.limpet(text)
+
+
+def ask(limpet, command):
+    """The answer, without the empty line that ends it."""
+    text = limpet.ask_stats(command)
+    check(text.endswith("\n"), text)
+    return text[:-1]
+
+
+def says(limpet, command, severity=None, text=None):
+    want = "" if text is None else "[%d]: %s\n" % (severity, text)
+    same(ask(limpet, "set severity-output number;" + command)[1:], want, command)
+
+
+def table(text):
+    lines = [l for l in text.split("\n") if l]
+    names = lines[0][2:].split()
+    return [dict(zip(names, l.split())) for l in lines[1:]]
+
+
+def rows_of(limpet):
+    return {r["svname"]: r for r in limpet.stat_rows()}
+
+
+def picks(t, n):
+    c = t.connect()
+    return Counter(c.ask(get("/%d" % k)).body.decode() for k in range(n))
+
+
+class Load:
+    """Clients that ask without a pause; whatever is not a 200 is kept."""
+
+    def __init__(self, t, n=4):
+        self.wrong, self.names, self.is_over = [], Counter(), False
+        self.clients = [t.connect() for _ in range(n)]
+        self.threads = [threading.Thread(target=self.run, args=(c,), daemon=True) for c in self.clients]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, client):
+        while not self.is_over:
+            try:
+                msg = client.ask(get("/load"))
+            except Exception as err:        # noqa: whatever it is, it must not be
+                self.wrong.append(repr(err))
+                return
+            if msg.status != 200:
+                self.wrong.append("%d" % msg.status)
+            self.names[msg.body.decode()] += 1
+
+    def passed(self, n=20):
+        """Waits for N more answers."""
+        at = sum(self.names.values())
+        until(lambda: sum(self.names.values()) >= at + n or self.wrong, "traffic goes on")
+
+    def finish(self):
+        self.is_over = True
+        for thread in self.threads:
+            thread.join(10)
+        same(self.wrong, [], "failed requests")
+
+
+@case("every mistake is told in HAProxy's words, and changes nothing")
+def _(t):
+    limpet = three(t)
+    state = "'set server <srv> state' expects 'ready', 'drain' and 'maint'."
+    usage = ("usage: set server <backend>/<server> addr | agent | agent-addr | agent-port | agent-send | check-addr | "
+             "check-port | health | maxconn | state | weight")
+    before = [(r["weight"], r["slim"], r["addr"], r["status"]) for r in limpet.stat_rows()]
+    for command, severity, text in (
+            ("set server", 3, "Require 'backend/server'."),
+            ("set server app", 3, "Require 'backend/server'."),
+            ("set server app/", 3, "Require 'backend/server'."),
+            ("set server nope/one state ready", 3, "No such backend."),
+            ("set server app/nope state ready", 3, "No such server."),
+            ("set server app/one", 3, usage),
+            ("set server app/one bogus 1", 3, usage),
+            ("set server app/one state", 3, state),
+            ("set server app/one state up", 3, state),
+            ("set server app/one weight", 3, "Require <weight> or <weight%>."),
+            ("set server app/one weight x", 3, "Empty weight string empty or preceded by garbage"),
+            ("set server app/one weight 5x", 3, "Trailing garbage in weight string"),
+            ("set server app/one weight 5%x", 3, "Trailing garbage in weight string"),
+            ("set server app/one weight -5%", 3, "Relative weight must be positive."),
+            ("set server app/one weight 257", 3, "Absolute weight can only be between 0 and 256 inclusive."),
+            ("set server app/one weight -1", 3, "Absolute weight can only be between 0 and 256 inclusive."),
+            ("set weight", 3, "Require 'backend/server'."),
+            ("set weight app/one", 3, "Require <weight> or <weight%>."),
+            ("set weight app/one 99999999999999999999999", 3,
+             "Absolute weight can only be between 0 and 256 inclusive."),
+            ("get weight app", 3, "Require 'backend/server'."),
+            ("get weight app/nope", 3, "No such server."),
+            ("set maxconn server app/one", 3, "Require <maxconn>."),
+            ("set maxconn server app/one x", 3, "maxconn string empty or preceded by garbage"),
+            ("set maxconn server app/one 10x", 3, "Trailing garbage in maxconn string"),
+            ("set maxconn server app/one -1", 3, "Value out of range."),
+            ("set maxconn server app/one 4294967296", 3, "Value out of range."),
+            ("set maxconn server app/nope 1", 3, "No such server."),
+            ("set server app/one addr", 3, "set server <b>/<s> addr requires an address and optionally a port."),
+            ("set server app/one addr zz", 4, "Invalid addr 'zz'"),
+            ("set server app/one addr 127.0.0.1:80", 4, "Invalid addr '127.0.0.1:80'"),
+            ("set server app/one addr unix:", 4, "Invalid addr 'unix:'"),
+            ("set server app/one addr 127.0.0.9 port x", 4, "problem converting port 'x' to an int"),
+            ("set server app/one addr 127.0.0.9 port", 4, "problem converting port '' to an int"),
+            ("set server app/one addr 127.0.0.9 port 0", 4, "problem converting port '0' to an int"),
+            ("set server app/one addr 127.0.0.9 port 65536", 4, "problem converting port '65536' to an int"),
+            ("set server app/one addr 127.0.0.1", 4, "nothing changed"),
+            ("set server app/one health", 3, "'set server <srv> health' expects 'up', 'stopping', or 'down'."),
+            ("set server app/one agent up", 3, "agent checks are not enabled on this server."),
+            ("set server app/one agent-send hello", 3, "agent checks are not enabled on this server."),
+            ("set server app/one agent-addr 127.0.0.1", 4, "agent checks are not enabled on this server"),
+            ("set server app/one agent-port 80", 4, "agent checks are not enabled on this server"),
+            ("set server app/one check-addr 127.0.0.1", 4, "health checks are not enabled on this server"),
+            ("set server app/one check-port 80", 4, "health checks are not enabled on this server"),
+            ("enable server app", 3, "Require 'backend/server'."),
+            ("disable server app/nope", 3, "No such server."),
+            ("set host app", 3, "Require 'backend/host'."),
+            ("set host nope/one maint", 3, "No such backend."),
+            ("set host app/nope maint", 3, "No such host."),
+            ("set host app/two up", 3, "'set host <host>' expects 'ready', 'drain' and 'maint'."),
+            ("add server app", 3, "Require 'backend/server'."),
+            ("add server nope/new 127.0.0.1:80", 3, "No such backend."),
+            ("add server app/new", 3, "'server' expects <name> and <addr>[:<port>] as arguments."),
+            ("add server app/one 127.0.0.1:80", 3, "Already exists a server with the same name in backend."),
+            ("add server app/two/%s 127.0.0.1:80" % t.env["PB"], 3,
+             "Already exists a server with the same name in backend."),
+            ("add server app/n$w 127.0.0.1:80", 3, "character '$' is not permitted in server name 'n$w'."),
+            ("add server app/new 127.0.0.1:80 bogus", 3, "unknown keyword 'bogus'."),
+            ("add server app/new 127.0.0.1:80 cookie x", 3, "'cookie' option is not accepted for dynamic server"),
+            ("add server app/new 127.0.0.1:80 weight 300", 3, "weight of server new is not within 0 and 256 (300)."),
+            ("add server app/new 127.0.0.1:80 weight", 3, "weight of server new is not within 0 and 256 ()."),
+            ("add server app/new 127.0.0.1:80 check", 3, "'check' needs a 'health_check' in backend 'app'."),
+            ("add server app/new 127.0.0.1", 3,
+             "invalid address: '127.0.0.1'; expected IP:port, [IPv6]:port or unix:/path"),
+            ("del server app/nope", 3, "No such server."),
+            ("del server app/one", 3, "Only servers in maintenance mode can be deleted.")):
+        says(limpet, command, severity, text)
+    same([(r["weight"], r["slim"], r["addr"], r["status"]) for r in limpet.stat_rows()], before, "servers")
+    same(table(ask(limpet, "show config diff")), [], "the difference to the file")
+    says(limpet, "enable server app/one")
+    same(ask(limpet, "set server app/one weight 7;get weight app/one"), "\n7 (initial 100)\n", "answers")
+
+
+@case("a weight changes the shares at once, is shown everywhere, and per cents are of the file's")
+def _(t):
+    limpet = three(t)
+    two = "app/two/" + t.env["PC"]
+    same(picks(t, 50), {"A": 20, "B": 20, "C": 10}, "shares by the file")
+    says(limpet, "set server %s weight 200" % two)
+    same(ask(limpet, "get weight " + two), "200 (initial 50)\n", "get weight")
+    same(picks(t, 40), {"A": 10, "B": 10, "C": 20}, "shares")
+    row = rows_of(limpet)[two[4:]]
+    same((row["weight"], row["uweight"], row["throttle"]), ("200", "200", ""), "show stat")
+    line = [l.split() for l in ask(limpet, "show servers state").split("\n") if two[4:] in l][0]
+    same(line[7:9], ["200", "50"], "uweight and iweight")
+    says(limpet, "set weight %s 50%%" % two)
+    same(ask(limpet, "get weight " + two), "25 (initial 50)\n", "get weight")
+    says(limpet, "set weight %s 5000%%" % two)
+    same(ask(limpet, "get weight " + two), "256 (initial 50)\n", "get weight")
+    says(limpet, "set weight %s 0" % two)
+    same(picks(t, 10), {"A": 5, "B": 5}, "shares")
+    same(rows_of(limpet)[two[4:]]["status"], "DRAIN", "status")
+    says(limpet, "set weight %s 100%%" % two)
+    same(picks(t, 50), {"A": 20, "B": 20, "C": 10}, "shares by the file")
+    same(table(ask(limpet, "show config diff")), [], "the difference to the file")
+    limpet.wait_log(r"server app/two/\d+ has weight 200 instead of 50: set by the operator")
+
+
+@case("an address changes under load: no request fails, all of the next ones go there")
+def _(t):
+    limpet = three(t)
+    new = t.echo(name="D")
+    load = Load(t)
+    load.passed()
+    same(ask(limpet, "set severity-output number;set server app/one addr 127.0.0.1 port %d" % new.port)[1:],
+         "[4]: port changed from '%s' to '%d' by 'stats socket command'\n" % (t.env["PA"], new.port), "answer")
+    load.passed(40)
+    load.names.clear()
+    load.passed(40)
+    load.finish()
+    check("A" not in load.names and load.names["D"] > 5, load.names)
+    same(rows_of(limpet)["one"]["addr"], new.address, "addr")
+    path = os.path.join(limpet.directory, "u.sock")
+    t.echo(name="U", path=path)
+    says(limpet, "set server app/one addr unix:" + path, 4,
+         "IP changed from '%s' to 'unix:%s' by 'stats socket command'" % (new.address, path))
+    check("U" in picks(t, 6), "the Unix socket serves")
+    says(limpet, "set server app/one addr 127.0.0.1", 4, "a port is needed: the address in force is a Unix socket's")
+    says(limpet, "set server app/one addr 127.0.0.1 port " + t.env["PA"], 4,
+         "IP changed from 'unix:%s' to '127.0.0.1:%s' by 'stats socket command'" % (path, t.env["PA"]))
+    same(picks(t, 5), {"A": 2, "B": 2, "C": 1}, "shares")
+    says(limpet, "set server app/one addr ::1 port 5", 4,
+         "IP changed from '127.0.0.1' to '::1', port changed from '%s' to '5' by 'stats socket command'" % t.env["PA"])
+
+
+@case("a limit lowered makes requests wait, and raised it lets them go")
+def _(t):
+    def hold(msg, peer):
+        t.events.fire("at " + msg.target)
+        t.events.wait("go", 30)
+        return ok("A")
+    t.server(serve(hold), name="A")
+    limpet = t.limpet(CONFIG.replace('      two: {address: 127.0.0.1, workers: ["${PB}", {port: "${PC}", weight: 50}]}\n', ""))
+    same(rows_of(limpet)["one"]["slim"], "50", "slim")
+    says(limpet, "set maxconn server app/one 1")
+    same(rows_of(limpet)["one"]["slim"], "1", "slim")
+    clients = [t.connect() for _ in range(3)]
+    clients[0].send(get("/0"))
+    t.events.wait("at /0")
+    clients[1].send(get("/1"))
+    clients[2].send(get("/2"))
+    until(lambda: rows_of(limpet)["BACKEND"]["qcur"] == "2", "two wait")
+    says(limpet, "set server app/one maxconn 2")
+    until(lambda: rows_of(limpet)["BACKEND"]["qcur"] == "1", "one waits")
+    says(limpet, "set maxconn server app/one 0")
+    until(lambda: rows_of(limpet)["BACKEND"]["qcur"] == "0", "none waits")
+    same(rows_of(limpet)["one"]["slim"], "", "slim")
+    t.events.wait("at /1")
+    t.events.wait("at /2")
+    t.events.fire("go")
+    same([c.read_response().status for c in clients], [200] * 3, "statuses")
+
+
+@case("a reload keeps what the file does not contradict, drops the rest and says so")
+def _(t):
+    limpet = three(t)
+    d = t.echo(name="D")
+    b = "app/two/" + t.env["PB"]
+    ask(limpet, "set weight app/one 10; set maxconn server app/one 7; set server app/one addr 127.0.0.1 port %d" % d.port)
+    ask(limpet, "set weight %s 20; set server %s state drain; disable server app/two/%s" % (b, b, t.env["PC"]))
+
+    def now():
+        r = rows_of(limpet)
+        return [(r[n]["uweight"], r[n]["slim"], r[n]["addr"], r[n]["status"]) for n in ("one", b[4:], "two/" + t.env["PC"])]
+    addr = "127.0.0.1:%s"
+    want = [("10", "7", d.address, "no check"), ("20", "50", addr % t.env["PB"], "DRAIN"),
+            ("50", "50", addr % t.env["PC"], "MAINT")]
+    same(now(), want, "servers")
+    ask(limpet, "reload")
+    same(now(), want, "after a reload of the same file")
+    diff = table(ask(limpet, "show config diff"))
+    same([(r["object"], r["setting"], r["now"], r["file"]) for r in diff],
+         [("app/one", "weight", "10", "100"), ("app/one", "max_connections", "7", "50"),
+          ("app/one", "address", d.address, addr % t.env["PA"]), (b, "weight", "20", "100"),
+          (b, "state", "drain", "ready"), ("app/two/" + t.env["PC"], "state", "maint", "ready")], "diff")
+    same([r["where"].rsplit("/")[-1] for r in diff],
+         ["limpet.yaml:8"] * 3 + ["limpet.yaml:9"] * 3, "where")
+    limpet.write(CONFIG.replace('address: "${A}"', 'address: "${A}", weight: 80').replace(": 50\n", ": 60\n"))
+    ask(limpet, "reload")
+    want[0] = ("80", "60", d.address, "no check")
+    want[1] = ("20", "60") + want[1][2:]
+    want[2] = ("50", "60") + want[2][2:]
+    same(now(), want, "after a reload of another file")
+    limpet.wait_log(r"server app/one: weight 10 set by the operator is dropped: the file now says 80")
+    limpet.wait_log(r"server app/one: max_connections 7 set by the operator is dropped: the file now says 60")
+    check("address" not in limpet.log().split("is dropped")[-1], "the address stays")
+    limpet.write(CONFIG.replace('"${A}"', '"127.0.0.1:${PB}"'))
+    ask(limpet, "reload")
+    same(now()[0], ("100", "50", addr % t.env["PB"], "no check"), "the file's address")
+    limpet.wait_log(r"server app/one: address \S+ set by the operator is dropped: the file now says ")
+
+
+@case("a server that the file leaves out is forgotten with all that was said of it")
+def _(t):
+    limpet = three(t)
+    ask(limpet, "set weight app/one 10; disable server app/one")
+    limpet.write("\n".join(l for l in CONFIG.split("\n") if "one:" not in l))
+    ask(limpet, "reload")
+    check("one" not in rows_of(limpet), "it is gone")
+    limpet.wait_log(r"server app/one: weight 10 set by the operator is dropped: the file does not name the server any more")
+    limpet.write(CONFIG)
+    ask(limpet, "reload")
+    row = rows_of(limpet)["one"]
+    same((row["uweight"], row["status"]), ("100", "no check"), "as new")
+    same(table(ask(limpet, "show config diff")), [], "diff")
+
+
+@case("a server is added in maintenance, enabled, serves, outlives reloads, and is deleted")
+def _(t):
+    limpet = three(t)
+    d = t.echo(name="D")
+    load = Load(t)
+    load.passed()
+    says(limpet, "add server app/new %s weight 100 maxconn 9" % d.address, 6, "New server registered.")
+    row = rows_of(limpet)["new"]
+    same((row["status"], row["slim"], row["uweight"], row["addr"]), ("MAINT", "9", "100", d.address), "added")
+    load.passed(30)
+    check("D" not in load.names, "it serves in maintenance")
+    says(limpet, "enable server app/new")
+    until(lambda: "D" in load.names or load.wrong, "it serves")
+    ask(limpet, "reload")
+    same(rows_of(limpet)["new"]["status"], "no check", "after a reload")
+    same([(r["object"], r["setting"], r["now"], r["file"], r["where"]) for r in table(ask(limpet, "show config diff"))],
+         [("app/new", "added", d.address, "-", "-")], "diff")
+    says(limpet, "set weight app/new 50%")
+    same(ask(limpet, "get weight app/new"), "50 (initial 100)\n", "get weight")
+    ask(limpet, "reload")
+    same(ask(limpet, "get weight app/new"), "50 (initial 100)\n", "get weight after a reload")
+    says(limpet, "del server app/new", 3, "Only servers in maintenance mode can be deleted.")
+    load.passed(30)
+    says(limpet, "disable server app/new")
+    until(lambda: ask(limpet, "del server app/new") == "Server deleted.\n", "it is deleted")
+    check("new" not in rows_of(limpet), "it is gone")
+    says(limpet, "del server app/new", 3, "No such server.")
+    load.passed(30)
+    load.finish()
+    same(table(ask(limpet, "show config diff")), [], "diff")
+    ask(limpet, "reload")
+    check("new" not in rows_of(limpet), "it stays away")
+    says(limpet, "add server app/new unix@%s/x.sock enabled backup send-proxy-v2" % limpet.directory, 6,
+         "New server registered.")
+    row = rows_of(limpet)["new"]
+    same((row["bck"], row["addr"], row["slim"]), ("1", "unix", "50"), "added again")
+
+
+@case("maintenance closes idle connections, so that the server can be deleted; one in use is waited for")
+def _(t):
+    for proxy in ("none", "v2"):
+        def hold(msg, peer):
+            if msg.target == "/hold":
+                t.events.fire("held " + proxy)
+                t.events.wait("go " + proxy, 30)
+            return ok("A")
+
+        def script(peer):
+            if proxy == "v2":
+                head = b""
+                while len(head) < 16:
+                    head += peer.read(16 - len(head))
+                rest = int.from_bytes(head[14:16], "big")
+                peer.read(rest)
+            serve(hold)(peer)
+        t.server(script, name="A" if proxy == "none" else "B")
+        limpet = t.limpet(CONFIG.replace("balance:", "send_proxy: %s\n    balance:" % proxy).replace(
+            '      two: {address: 127.0.0.1, workers: ["${PB}", {port: "${PC}", weight: 50}]}\n', "").replace(
+            "${A}", "${A}" if proxy == "none" else "${B}"), name="limpet-" + proxy, ports=("PORT",))
+        c, held = t.connect(), t.connect()
+        same(c.ask(get()).status, 200, "status")
+        held.send(get("/hold"))
+        t.events.wait("held " + proxy)
+        until(lambda: rows_of(limpet)["one"]["srv_icur"] == "1", "one idle connection")
+        ask(limpet, "disable server app/one")
+        until(lambda: rows_of(limpet)["one"]["srv_icur"] == "0", "maintenance closes it (send_proxy: %s)" % proxy, 2)
+        says(limpet, "del server app/one", 3, "Server still has connections attached to it, cannot remove it.")
+        t.events.fire("go " + proxy)
+        same(held.read_response().status, 200, "status")
+        until(lambda: ask(limpet, "del server app/one") == "Server deleted.\n", "it is deleted", 2)
+        same(c.ask(get()).status, 503, "nobody is left")
+        limpet.signal(signal.SIGTERM)
+        limpet.wait_exit()
+        limpet.is_ended_by_test = True
+        t.env.pop("PORT")
+
+
+@case("a server of the file that was deleted stays away until the file says something else of it")
+def _(t):
+    limpet = three(t)
+    ask(limpet, "disable server app/one")
+    says(limpet, "del server app/one", 6, "Server deleted.")
+    ask(limpet, "reload")
+    check("one" not in rows_of(limpet), "after a reload")
+    same([(r["object"], r["setting"], r["now"], r["file"]) for r in table(ask(limpet, "show config diff"))],
+         [("app/one", "deleted", "-", "127.0.0.1:" + t.env["PA"])], "diff")
+    same(picks(t, 6), {"B": 4, "C": 2}, "shares")
+    limpet.write(CONFIG.replace('address: "${A}"', 'address: "${A}", weight: 99'))
+    ask(limpet, "reload")
+    row = rows_of(limpet)["one"]
+    same((row["uweight"], row["status"]), ("99", "no check"), "it is back")
+    limpet.wait_log(r"server app/one: its deletion by the operator is dropped: the file now says otherwise")
+
+
+@case("a server that was added counts as the file says once the file names it")
+def _(t):
+    limpet = three(t)
+    ask(limpet, "add server app/new 127.0.0.1:9 weight 5 enabled")
+    limpet.write(CONFIG + '      new: {address: "${A}", weight: 30}\n')
+    ask(limpet, "reload")
+    row = rows_of(limpet)["new"]
+    same((row["uweight"], row["addr"]), ("30", "127.0.0.1:" + t.env["PA"]), "as in the file")
+    limpet.wait_log(r"server app/new: added by the operator, now the file names it")
+    same(table(ask(limpet, "show config diff")), [], "diff")
+
+
+@case("deleted and added again it is a change; the file's own values are none")
+def _(t):
+    limpet = three(t)
+    ask(limpet, "disable server app/one;del server app/one")
+    until(lambda: "one" not in rows_of(limpet), "gone")
+    ask(limpet, "add server app/one 127.0.0.1:%s weight 5 enabled" % t.env["PB"])
+    same([(r["object"], r["setting"], r["now"], r["file"]) for r in table(ask(limpet, "show config diff"))],
+         [("app/one", "weight", "5", "100"),
+          ("app/one", "address", "127.0.0.1:" + t.env["PB"], "127.0.0.1:" + t.env["PA"])], "diff")
+    ask(limpet, "set weight app/one 100%; set server app/one addr 127.0.0.1 port " + t.env["PA"])
+    same(table(ask(limpet, "show config diff")), [], "diff")
+    same(picks(t, 5), {"A": 2, "B": 2, "C": 1}, "shares")
+
+
+SOCKETS = """\
+global: {threads: 2, stats: {socket: "unix:${RUN}/stats.sock"}}
+frontends: {web: {bind: "127.0.0.1:${PORT}", backend: app}}
+backends: {app: {balance: round_robin, hosts: {here: "unix:${RUN}/w/*.sock"}}}
+"""
+
+
+@case("a worker found by its socket keeps its weight and its state when it is born again")
+def _(t):
+    os.mkdir(t.directory + "/w")
+    path = t.directory + "/w/%s.sock"
+    servers = {n: t.echo(name=n, path=path % n) for n in "AB"}
+    limpet = t.limpet(SOCKETS)
+    until(lambda: {"here/A", "here/B"} <= set(rows_of(limpet)), "both are found")
+    says(limpet, "set weight app/here/A 25")
+    same(picks(t, 10), {"A": 2, "B": 8}, "shares")
+    says(limpet, "set server app/here/A addr 127.0.0.1 port 80", 4,
+         "the address is that of the socket by which this worker was found")
+    says(limpet, "del server app/here/A", 3,
+         "This server cannot be removed at runtime: it goes with the socket by which it was found.")
+    servers["A"].down()
+    until(lambda: "here/A" not in rows_of(limpet), "A is gone")
+    ask(limpet, "reload")
+    servers["A2"] = t.echo(name="A2", path=path % "A")
+    until(lambda: rows_of(limpet).get("here/A", {}).get("status") == "no check", "A is back")
+    same(ask(limpet, "get weight app/here/A"), "25 (initial 100)\n", "its weight")
+    same(picks(t, 10), {"A2": 2, "B": 8}, "shares")
+    says(limpet, "set server app/here/A state drain")
+    servers["A2"].down()
+    until(lambda: "here/A" not in rows_of(limpet), "A is gone")
+    t.echo(name="A3", path=path % "A")
+    until(lambda: rows_of(limpet).get("here/A", {}).get("status") == "DRAIN", "A is back, and drains")
+    same(picks(t, 5), {"B": 5}, "shares")
+
+
+@case("set host: all workers of a host, and no others")
+def _(t):
+    limpet = three(t)
+    says(limpet, "set host app/two maint")
+    same({n: r["status"] for n, r in rows_of(limpet).items() if r["type"] == "2"},
+         {"one": "no check", "two/" + t.env["PB"]: "MAINT", "two/" + t.env["PC"]: "MAINT"}, "states")
+    same({r["host"]: r["status"] for r in table(ask(limpet, "show hosts"))}, {"one": "UP", "two": "MAINT"}, "hosts")
+    says(limpet, "set host app/two drain")
+    same({r["host"]: r["status"] for r in table(ask(limpet, "show hosts"))}, {"one": "UP", "two": "DRAIN"}, "hosts")
+    says(limpet, "set host app/two ready")
+    same(picks(t, 5), {"A": 2, "B": 2, "C": 1}, "shares")
+
+
+@case("sessions stay with a server whose weight or limit changes, and end with one that moves or is deleted")
+def _(t):
+    two = Two(t)
+    limpet = two.limpet
+    sids = [two.handshake() for _ in range(6)]
+    ask(limpet, "set weight chat/A 1; set weight chat/B 0; set maxconn server chat/A 5")
+    for sid in sids:
+        same(t.ask(get(POLL + sid)).body.decode(), two.owner(sid), "owner")
+    mine = [s for s in sids if two.owner(s) == "A"]
+    ask(limpet, "disable server chat/A")
+    until(lambda: ask(limpet, "del server chat/A") == "Server deleted.\n", "it is deleted")
+    for sid in mine:
+        unknown_session(t.ask(get(POLL + sid)))
+
+
+@case("a hundred changes of all kinds under load: no request fails")
+def _(t):
+    limpet = three(t)
+    d = t.echo(name="D")
+    load = Load(t, 6)
+    ports = [t.env["PA"], str(d.port)]
+    for n in range(25):
+        ask(limpet, "set weight app/one %d;set maxconn server app/one %d" % (n % 9 + 1, 20 + n))
+        ask(limpet, "set server app/one addr 127.0.0.1 port " + ports[n % 2])
+        ask(limpet, "add server app/x%d %s enabled" % (n % 3, d.address))
+        ask(limpet, "set server app/two/%s state %s" % (t.env["PB"], ("drain", "ready")[n % 2]))
+        ask(limpet, "disable server app/x%d" % (n % 3))
+        if n % 4 == 0:
+            ask(limpet, "reload")
+        until(lambda: ask(limpet, "del server app/x%d" % (n % 3)) == "Server deleted.\n", "it is deleted")
+        load.passed(5)
+    load.finish()
+    check(sum(load.names.values()) > 100, load.names)
+
+
+main()
