@@ -132,6 +132,8 @@ uint8_t stick_cookie_learned(const struct stick_rule *rule, const struct http_he
 void stick_prepare(const struct backend *backend);
 /* Expires a bounded number of entries of all tables; every second, on the control thread. */
 void stick_expire(void);
+/* BACKEND's cookie rule whose secret was made up for this load; NULL = none. */
+struct stick_rule *stick_random_rule(struct backend *backend);
 /* Frees the tables, when no thread runs any more. */
 void stick_fini(void);
 

@@ -79,6 +79,12 @@ size_t override_apply(struct backend_state *backend, struct srvset_spec *specs, 
 /* The file has BACKEND no more. */
 void override_drop_backend(const struct backend_state *backend);
 
+/*
+ * The same override in the process that takes over, before the first set is built: kind, fields,
+ * mine and file of FROM, for a server that has none yet.  The file is reconciled with it as usual.
+ */
+void override_restore(const struct override *from);
+
 /* All of them in the order in which they were made; NULL after the last. */
 const struct override *override_at(size_t index);
 const char *override_field_name(enum override_field field); /* as in the file: "max_connections" */

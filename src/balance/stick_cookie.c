@@ -12,6 +12,15 @@
 #include "balance/lb.h"
 #include "proto/cookie.h"
 
+struct stick_rule *stick_random_rule(struct backend *backend)
+{
+	for (size_t i = 0; i < backend->sticks_n; i++)
+		if (backend->sticks[i].kind == STICK_COOKIE_INSERT &&
+		    backend->sticks[i].is_secret_random)
+			return &backend->sticks[i];
+	return NULL;
+}
+
 uint8_t stick_cookie_key(struct str value, char key[TABLE_KEY_MAX])
 {
 	if (value.len > TABLE_KEY_MAX) {

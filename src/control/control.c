@@ -30,7 +30,7 @@ static bool is_held; /* until the process before this one has let go */
 static struct inherited {
 	char *text; /* (own) */
 	int fd;     /* (own) */
-} *inherited;
+} * inherited;
 static size_t inherited_n;
 
 const struct config *control_config(void)
@@ -249,7 +249,8 @@ size_t control_listeners(struct control_listener *to, size_t max)
 		struct control_socket *socket = list_entry(at, struct control_socket, link);
 
 		if (n < max)
-			to[n++] = (struct control_listener){ socket->text, socket->acceptor.fd, false };
+			to[n++] = (struct control_listener){ socket->text, socket->acceptor.fd,
+							     false };
 	}
 	return n;
 }

@@ -22,7 +22,8 @@ liblimpet_a_SOURCES += \
 	include/control/sample.h src/control/sample.c \
 	include/control/stat.def include/control/stat.h src/control/stat.c \
 	include/control/value.h src/control/value.c \
-	src/control/cmd_console.c \
+	include/control/drain.h src/control/drain.c \
+	src/control/cmd_console.c src/control/cmd_ending.c \
 	src/control/cmd_info.c \
 	src/control/cmd_process.c \
 	src/control/cmd_server.c include/control/server_args.h src/control/cmd_server_add.c \

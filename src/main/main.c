@@ -26,7 +26,10 @@
 #include "control/startup_log.h"
 #include "main/process.h"
 #include "main/runtime.h"
+#include "main/runtime_binds.h"
+#include "main/upgrade.h"
 #include "main/wiring.h"
+#include "session/ending.h"
 #include "session/traffic.h"
 
 enum mode { MODE_RUN, MODE_CHECK, MODE_PRINT };
@@ -36,6 +39,7 @@ static struct {
 	struct loop_fd signals;
 	struct timer poll;
 	int64_t deadline_ms;
+	int64_t ending_at_ms; /* 0 = what is left is being ended */
 	bool is_draining;
 	const char *file;
 } app;
@@ -46,9 +50,10 @@ static int64_t boot_began_ms; /* monotonic */
 
 static void usage(FILE *out)
 {
-	fputs("usage: limpet -f FILE [-c | -p]\n"
+	fputs("usage: limpet -f FILE [-b PROGRAM] [-c | -p]\n"
 	      "       limpet -V | -h\n"
 	      "  -f FILE  configuration (YAML); runs in the foreground\n"
+	      "  -b FILE  program that SIGUSR2 starts; by default this one, where it was found\n"
 	      "  -c       check the file and exit: 0 when it is good, 1 when not\n"
 	      "  -p       print the effective configuration and exit\n"
 	      "  -V       version and libraries\n",
@@ -81,6 +86,8 @@ static struct config *load(const char *file)
 		fprintf(stderr, "%s\n", messages.texts[i]);
 		startup_log_add(messages.texts[i], messages.are_errors[i]);
 	}
+	if (!config && messages.n)
+		upgrade_new_failed(messages.texts[0]);
 	config_messages_fini(&messages);
 	return config;
 }
@@ -101,6 +108,16 @@ static void stop_now(void)
 	loop_stop(&control_loop);
 }
 
+/* The last part of shutdown_grace: WebSockets are ended evenly, as their clients understand. */
+static void end_what_is_left(void)
+{
+	int64_t over_ms = app.deadline_ms - clock_ms();
+
+	app.ending_at_ms = 0;
+	for (uint32_t i = 0; i < servers_n(); i++)
+		ending_post(server_by_number(i), 1000, over_ms - over_ms / 10, ENDING_POLITE);
+}
+
 static void on_poll(struct timer *timer)
 {
 	if (runtime_is_idle() || clock_ms() >= app.deadline_ms) {
@@ -109,6 +126,8 @@ static void on_poll(struct timer *timer)
 		stop_now();
 		return;
 	}
+	if (app.ending_at_ms && clock_ms() >= app.ending_at_ms)
+		end_what_is_left();
 	loop_timer_in(&control_loop, timer, POLL_MS);
 }
 
@@ -122,7 +141,9 @@ static void on_term(void)
 	app.is_draining = true;
 	control_set_draining(true);
 	atomic_store(&process_state.is_stopping, true);
+	upgrade_cancel();
 	app.deadline_ms = clock_ms() + runtime_config()->global.shutdown_grace_ms;
+	app.ending_at_ms = clock_ms() + runtime_config()->global.shutdown_grace_ms / 2;
 	log_info("stopping: no new connections, the others may end");
 	process_notify("STOPPING=1");
 	runtime_drain();
@@ -133,11 +154,20 @@ static void on_hup(void)
 {
 	char *report = NULL;
 
-	process_notify("RELOADING=1");
+	process_notify_reloading();
 	if (runtime_reload(app.file, &report) != 0)
-		process_notify("STATUS=the last reload failed; see the log");
+		process_notify("READY=1\nSTATUS=serving; the last reload failed, see the log");
+	else
+		process_notify("READY=1\nSTATUS=serving");
 	free(report);
-	process_notify("READY=1");
+}
+
+static void on_usr2(void)
+{
+	char *why = NULL;
+
+	(void)!upgrade_start(NULL, NULL, &why); /* the log tells */
+	free(why);
 }
 
 static void on_signal(struct loop_fd *lf, uint32_t events)
@@ -158,8 +188,7 @@ static void on_signal(struct loop_fd *lf, uint32_t events)
 			log_reopen();
 			break;
 		case SIGUSR2:
-			log_warn("SIGUSR2: handing over to a new binary is not built into this "
-				 "version yet");
+			on_usr2();
 			break;
 		default:
 			break;
@@ -187,7 +216,8 @@ static int watch_signals(void)
 static int set_limits(struct config *config)
 {
 	uint64_t fd_limit = process_raise_fd_limit();
-	uint32_t possible = process_connections_for(fd_limit);
+	uint64_t needed = process_fds_needed(config);
+	uint32_t possible = process_connections_for(fd_limit, needed);
 
 	process_state.max_connections_possible = possible;
 	process_state.max_connections = config->global.max_connections;
@@ -199,28 +229,97 @@ static int set_limits(struct config *config)
 			"is %llu: raise it (ulimit -n, LimitNOFILE) or lower max_connections to "
 			"%u\n",
 			app.file, process_state.max_connections,
-			(unsigned long long)process_state.max_connections * 2 + 200,
+			(unsigned long long)process_state.max_connections * 2 +
+				(needed > 200 ? needed : 200),
 			(unsigned long long)fd_limit, possible);
+		upgrade_new_failed(
+			"global.max_connections needs more descriptors than it may have");
 		return -EMFILE;
 	}
 	return 0;
 }
 
+/* Two of them serve the same ports side by side, each with half of the sessions. */
+static void warn_of_other(struct str pid_file)
+{
+	pid_t other = process_other(pid_file);
+
+	if (other)
+		fprintf(stderr, "limpet: warning: %.*s names process %d, a limpet that runs\n",
+			STR_ARG(pid_file), (int)other);
+}
+
 static int fail(const char *what, int rc)
 {
-	fprintf(stderr, "limpet: %s: %s\n", what, strerror(-rc));
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s: %s", what, strerror(-rc));
+	fprintf(stderr, "limpet: %s\n", text);
+	upgrade_new_failed(text);
 	return 1;
+}
+
+static void tell_ready(void)
+{
+	char text[96];
+
+	snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1\nSTATUS=serving", (int)getpid());
+	process_notify(text);
+	process_watchdog_start(&control_loop, runtime_barrier);
+}
+
+/* The process before this one is about to let go. */
+static void on_accepting(void)
+{
+	struct str pid_file = runtime_config()->global.pid_file;
+	int rc = process_write_pid_file(&runtime_config()->global);
+
+	if (rc != 0)
+		log_warn("pid file %.*s still names the process before: %s", STR_ARG(pid_file),
+			 strerror(-rc));
+	binds_forget_inherited();
+	control_release();
+	tell_ready();
+	log_info("process %d serves now", (int)getpid());
+}
+
+/* Tables, privileges, log, threads: from here on another start and a take-over differ little. */
+static int start_threads(const struct config *config, bool is_new)
+{
+	const struct global_conf *global = &config->global;
+	const struct log_conf *log = NULL;
+	const char *why = NULL;
+	int rc = is_new ? upgrade_new_tables() : process_write_pid_file(global);
+
+	if (rc != 0)
+		return fail(is_new ? "the tables cannot be taken over"
+				   : "cannot write the pid file",
+			    rc);
+	rc = process_drop_privileges(config, is_new, &why);
+	if (rc != 0)
+		return fail(why, rc);
+	rc = config_log_open(global, &log, &why);
+	if (rc != 0) {
+		fprintf(stderr, "%s:%u:%u: log target %.*s: ", app.file, log->pos.line,
+			log->pos.column, STR_ARG(log->target));
+		return fail(why ? why : "cannot be opened", rc);
+	}
+	rc = runtime_start_threads();
+	if (rc != 0)
+		return fail("cannot start a thread", rc);
+	rc = is_new ? upgrade_new_ready(on_accepting) : 0;
+	return rc == 0 ? 0 : fail("the process before cannot be told", rc);
 }
 
 /* Sockets, privileges, threads.  0, or the exit status after a message. */
 static int start(struct config *config)
 {
-	const struct global_conf *global = &config->global;
-	const struct log_conf *log = NULL;
+	bool is_new = upgrade_new_is_on();
 	const char *why = NULL;
 	char *text = NULL;
 	int rc;
 
+	process_notify_begin();
 	counters_init(&process_state.counters, SCOPE_process);
 	process_state.started_unix_ms = clock_unix_ms();
 	rc = loop_init(&control_loop);
@@ -231,31 +330,26 @@ static int start(struct config *config)
 	if (set_limits(config) != 0)
 		return 1;
 	wiring_init(app.file);
+	rc = is_new ? upgrade_new_states(config) : 0;
+	if (rc != 0)
+		return fail("the states cannot be taken over", rc);
+	if (is_new)
+		control_hold();
+	else
+		warn_of_other(config->global.pid_file);
 	/* First, so that whoever can connect to a frontend can ask the stats socket. */
 	rc = control_init(&control_loop, config, &why);
 	if (rc != 0)
 		return fail(why ? why : "stats socket", rc);
-	rc = runtime_start(config, &text);
+	rc = runtime_start(config, is_new, &text);
 	if (rc != 0) {
 		fprintf(stderr, "%s\n", text);
+		upgrade_new_failed(text);
 		free(text);
 		control_fini();
 		return 1;
 	}
-	rc = process_write_pid_file(global->pid_file);
-	if (rc != 0)
-		return fail("cannot write the pid file", rc);
-	rc = process_drop_privileges(global, &why);
-	if (rc != 0)
-		return fail(why, rc);
-	rc = config_log_open(global, &log, &why);
-	if (rc != 0) {
-		fprintf(stderr, "%s:%u:%u: log target %.*s: ", app.file, log->pos.line,
-			log->pos.column, STR_ARG(log->target));
-		return fail(why ? why : "cannot be opened", rc);
-	}
-	rc = runtime_start_threads();
-	return rc == 0 ? 0 : fail("cannot start a thread", rc);
+	return start_threads(config, is_new);
 }
 
 static int run(struct config *config)
@@ -267,7 +361,8 @@ static int run(struct config *config)
 	process_state.boot_ms = clock_now_us() / 1000 - boot_began_ms;
 	log_info("limpet %s runs: %u threads, %u connections at most", PACKAGE_VERSION,
 		 config->global.threads, process_state.max_connections);
-	process_notify("READY=1");
+	if (!upgrade_new_is_on())
+		tell_ready();
 	timer_init(&app.poll, on_poll);
 	loop_run(&control_loop);
 	control_fini();
@@ -284,13 +379,17 @@ int main(int argc, char **argv)
 {
 	enum mode mode = MODE_RUN;
 	struct config *config;
+	const char *binary = NULL;
 	int option, status = 0;
 
 	boot_began_ms = clock_now_us() / 1000;
-	while ((option = getopt(argc, argv, "f:cpVh")) != -1) {
+	while ((option = getopt(argc, argv, "f:b:cpVh")) != -1) {
 		switch (option) {
 		case 'f':
 			app.file = optarg;
+			break;
+		case 'b':
+			binary = optarg;
 			break;
 		case 'c':
 			mode = MODE_CHECK;
@@ -313,9 +412,12 @@ int main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	if (mode == MODE_RUN && upgrade_new_begin() < 0)
+		return 1;
 	config = load(app.file);
 	if (!config)
 		return 1;
+	upgrade_init(binary, argv, stop_now);
 	if (mode == MODE_PRINT)
 		status = print_config(config);
 	else if (mode == MODE_RUN)

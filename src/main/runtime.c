@@ -11,13 +11,16 @@
 
 #include "balance/lb.h"
 #include "balance/stick.h"
+#include "balance/table_copy.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "control/control.h"
+#include "control/startup_log.h"
 #include "health/discovery.h"
 #include "health/health.h"
+#include "main/runtime_binds.h"
 #include "main/runtime_sets.h"
-#include "net/listener.h"
+#include "main/upgrade.h"
 #include "session/client.h"
 
 struct loop control_loop;
@@ -27,102 +30,19 @@ static struct traffic *traffics;
 static pthread_t *threads;
 static unsigned traffics_n;
 static bool is_running;
-
-/* Listening sockets of one new bind: one per thread, or one shared for a Unix socket. */
-struct opened {
-	const struct bind_conf *bind;
-	int fds[THREADS_MAX];
-};
+static struct binds held; /* what runtime_listen() is to watch */
 
 struct publish_mail {
 	struct mail mail;
 	struct traffic *traffic;
 	struct config *config; /* (ref) */
-	struct opened *opened; /* (own) copies: fds[0] is this thread's */
+	struct opened *opened; /* (own) copies: fds[0] is this thread's, or -1 */
 	size_t opened_n;
 };
 
 struct config *runtime_config(void)
 {
 	return current;
-}
-
-/* Of whichever frontend: a listening socket goes with its text. */
-static bool has_bind(const struct config *config, struct str text)
-{
-	for (size_t i = 0; config && i < config->frontends_n; i++)
-		for (size_t j = 0; j < config->frontends[i].binds_n; j++)
-			if (str_eq(config->frontends[i].binds[j].text, text))
-				return true;
-	return false;
-}
-
-static void close_opened(struct opened *opened, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		for (unsigned t = 0; t < traffics_n; t++)
-			if (opened[i].fds[t] >= 0)
-				close(opened[i].fds[t]);
-	free(opened);
-}
-
-/* One socket for each thread; a Unix socket is bound once and duplicated. */
-static int open_bind(const struct bind_conf *bind, struct opened *opened)
-{
-	struct listen_options options = {
-		.backlog = (int)bind->backlog,
-		.unix_mode = bind->unix_mode,
-		.is_reuse_port = true,
-		.defer_accept_s = bind->is_proxy_required ? 0 : 3,
-	};
-
-	for (unsigned t = 0; t < traffics_n; t++) {
-		int fd = t && sock_addr_is_unix(&bind->addr) ? dup(opened->fds[0])
-							     : listener_open(&bind->addr, &options);
-
-		opened->fds[t] = fd;
-		if (fd < 0)
-			return fd == -1 ? -errno : fd;
-	}
-	return 0;
-}
-
-/*
- * Opens the binds that CONFIG has and OLD has not.  0 and *OPENED (own), or negative errno and
- * *WHY.
- */
-static int open_binds(const struct config *config, const struct config *old, struct opened **opened,
-		      size_t *opened_n, char **why)
-{
-	struct opened *list = NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; i < config->frontends_n; i++) {
-		const struct frontend *frontend = &config->frontends[i];
-
-		for (size_t j = 0; j < frontend->binds_n; j++) {
-			const struct bind_conf *bind = &frontend->binds[j];
-			int rc;
-
-			if (has_bind(old, bind->text))
-				continue;
-			list = xrealloc_array(list, n + 1, sizeof(*list));
-			list[n] = (struct opened){ .bind = bind };
-			for (unsigned t = 0; t < THREADS_MAX; t++)
-				list[n].fds[t] = -1;
-			rc = open_bind(bind, &list[n++]);
-			if (rc == 0)
-				continue;
-			*why = xasprintf("%s:%u:%u: cannot listen on '%.*s': %s", config->file,
-					 bind->pos.line, bind->pos.column, STR_ARG(bind->text),
-					 strerror(-rc));
-			close_opened(list, n);
-			return rc;
-		}
-	}
-	*opened = list;
-	*opened_n = n;
-	return 0;
 }
 
 /* Ties the snapshot to the run-time objects. */
@@ -200,14 +120,13 @@ size_t runtime_check(const struct config *config, struct config_messages *messag
 	return messages->errors_n - before;
 }
 
-int runtime_start(struct config *config, char **why)
+int runtime_start(struct config *config, bool is_held, char **why)
 {
-	struct opened *opened;
-	size_t opened_n;
+	struct binds binds;
 	int rc;
 
 	traffics_n = config->global.threads;
-	rc = open_binds(config, NULL, &opened, &opened_n, why);
+	rc = binds_open(config, NULL, traffics_n, &binds, why);
 	if (rc != 0)
 		return rc;
 	current = config_ref(config);
@@ -223,10 +142,15 @@ int runtime_start(struct config *config, char **why)
 	runtime_build_sets(config, false);
 	for (unsigned t = 0; t < traffics_n; t++) {
 		traffic_set_config(&traffics[t], config);
-		for (size_t i = 0; i < opened_n && rc == 0; i++)
-			rc = traffic_listen(&traffics[t], opened[i].bind, opened[i].fds[t]);
+		for (size_t i = 0; i < binds.n && rc == 0 && !is_held; i++)
+			if (binds.rows[i].fds[t] >= 0)
+				rc = traffic_listen(&traffics[t], binds.rows[i].bind,
+						    binds.rows[i].fds[t]);
 	}
-	free(opened);
+	if (is_held)
+		held = binds;
+	else
+		binds_free(&binds);
 	if (rc != 0)
 		*why = xasprintf("cannot watch a listening socket: %s", strerror(-rc));
 	else
@@ -267,7 +191,8 @@ static void on_publish(struct mail *mail)
 
 	traffic_set_config(publish->traffic, publish->config);
 	for (size_t i = 0; i < publish->opened_n; i++)
-		if (traffic_listen(publish->traffic, publish->opened[i].bind,
+		if (publish->opened[i].fds[0] >= 0 &&
+		    traffic_listen(publish->traffic, publish->opened[i].bind,
 				   publish->opened[i].fds[0]) != 0)
 			log_error("a listening socket could not be watched on thread %u",
 				  publish->traffic->index);
@@ -276,18 +201,18 @@ static void on_publish(struct mail *mail)
 	free(publish);
 }
 
-static void publish(struct config *config, const struct opened *opened, size_t opened_n)
+static void publish(struct config *config, const struct binds *binds)
 {
 	for (unsigned t = 0; t < traffics_n; t++) {
 		struct publish_mail *mail = xcalloc(1, sizeof(*mail));
 
 		mail->traffic = &traffics[t];
 		mail->config = config_ref(config);
-		mail->opened = xcalloc(opened_n, sizeof(*opened));
-		mail->opened_n = opened_n;
-		for (size_t i = 0; i < opened_n; i++) {
-			mail->opened[i] = opened[i];
-			mail->opened[i].fds[0] = opened[i].fds[t];
+		mail->opened = xcalloc(binds->n, sizeof(*mail->opened));
+		mail->opened_n = binds->n;
+		for (size_t i = 0; i < binds->n; i++) {
+			mail->opened[i] = binds->rows[i];
+			mail->opened[i].fds[0] = binds->rows[i].fds[t];
 		}
 		loop_post(&traffics[t].loop, &mail->mail, on_publish);
 	}
@@ -309,7 +234,13 @@ static char *join_messages(const struct config_messages *messages, const char *l
 	return all;
 }
 
-static void put_in_force(struct config *config, const struct opened *opened, size_t opened_n)
+void runtime_listen(void)
+{
+	publish(current, &held);
+	binds_free(&held);
+}
+
+static void put_in_force(struct config *config, const struct binds *binds)
 {
 	struct config *old = current;
 	const struct log_conf *log;
@@ -318,9 +249,10 @@ static void put_in_force(struct config *config, const struct opened *opened, siz
 	config->serial = old->serial + 1;
 	current = config_ref(config);
 	link_states(config);
+	table_copy_refresh();
 	discovery_apply(config);
 	runtime_build_sets(config, false);
-	publish(config, opened, opened_n);
+	publish(config, binds);
 	for (size_t i = 0; i < config->backends_n; i++)
 		queue_wake_all(config->backends[i].state);
 	health_apply(config);
@@ -328,54 +260,103 @@ static void put_in_force(struct config *config, const struct opened *opened, siz
 	if (config_log_open(&config->global, &log, &why) != 0)
 		log_error("log target %.*s: %s; the old ones stay", STR_ARG(log->target),
 			  why ? why : "cannot be opened");
-	if (config->global.threads != old->global.threads ||
-	    !str_eq(config->global.user, old->global.user) ||
-	    !str_eq(config->global.group, old->global.group) ||
-	    !str_eq(config->global.chroot, old->global.chroot))
-		log_warn("threads, user, group and chroot change with a restart only");
 	config_unref(old);
 }
 
-int runtime_reload(const char *file, char **report)
+/* Secrets that were made up: with others every client would lose its server. */
+static void keep_secrets(struct config *config, const struct config *old)
+{
+	for (size_t i = 0; i < config->backends_n; i++) {
+		struct stick_rule *rule = stick_random_rule(&config->backends[i]);
+		struct backend *was = config_backend(old, config->backends[i].name);
+		const struct stick_rule *old_rule = was ? stick_random_rule(was) : NULL;
+
+		if (rule && old_rule)
+			rule->secret = arena_str(&config->arena, old_rule->secret);
+	}
+}
+
+static void warn_restart_keys(const struct config *config, struct config_messages *messages)
+{
+	struct config_pos top = { config->file, 1, 1 };
+	const char *keys[16];
+	size_t n = config_restart_keys(current, config, keys, ARRAY_N(keys));
+
+	for (size_t i = 0; i < n && i < ARRAY_N(keys); i++) {
+		char *text = xasprintf("'global.%s' changes with a restart only", keys[i]);
+
+		add_message(messages, config, &top, false, text);
+		free(text);
+	}
+}
+
+static void tell_messages(const struct config_messages *messages, const char *why)
+{
+	startup_log_begin();
+	for (size_t i = 0; i < messages->n; i++) {
+		startup_log_add(messages->texts[i], messages->are_errors[i]);
+		if (messages->are_errors[i])
+			log_error("%s", messages->texts[i]);
+		else
+			log_warn("%s", messages->texts[i]);
+	}
+	if (!why)
+		return;
+	log_error("%s", why);
+	startup_log_add(why, true);
+}
+
+static int load_again(const char *file, char **report)
 {
 	struct config_messages messages = { 0 };
 	struct config *config = config_load(file, &messages);
-	struct opened *opened = NULL;
-	size_t opened_n = 0;
+	struct binds binds = { 0 };
 	char *why = NULL;
 	int rc = config ? 0 : -EINVAL;
 
 	if (config && runtime_check(config, &messages))
 		rc = -EINVAL;
 	if (rc == 0)
-		rc = open_binds(config, current, &opened, &opened_n, &why);
-	for (size_t i = 0; i < messages.n; i++) {
-		if (messages.are_errors[i])
-			log_error("%s", messages.texts[i]);
-		else
-			log_warn("%s", messages.texts[i]);
-	}
-	if (why)
-		log_error("%s", why);
+		rc = binds_open(config, current, traffics_n, &binds, &why);
+	if (rc == 0)
+		warn_restart_keys(config, &messages);
+	tell_messages(&messages, why);
+	process_state.has_reload_failed = rc != 0;
 	if (rc == 0) {
-		put_in_force(config, opened, opened_n);
+		keep_secrets(config, current);
+		put_in_force(config, &binds);
 		process_state.config_read_unix_ms = clock_unix_ms();
-		process_state.has_reload_failed = false;
 		count(&process_state.counters, process_reloads);
 		log_info("configuration %s loaded again", file);
 		*report = join_messages(&messages, "Reloaded.\n");
 	} else {
-		process_state.has_reload_failed = true;
 		count(&process_state.counters, process_reloads_failed);
 		log_error("reload of %s failed; the running configuration is unchanged", file);
 		*report = join_messages(&messages,
 					why ? why : "Reload failed: nothing has changed.\n");
 	}
 	free(why);
-	free(opened);
+	binds_free(&binds);
 	config_messages_fini(&messages);
 	config_unref(config);
 	return rc;
+}
+
+/* A reload that cannot be now. */
+static int refuse_reload(const char *why, char **report)
+{
+	log_warn("reload refused: %s", why);
+	*report = xasprintf("Reload refused: %s.\n", why);
+	return -EBUSY;
+}
+
+int runtime_reload(const char *file, char **report)
+{
+	const char *forbidden = upgrade_forbids_reload();
+
+	if (forbidden)
+		return refuse_reload(forbidden, report);
+	return load_again(file, report);
 }
 
 void runtime_rebuild_sets(void)

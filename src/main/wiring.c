@@ -8,6 +8,7 @@
  *   model:   an agent has changed a weight    -> slow start, which weighs anew
  *   control: servers were changed             -> runtime_sets
  *   control: reload was asked for             -> runtime
+ *   control: an upgrade was asked for         -> upgrade
  *   a second has passed                       -> tables expire
  */
 #include "config.h"
@@ -20,6 +21,7 @@
 #include "health/health.h"
 #include "main/changes.h"
 #include "main/runtime.h"
+#include "main/upgrade.h"
 #include "main/runtime_sets.h"
 #include "main/slow_start.h"
 #include "session/traffic.h"
@@ -71,6 +73,8 @@ void wiring_init(const char *file)
 	server_weight_hook = slow_start_weigh;
 	control_servers_changed_hook = runtime_servers_changed;
 	control_reload_hook = on_reload;
+	control_upgrade_hook = upgrade_start;
+	control_old_hook = upgrade_old;
 	slow_start_init();
 	timer_init(&second, on_second);
 	loop_timer_in(&control_loop, &second, SEC(1));

@@ -166,6 +166,20 @@ void override_add(struct server *server, const struct override_values *values)
 		drop(override);
 }
 
+void override_restore(const struct override *from)
+{
+	struct override *override;
+
+	if (from->server->override)
+		return;
+	override = override_new(from->server, from->kind);
+	override->fields = from->fields & (OVERRIDE_SEND_PROXY * 2 - 1);
+	override->mine = from->mine;
+	override->file = from->file;
+	if (override->kind == OVERRIDE_CHANGED && !override->fields)
+		drop(override);
+}
+
 /*
  * Reconciliation.
  */
