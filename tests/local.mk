@@ -22,10 +22,8 @@ IT_TESTS = \
 	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
 	tests/it/h_reload.py \
-	tests/it/k_commands.py \
 	tests/it/k_control.py \
 	tests/it/k_haproxy.py \
-	tests/it/k_limpetctl.py \
 	tests/it/k_tools.py \
 	tests/it/k_servers.py \
 	tests/it/l_log.py \
@@ -39,6 +37,6 @@ IT_LIB = \
 	tests/it/lib/limpet.py tests/it/lib/load.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
-	tests/it/lib/terminal.py
+	tests/it/lib/haproxy.py tests/it/lib/terminal.py
 TESTS += $(IT_TESTS)
 EXTRA_DIST += $(IT_TESTS) $(IT_LIB) tests/it/README.md

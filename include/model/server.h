@@ -63,6 +63,7 @@ struct server {
 	atomic_uint state;                  /* enum server_state_bit */
 	atomic_uint generation;             /* grows when its process is known to be another one */
 	atomic_uint used;                   /* slots taken: requests and tunnels */
+	atomic_uint used_max;               /* the most of them at once */
 	atomic_uint sessions;               /* live Engine.IO sessions of this generation */
 	atomic_uint failures;               /* passive check: failures in the current window */
 	_Atomic int64_t failures_at_ms;     /* start of that window */
@@ -136,7 +137,8 @@ struct frontend_state {
 	unsigned magic;
 	const char *name; /* (own, const) */
 	uint32_t id;      /* (const) iid */
-	atomic_uint used; /* client connections open */
+	atomic_uint used;     /* client connections open */
+	atomic_uint used_max; /* the most of them at once */
 	_Atomic bool is_gone;
 	_Atomic bool is_disabled;         /* by the operator: accepts nothing */
 	_Atomic bool is_shut;             /* by the operator: its listening sockets are closed */
@@ -207,6 +209,14 @@ static inline struct srvset *srvset_of(struct backend_state *backend)
 /* The member that is SERVER, or NULL.  O(1). */
 struct srvset_member *srvset_find(struct srvset *set, const struct server *server);
 
+static inline void max_raise(atomic_uint *max, unsigned value)
+{
+	unsigned was = atomic_load_explicit(max, memory_order_relaxed);
+
+	while (value > was && !atomic_compare_exchange_weak(max, &was, value))
+		;
+}
+
 /* A slot: taken for each request and tunnel, given back exactly once.  False: it is full. */
 static inline bool server_take_slot(struct server *server, uint32_t max_connections)
 {
@@ -216,6 +226,7 @@ static inline bool server_take_slot(struct server *server, uint32_t max_connecti
 		atomic_fetch_sub_explicit(&server->used, 1, memory_order_relaxed);
 		return false;
 	}
+	max_raise(&server->used_max, used + 1);
 	return true;
 }
 static inline void server_release_slot(struct server *server)

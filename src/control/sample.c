@@ -39,34 +39,46 @@ const struct sample *sample_process(void)
 	return &process;
 }
 
-const struct sample *sample_frontend(const struct frontend_state *frontend)
-{
-	return sample_at(&proxies, frontend->id);
-}
-
-const struct sample *sample_backend(const struct backend_state *backend)
-{
-	return sample_at(&proxies, backend->id);
-}
-
-const struct sample *sample_server(const struct server *server)
-{
-	return sample_at(&servers, server->number);
-}
-
-static void take_rate(struct sample_rate *rate, uint64_t value, bool is_known)
-{
-	/* Counters may have been cleared. */
-	rate->now = is_known && value > rate->last ? (uint32_t)(value - rate->last) : 0;
-	rate->last = value;
-	if (rate->now > rate->max)
-		rate->max = rate->now;
-}
-
 static void raise_max(uint32_t *max, uint64_t value)
 {
 	if (value > *max)
 		*max = (uint32_t)value;
+}
+
+const struct sample *sample_frontend(const struct frontend_state *frontend)
+{
+	struct sample *sample = sample_at(&proxies, frontend->id);
+
+	raise_max(&sample->open_max, atomic_load(&frontend->used_max));
+	return sample;
+}
+
+const struct sample *sample_backend(const struct backend_state *backend)
+{
+	struct sample *sample = sample_at(&proxies, backend->id);
+	struct srvset *set = atomic_load(&backend->set);
+
+	/* At least as many as any of its servers had at once. */
+	for (uint32_t i = 0; set && i < set->members_n; i++)
+		raise_max(&sample->open_max, atomic_load(&set->members[i].server->used_max));
+	return sample;
+}
+
+const struct sample *sample_server(const struct server *server)
+{
+	struct sample *sample = sample_at(&servers, server->number);
+
+	raise_max(&sample->open_max, atomic_load(&server->used_max));
+	return sample;
+}
+/* An object that is met first was made since the last sample. */
+static void take_rate(struct sample_rate *rate, uint64_t value)
+{
+	/* Counters may have been cleared. */
+	rate->now = value > rate->last ? (uint32_t)(value - rate->last) : 0;
+	rate->last = value;
+	if (rate->now > rate->max)
+		rate->max = rate->now;
 }
 
 /* Adds what SERVER has counted. */
@@ -106,8 +118,8 @@ static void take_frontend(struct frontend_state *frontend)
 	struct sample *sample = sample_at(&proxies, frontend->id);
 	const struct counters *c = &frontend->counters;
 
-	take_rate(&sample->connections, counters_sum(c, frontend_connections), sample->is_known);
-	take_rate(&sample->requests, counters_sum(c, frontend_requests), sample->is_known);
+	take_rate(&sample->connections, counters_sum(c, frontend_connections));
+	take_rate(&sample->requests, counters_sum(c, frontend_requests));
 	raise_max(&sample->open_max, counters_sum(c, frontend_connections_now));
 	sample->is_known = true;
 }
@@ -117,8 +129,7 @@ static void take_server(const struct server *server)
 	struct sample *sample = sample_at(&servers, server->number);
 	uint64_t timed = 0, us[SPENT_N] = { 0 };
 
-	take_rate(&sample->requests, counters_sum(&server->counters, server_requests),
-		  sample->is_known);
+	take_rate(&sample->requests, counters_sum(&server->counters, server_requests));
 	raise_max(&sample->open_max, atomic_load(&server->used));
 	add_times(server, &timed, us);
 	take_times(&sample->times, timed, us);
@@ -134,8 +145,7 @@ static void take_backend(struct backend_state *backend)
 	bool is_up = set && lb_has_ready(set);
 	uint64_t used = 0, timed = 0, us[SPENT_N] = { 0 };
 
-	take_rate(&sample->requests, counters_sum(&backend->counters, backend_requests),
-		  sample->is_known);
+	take_rate(&sample->requests, counters_sum(&backend->counters, backend_requests));
 	for (uint32_t i = 0; set && i < set->members_n; i++) {
 		used += atomic_load(&set->members[i].server->used);
 		add_times(set->members[i].server, &timed, us);
@@ -164,18 +174,15 @@ static void take_process(void)
 		bytes_out += counters_sum(&f->counters, frontend_bytes_out);
 	for (unsigned i = 0; (traffic = traffic_by_index(i)); i++)
 		busy_us += atomic_load(&traffic->loop.busy_us);
-	take_rate(&process.bytes_out, bytes_out, process.is_known);
-	take_rate(&process.busy_us, busy_us, process.is_known);
+	take_rate(&process.bytes_out, bytes_out);
+	take_rate(&process.busy_us, busy_us);
 }
 
 static void sample_take(void)
 {
 	take_process();
-	take_rate(&process.connections, counters_sum(&process_state.counters, process_connections),
-		  process.is_known);
-	take_rate(&process.requests, counters_sum(&process_state.counters, process_requests),
-		  process.is_known);
-	process.is_known = true;
+	take_rate(&process.connections, counters_sum(&process_state.counters, process_connections));
+	take_rate(&process.requests, counters_sum(&process_state.counters, process_requests));
 	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
 		take_frontend(f);
 	for (struct backend_state *b = backend_state_first(); b; b = b->next)
@@ -230,7 +237,13 @@ void sample_clear(bool all)
 		clear(&proxies.all[i], all);
 	for (uint32_t i = 0; i < servers.n; i++)
 		clear(&servers.all[i], all);
-	for (uint32_t i = 0; i < servers_n(); i++)
+	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
+		atomic_store(&f->used_max, atomic_load(&f->used));
+	for (uint32_t i = 0; i < servers_n(); i++) {
+		struct server *server = server_by_number(i);
+
+		atomic_store(&server->used_max, atomic_load(&server->used));
 		for (int which = 0; which < SPENT_N; which++)
-			atomic_store(&server_by_number(i)->longest_us[which], 0);
+			atomic_store(&server->longest_us[which], 0);
+	}
 }

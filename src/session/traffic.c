@@ -156,6 +156,7 @@ static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr 
 {
 	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
 
+	max_raise(&at->frontend->state->used_max, atomic_load(&at->frontend->state->used));
 	client_open(at->traffic, at->frontend, at->bind, fd, peer);
 }
 
