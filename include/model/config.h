@@ -277,6 +277,7 @@ struct backend {
 	uint32_t queue_max;                  /* requests waiting at most; 0 = no limit of its own */
 	int64_t slow_start_ms;
 	int64_t drain_grace_ms;
+	int64_t drain_over_ms;
 	uint32_t retries;
 	struct timeouts timeouts; /* -1 = not set here */
 	struct tls_client_conf *tls;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "control/drain.h"
+#include "main/runtime.h"
 #include "model/host_state.h"
 #include "session/ending.h"
 #include "session/traffic.h"
@@ -61,6 +63,7 @@ void changes_on_server(struct server *server, unsigned old_state, unsigned new_s
 	log_server(set, server, new_state, why);
 	if (member)
 		log_host(set, member, old_state, new_state);
+	drain_on_change(server, old_state, new_state, runtime_config());
 	if (new_state & ~old_state & FOUND_UNABLE && atomic_load(&server->backend->is_cut_on_down))
 		ending_post(server, 1000, 0, ENDING_ABRUPT);
 }

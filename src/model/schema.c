@@ -294,6 +294,7 @@ static const struct schema_row backend_rows[] = {
 	{ "queue_max", T_COUNT, .min = 0, .max = 10000000, .offset = IN(backend, queue_max), .def = "0", .doc = "requests that may wait; `0` = no limit of its own" },
 	{ "slow_start", T_DURATION, .min = 0, .max = SEC(3600), .offset = IN(backend, slow_start_ms), .def = "0", .doc = "time in which a server that came up reaches its weight" },
 	{ "drain_grace", T_DURATION, .min = 0, .max = DAY, .offset = IN(backend, drain_grace_ms), .def = "0", .doc = "how long sessions of a draining server go on; `0` = until they end" },
+	{ "drain_over", T_DURATION, .min = 0, .max = DAY, .offset = IN(backend, drain_over_ms), .def = "30s", .doc = "time over which they are then ended, at an even pace; also those of a worker whose socket has vanished" },
 	{ "retries", T_COUNT, .min = 0, .max = 10, .offset = IN(backend, retries), .def = "2", .doc = "further attempts, other servers included, while no byte can have reached a server" },
 	{ "timeouts", T_SERVER_TIMEOUTS, .sub = S_TIMEOUTS, .offset = IN(backend, timeouts), .def = "the frontend's", .flags = F_DEF_SAID, .doc = "those set here go before the frontend's" },
 	{ "tls", T_CLIENT_TLS, .sub = S_CLIENT_TLS, .offset = IN(backend, tls), .flags = F_LATER, .doc = "TLS to the servers: `true` or a mapping" },
