@@ -19,6 +19,8 @@ IT_TESTS = \
 	tests/it/e_cookie.py \
 	tests/it/e_ends.py \
 	tests/it/e_sid.py \
+	tests/it/f_agent.py \
+	tests/it/f_checks.py \
 	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
 	tests/it/h_reload.py \
