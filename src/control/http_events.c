@@ -35,7 +35,7 @@ static void stream_free(void *data)
 
 	list_remove(&stream->link);
 	if (list_is_empty(&streams))
-		timer_stop(&timer);
+		timer_fini(&console_loop()->wheel, &timer); /* it may be initialised again */
 	api_walk_fini(&stream->walk);
 	free(stream->known);
 	free(stream);

@@ -4,6 +4,7 @@ EXTRA_DIST += \
 	tests/e2e/README.md \
 	tests/e2e/browser.mjs \
 	tests/e2e/conformance.mjs \
+	tests/e2e/dashboard.mjs \
 	tests/e2e/failure.mjs \
 	tests/e2e/handshake.mjs \
 	tests/e2e/keepalive.mjs \

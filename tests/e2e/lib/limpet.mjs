@@ -19,7 +19,8 @@ export function with_global(config, dir, name = 'limpet')
 	return {
 		global: {
 			node: name, threads: 2, shutdown_grace: '2s', log: { target: 'stderr', format: 'json' },
-			stats: { socket: `unix:${dir}/${name}.stats` }, ...(config.global || {}),
+			...(config.global || {}),
+			stats: { socket: `unix:${dir}/${name}.stats`, ...config.global?.stats },
 		},
 		...Object.fromEntries(Object.entries(config).filter(([key]) => key !== 'global')),
 	};
