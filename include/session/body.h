@@ -30,6 +30,7 @@ struct body {
 		struct http1_chunked chunked;
 	};
 	const char *why; /* of BODY_BAD */
+	size_t bad_at;   /* likewise: where in IN the bad piece begins */
 };
 
 enum body_result {

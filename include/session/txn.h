@@ -213,6 +213,10 @@ void txn_count_status(struct txn *txn, unsigned status);
 void queue_wait(struct txn *txn);
 void queue_leave(struct txn *txn);
 
+/* capture.c: what was refused, for "show errors": the response's head or body, or the request's body.
+ */
+void txn_capture(const struct txn *txn, bool is_response, const char *why);
+
 /* access_log.c */
 void access_log_txn(const struct txn *txn);
 void access_log_copy_target(struct txn *txn, const struct http_head *head);

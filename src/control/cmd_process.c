@@ -4,16 +4,17 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "control/commands.h"
 #include "control/control.h"
 #include "control/sample.h"
+#include "session/capture.h"
 #include "session/traffic.h"
 
 static void clear_all(void)
 {
+	capture_clear();
 	counters_clear(&process_state.counters);
 	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
 		counters_clear(&f->counters);
@@ -34,19 +35,6 @@ enum run_step command_clear_counters(struct run *run)
 	sample_clear(all);
 	if (all)
 		clear_all();
-	return RUN_DONE;
-}
-
-enum run_step command_show_errors(struct run *run)
-{
-	time_t now = (time_t)(clock_unix_ms() / 1000);
-	struct tm tm;
-	char date[32] = "";
-
-	if (localtime_r(&now, &tm))
-		strftime(date, sizeof(date), "%d/%b/%Y:%H:%M:%S", &tm);
-	run_print(run, "Total events captured on [%s.%03d] : 0\n", date,
-		  (int)(clock_unix_ms() % 1000));
 	return RUN_DONE;
 }
 

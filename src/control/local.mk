@@ -24,6 +24,7 @@ liblimpet_a_SOURCES += \
 	include/control/value.h src/control/value.c \
 	include/control/drain.h src/control/drain.c \
 	src/control/cmd_console.c src/control/cmd_ending.c \
+	src/control/cmd_errors.c \
 	src/control/cmd_info.c \
 	src/control/cmd_process.c \
 	src/control/cmd_server.c include/control/server_args.h src/control/cmd_server_add.c \

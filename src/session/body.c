@@ -125,8 +125,10 @@ static enum body_result pass_chunked(struct body *body, const struct body_path *
 		http1_chunked_next(&body->chunked, buf_bytes(path->in), buf_length(path->in), &used,
 				   &piece, &trailers, &body->why);
 
-	if (parse == PARSE_BAD)
+	if (parse == PARSE_BAD) {
+		body->bad_at = used;
 		return BODY_BAD;
+	}
 	if (parse == PARSE_DONE)
 		encode_end(body, path->out, &trailers);
 	if (piece.len) {

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "proto/proxy.h"
+#include "session/capture.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 #include "session/upstream.h"
@@ -172,6 +173,21 @@ static void client_refuse(struct client *client, unsigned status, const char *wh
 	txn_start_refused(client, status, why);
 }
 
+static void client_capture_head(const struct client *client, const char *why)
+{
+	const struct global_conf *global = &client->config->global;
+	struct capture_facts facts = {
+		.frontend = client->frontend_state,
+		.source = client->source,
+		.why = why,
+		.uri_size_max = global->uri_size_max,
+		.head_size_max = global->head_size_max,
+		.error_at = CAPTURE_HEAD,
+	};
+
+	capture_request(&facts, buf_str(&client->in));
+}
+
 static void client_parse_head(struct client *client)
 {
 	struct traffic *traffic = client->traffic;
@@ -194,6 +210,7 @@ static void client_parse_head(struct client *client)
 		return;
 	case PARSE_BAD:
 		slab_put(&traffic->head_slab, head);
+		client_capture_head(client, why);
 		client_refuse(client, http1_status_of(why), why);
 		return;
 	}

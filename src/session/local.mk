@@ -5,6 +5,7 @@ liblimpet_a_SOURCES += \
 	include/session/access_log_line.h src/session/access_log_text.c \
 	src/session/access_log_haproxy.c \
 	include/session/body.h src/session/body.c \
+	include/session/capture.h src/session/capture.c \
 	include/session/client.h src/session/client.c \
 	include/session/end_reasons.def \
 	include/session/ending.h src/session/ending.c \

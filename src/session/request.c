@@ -236,6 +236,7 @@ enum step txn_relay_request(struct txn *txn)
 	case BODY_SOURCE_FAIL:
 		return client_gone(txn);
 	case BODY_BAD:
+		txn_capture(txn, false, txn->request.why);
 		count(&txn->client->frontend_state->counters, frontend_request_errors);
 		if (txn->state == TXN_RSP_HEAD)
 			return txn_answer(txn, 400, END_BAD_REQUEST, txn->request.why);

@@ -251,6 +251,7 @@ static enum step parse_head(struct txn *txn)
 		break;
 	}
 	tell(txn, OUTCOME_BROKEN);
+	txn_capture(txn, true, why);
 	return txn_server_failed(txn, END_BAD_RESPONSE, why);
 }
 
@@ -352,6 +353,7 @@ enum step txn_relay_response(struct txn *txn)
 		return txn_server_failed(txn, END_SERVER_GONE_DATA,
 					 "server closed in the middle of its response");
 	case BODY_BAD:
+		txn_capture(txn, true, txn->response.why);
 		return txn_server_failed(txn, END_BAD_RESPONSE, txn->response.why);
 	case BODY_DESTINATION_FAIL:
 		break;
