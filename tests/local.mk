@@ -28,6 +28,8 @@ IT_TESTS = \
 	tests/it/k_haproxy.py \
 	tests/it/k_tools.py \
 	tests/it/k_servers.py \
+	tests/it/l_errors.py \
+	tests/it/l_haproxy.py \
 	tests/it/l_log.py \
 	tests/it/l_stats.py \
 	tests/it/s_request.py \

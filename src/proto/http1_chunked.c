@@ -42,7 +42,7 @@ static int hex_value(char c)
 static enum parse take_size(struct http1_chunked *chunked, struct http1_cursor *c)
 {
 	while (c->p < c->end) {
-		char byte = *c->p++;
+		char byte = *c->p;
 		int digit = hex_value(byte);
 
 		if (digit >= 0) {
@@ -50,11 +50,13 @@ static enum parse take_size(struct http1_chunked *chunked, struct http1_cursor *
 			if (++chunked->line_size > 16 || chunked->left >> 59)
 				return http1_bad(c, HTTP1_BAD_CHUNK_SIZE);
 			chunked->left = chunked->left << 4 | (unsigned)digit;
+			c->p++;
 			continue;
 		}
 		chunked->line_size++;
 		if (chunked->line_size == 1 || (byte != '\r' && byte != ';'))
 			return http1_bad(c, HTTP1_BAD_CHUNK_SIZE);
+		c->p++;
 		chunked->state = byte == ';' ? CHUNKED_EXTENSION : CHUNKED_SIZE_LF;
 		return PARSE_DONE;
 	}

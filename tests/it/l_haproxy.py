@@ -53,6 +53,7 @@ class Site:
             t.env["A%d" % n] = t.server(serve(self.answer), name="w%d" % n).port
         self.limpet = t.limpet(text)
         self.path = t.directory + "/access.log"
+        until(lambda: os.path.exists(self.path), "the log file")
 
     def answer(self, msg, peer):
         if msg.has("upgrade"):
