@@ -31,6 +31,7 @@ IT_TESTS = \
 	tests/it/l_errors.py \
 	tests/it/l_haproxy.py \
 	tests/it/l_log.py \
+	tests/it/l_metrics.py \
 	tests/it/l_stats.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py
