@@ -24,8 +24,12 @@ IT_TESTS = \
 	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
 	tests/it/h_reload.py \
+	tests/it/h_service.py \
+	tests/it/h_upgrade.py \
+	tests/it/k_commands.py \
 	tests/it/k_control.py \
 	tests/it/k_haproxy.py \
+	tests/it/k_limpetctl.py \
 	tests/it/k_tools.py \
 	tests/it/k_servers.py \
 	tests/it/l_errors.py \

@@ -128,18 +128,35 @@ enum run_step command_show_fd(struct run *run)
 }
 
 /* As HAProxy's master tells of its workers; ours is one process over all reloads. */
+/* As HAProxy: 3 days are "3d00h00m00s". */
+static const char *uptime_text(int64_t started_unix_ms, char out[32])
+{
+	long long s = (clock_unix_ms() - started_unix_ms) / 1000;
+
+	snprintf(out, 32, "%lldd%02dh%02dm%02ds", s / 86400, (int)(s / 3600 % 24),
+		 (int)(s / 60 % 60), (int)(s % 60));
+	return out;
+}
+
 enum run_step command_show_proc(struct run *run)
 {
-	long long s = (clock_unix_ms() - process_state.started_unix_ms) / 1000;
-	char uptime[32], pid[16];
+	const struct control_old *old;
+	char uptime[32];
 
-	snprintf(pid, sizeof(pid), "%d", (int)getpid());
-	snprintf(uptime, sizeof(uptime), "%lldd%02dh%02dm%02ds", s / 86400, (int)(s / 3600 % 24),
-		 (int)(s / 60 % 60), (int)(s % 60));
 	run_print(run,
 		  "#<PID>          <type>          <reloads>       <uptime>        <version>\n"
-		  "# workers\n%-15s %-15s %-15u %-15s %s\n# old workers\n# programs\n",
-		  pid, "worker", control_reloads(), uptime, PACKAGE_VERSION);
+		  "# workers\n%-15d %-15s %-15llu %-15s %s\n# old workers\n",
+		  (int)getpid(), "worker", (unsigned long long)control_config()->serial - 1,
+		  uptime_text(process_state.started_unix_ms, uptime), PACKAGE_VERSION);
+	/* Behind HAProxy's columns: connections and WebSockets left, and for how long at most. */
+	for (size_t i = 0; control_old_hook && (old = control_old_hook(i)); i++)
+		run_print(run,
+			  "%-15d %-15s %-15llu %-15s %-15s connections=%u websockets=%u "
+			  "ends_in=%llds\n",
+			  old->pid, "worker", (unsigned long long)old->reloads,
+			  uptime_text(old->started_unix_ms, uptime), old->version, old->connections,
+			  old->tunnels, (long long)old->left_ms / 1000);
+	run_text(run, STR("# programs\n"));
 	return RUN_DONE;
 }
 

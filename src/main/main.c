@@ -71,6 +71,19 @@ static void print_version(void)
 	       LIMPET_CC, OpenSSL_version(OPENSSL_VERSION), pcre2, major, minor, patch);
 }
 
+/* To the process that was to hand over. */
+static void tell_mistakes(const struct config_messages *messages)
+{
+	char text[4096] = "";
+	size_t length = 0;
+
+	for (size_t i = 0; i < messages->n && length < sizeof(text) - 1; i++)
+		if (messages->are_errors[i])
+			length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%s",
+						   length ? "; " : "", messages->texts[i]);
+	upgrade_new_failed(text);
+}
+
 static struct config *load(const char *file)
 {
 	struct config_messages messages = { 0 };
@@ -86,8 +99,8 @@ static struct config *load(const char *file)
 		fprintf(stderr, "%s\n", messages.texts[i]);
 		startup_log_add(messages.texts[i], messages.are_errors[i]);
 	}
-	if (!config && messages.n)
-		upgrade_new_failed(messages.texts[0]);
+	if (!config)
+		tell_mistakes(&messages);
 	config_messages_fini(&messages);
 	return config;
 }

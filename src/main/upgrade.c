@@ -66,6 +66,7 @@ static struct {
 	int peer;      /* of table_copy; -1 = none */
 	struct loop_fd lf;
 	struct timer timer;
+	bool has_given_up;
 	unsigned tries;
 	char *why; /* (own) of the failure */
 	control_upgraded_fn *done;
@@ -272,7 +273,7 @@ static void reap(void)
 
 static void fail(const char *fmt, ...)
 {
-	char why[1024];
+	char why[4200];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -290,7 +291,8 @@ static void fail(const char *fmt, ...)
 	up.tables_fd = -1;
 	up.why = xstrdup(why);
 	up.state = ST_REAP;
-	up.tries = 0;
+	/* Who has said or shown that it gives up is given the time to exit. */
+	up.tries = up.has_given_up ? 0 : REAP_TRIES;
 	timer_stop(&up.timer);
 	reap();
 }
@@ -406,6 +408,7 @@ static void on_packet(enum upgrade_msg type, struct unpack *in)
 	if (type == MSG_FAILED) {
 		struct str why = unpack_str(in);
 
+		up.has_given_up = true;
 		fail("%.*s", STR_ARG(why));
 	} else if (type == MSG_LOADED && up.state == ST_HELLO) {
 		up.state = ST_STATES;
@@ -430,6 +433,7 @@ static void on_end(void)
 		close_control();
 		return;
 	}
+	up.has_given_up = true;
 	fail("the new process ended before it was ready");
 }
 
@@ -591,6 +595,7 @@ int upgrade_start(control_upgraded_fn *done, void *arg, char **why)
 	up.done = done;
 	up.done_arg = arg;
 	up.pid = 0;
+	up.has_given_up = false;
 	up.lf.fd = -1;
 	timer_init(&up.timer, on_timer);
 	loop_timer_in(&control_loop, &up.timer, runtime_config()->global.upgrade_timeout_ms);

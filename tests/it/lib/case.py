@@ -88,7 +88,7 @@ class Case:
         self.env[name or "REFUSED"] = "127.0.0.1:%d" % port
         return port
 
-    def limpet(self, text=BASIC, name="limpet", wait_for=None, ports=("PORT",), max_fds=None, **env):
+    def limpet(self, text=BASIC, name="limpet", wait_for=None, ports=("PORT",), max_fds=None, args=(), **env):
         for attempt in (1, 2, 3):
             if attempt > 1:
                 for port in ports:
@@ -99,6 +99,7 @@ class Case:
             for key in [k for k in used if k.startswith("PORT") and k not in ports]:
                 del used[key]
             limpet = Limpet(self.directory, text, used, name, max_fds)
+            limpet.args = list(args)
             try:
                 limpet.start(wait_for)
             except Fail:

@@ -96,6 +96,8 @@ class Limpet:
         self.log_path = os.path.join(directory, name + ".log")
         self.ports = [int(v) for k, v in self.env.items() if k.startswith("PORT")]
         self.process = None
+        self.args = []                    # more arguments
+        self.heirs = []                   # pids that took over, the last one serves
         self.is_ended_by_test = False     # the case stops it itself and looks at the status
         self.write(config)
 
@@ -112,7 +114,7 @@ class Limpet:
     def start(self, wait_for=None):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [find_limpet(), "-f", self.path], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [find_limpet(), "-f", self.path] + self.args, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=dict(os.environ, **self.env), cwd=self.directory, preexec_fn=self._prepare)
 
         def is_up():
@@ -141,6 +143,59 @@ class Limpet:
         except subprocess.TimeoutExpired:
             return None
 
+    @property
+    def pid(self):
+        """The process that serves."""
+        return self.heirs[-1] if self.heirs else self.process.pid
+
+    def upgrade(self, timeout=20):
+        """SIGUSR2; the new process' pid once it serves."""
+        LIBC.prctl(36, 1)               # PR_SET_CHILD_SUBREAPER: what outlives its parent is ours
+        before = self.pid
+        at = len(self.log())
+        os.kill(before, signal.SIGUSR2)
+        def taken():
+            text = self.log()[at:]
+            if "upgrade failed" in text or "upgrade refused" in text:
+                raise Fail(text[-600:])
+            return re.search(r"\[%d\].* process (\d+) serves now; this one" % before, text)
+        pid = int(until(taken, lambda: "an upgrade; the log: %s" % self.log()[at:], timeout).group(1))
+        self.heirs.append(pid)
+        return pid
+
+    def end_pid(self, pid, timeout=5):
+        """Waits for the end of one that took over: its exit status, or None when it goes on."""
+        limit = time.monotonic() + timeout
+        while time.monotonic() < limit:
+            try:
+                done, status = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:   # not ours yet: its parent lives
+                if not os.path.exists("/proc/%d" % pid):
+                    return 0
+                done = 0
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        return None
+
+    def _finish_heirs(self):
+        wrong = []
+        for pid in [self.process.pid] + self.heirs:
+            try:
+                os.kill(pid, signal.SIGTERM)
+            except ProcessLookupError:
+                pass
+        status = self.wait_exit(10)
+        if status != 0:
+            wrong.append("%s, the first process, ended with status %s" % (self.name, status))
+        for pid in self.heirs:
+            status = self.end_pid(pid, 10)
+            if status != 0:
+                wrong.append("%s: process %d ended with status %s" % (self.name, pid, status))
+            if status is None:
+                os.kill(pid, signal.SIGKILL)
+        return wrong
+
     def rss(self):
         with open("/proc/%d/status" % self.process.pid) as f:
             return int(re.search(r"VmRSS:\s+(\d+) kB", f.read()).group(1)) * 1024
@@ -159,7 +214,9 @@ class Limpet:
         wrong = []
         if self.process is None:
             return wrong
-        if not self.is_ended_by_test:
+        if self.heirs:
+            wrong += self._finish_heirs()
+        elif not self.is_ended_by_test:
             if self.process.poll() is not None:
                 wrong.append("%s is gone, status %d" % (self.name, self.process.returncode))
             else:

@@ -1,0 +1,4 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+from lib import *
+main()
