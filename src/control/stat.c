@@ -272,7 +272,7 @@ static void stat_agent(struct stat_row *row, const struct health_info *health)
 static void stat_check(struct stat_row *row, const struct server *server,
 		       const struct health_info *health)
 {
-	if (health->kind == CHECK_NONE)
+	if (health->kind == CHECK_NONE || !health->is_enabled)
 		return;
 	number(row, STAT_chkfail, counters_sum(&server->counters, server_checks_failed));
 	number(row, STAT_check_rise, health->rise);
