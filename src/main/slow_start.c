@@ -11,6 +11,7 @@
 #include "main/runtime.h"
 #include "main/runtime_sets.h"
 #include "model/weight.h"
+#include "session/traffic.h"
 
 #define STEP_MIN_MS      SEC(1)
 #define AGENTS_WITHIN_MS 50
@@ -52,6 +53,8 @@ static void weigh(void)
 	const struct config *config = runtime_config();
 	int64_t soonest_ms = -1;
 
+	if (!traffic_by_index(0))
+		return; /* the process is ending: an old set could not be retired any more */
 	for (size_t i = 0; i < config->backends_n; i++) {
 		const struct backend *backend = &config->backends[i];
 		int64_t in_ms;
@@ -111,7 +114,7 @@ static void on_agents(struct timer *timer)
 	const struct config *config = runtime_config();
 
 	(void)timer;
-	for (size_t i = 0; i < config->backends_n; i++)
+	for (size_t i = 0; traffic_by_index(0) && i < config->backends_n; i++)
 		runtime_weights_changed(config->backends[i].state);
 }
 

@@ -337,10 +337,15 @@ void override_drop_backend(const struct backend_state *backend)
 
 		if (server->backend != backend)
 			continue;
-		if (override->kind == OVERRIDE_CHANGED)
+		if (override->kind == OVERRIDE_CHANGED) {
 			reconcile_changed(override, NULL);
-		else
-			drop(override);
+			continue;
+		}
+		if (override->kind == OVERRIDE_ADDED)
+			log_warn("server %s/%s: added by the operator, is dropped: the file does "
+				 "not name the backend any more",
+				 backend->name, server->name);
+		drop(override);
 	}
 }
 

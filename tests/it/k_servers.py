@@ -472,6 +472,78 @@ def _(t):
     same(picks(t, 5), {"A": 2, "B": 2, "C": 1}, "shares")
 
 
+@case("set server health: down, up and stopping, where nothing else checks")
+def _(t):
+    limpet = three(t)
+    says(limpet, "set server app/one health down")
+    same(rows_of(limpet)["one"]["status"], "DOWN", "status")
+    same(picks(t, 6), {"B": 4, "C": 2}, "shares")
+    ask(limpet, "reload")
+    same(rows_of(limpet)["one"]["status"], "DOWN", "status after a reload")
+    says(limpet, "set server app/one health stopping")
+    same(rows_of(limpet)["one"]["status"], "NOLB", "status")
+    line = [l.split() for l in ask(limpet, "show servers state").split("\n") if " one " in l][0]
+    same(line[5], "3", "op state: stopping")
+    says(limpet, "set server app/one health up")
+    same(picks(t, 5), {"A": 2, "B": 2, "C": 1}, "shares")
+
+
+@case("an agent's weight is a share of the operator's; set server agent and agent-send reach it")
+def _(t):
+    said, asked = ["50%"], []
+
+    def agent(peer):
+        peer.sock.settimeout(0.05)
+        try:
+            asked.append(peer.sock.recv(100))
+        except OSError:
+            pass
+        peer.send(said[0].encode() + b"\n")
+    t.env["AGENT"] = str(t.server(agent, name="agent").port)
+    limpet = three(t, CONFIG.replace("balance:", 'agent_check: {port: "${AGENT}", interval: 100ms}\n    balance:'))
+    until(lambda: rows_of(limpet)["one"]["weight"] == "50", "half of its weight")
+    row = rows_of(limpet)["one"]
+    same((row["uweight"], row["throttle"]), ("100", ""), "uweight and throttle")
+    says(limpet, "set weight app/one 10")
+    same(rows_of(limpet)["one"]["weight"], "5", "half of the operator's")
+    ask(limpet, "reload")
+    same((rows_of(limpet)["one"]["weight"], ask(limpet, "get weight app/one")), ("5", "10 (initial 100)\n"), "after a reload")
+    said[0] = "0%"
+    until(lambda: rows_of(limpet)["one"]["status"] == "DRAIN (agent)", "nothing of its weight")
+    said[0] = "100% up"
+    until(lambda: rows_of(limpet)["one"]["weight"] == "10", "all of its weight")
+    says(limpet, "disable agent app/one")
+    says(limpet, "set server app/one agent down")
+    same(rows_of(limpet)["one"]["status"], "DOWN (agent)", "status")
+    check("A" not in picks(t, 6), "it serves")
+    diff = [(r["object"], r["setting"], r["now"]) for r in table(ask(limpet, "show config diff"))]
+    same(diff, [("app/one", "weight", "10"), ("app/one", "agent", "disabled")], "diff")
+    says(limpet, "set server app/one agent up")
+    same(rows_of(limpet)["one"]["status"], "no check", "status")
+    says(limpet, "set server app/one agent bogus", 3, "'set server <srv> agent' expects 'up' or 'down'.")
+    says(limpet, "set server app/one agent-send hello")
+    says(limpet, "set server app/one agent-addr 127.0.0.1 port " + t.env["AGENT"])
+    says(limpet, "set server app/one agent-port x", 4, "provided port is not an integer")
+    says(limpet, "set server app/one agent-addr zz", 4, "invalid addr 'zz'")
+    says(limpet, "enable agent app/one")
+    until(lambda: b"hello" in asked, "the agent is told the text")
+
+
+@case("check-port and check-addr move the checks alone")
+def _(t):
+    limpet = three(t, CONFIG.replace("balance:", "health_check: {tcp: true, interval: 100ms, fall: 1, rise: 1}\n    balance:"))
+    dead = t.refused()
+    until(lambda: rows_of(limpet)["one"]["status"] == "UP", "up")
+    says(limpet, "set server app/one check-port 99999", 4, "provided port is invalid")
+    says(limpet, "set server app/one check-port x", 4, "provided port is not an integer")
+    says(limpet, "set server app/one check-addr zz", 4, "invalid addr 'zz'")
+    says(limpet, "set server app/one check-port %d" % dead)
+    until(lambda: rows_of(limpet)["one"]["status"] == "DOWN", "down")
+    says(limpet, "set server app/one check-addr 127.0.0.1 port " + t.env["PB"])
+    until(lambda: rows_of(limpet)["one"]["status"] == "UP", "up")
+    same(rows_of(limpet)["one"]["addr"], "127.0.0.1:" + t.env["PA"], "addr")
+
+
 @case("sessions stay with a server whose weight or limit changes, and end with one that moves or is deleted")
 def _(t):
     two = Two(t)
