@@ -48,9 +48,9 @@ async function start_fleet(shape)
 			for (let i = 0; i < n; i++) {
 				const port = await free_port();
 				const worker = await start_worker(port);
-				worker.name = n === 1 ? host : `${host}/${i + 1}`;
+				worker.name = n === 1 ? host : `${host}/${3001 + i}`;
 				fleet.workers.set(`${backend}/${worker.name}`, worker);
-				workers.push(n === 1 ? port : { port, name: String(i + 1) });
+				workers.push(n === 1 ? port : { port, name: String(3001 + i) });
 			}
 			fleet.backends[backend].hosts[host] = n === 1 ? `127.0.0.1:${workers[0]}` : { address: '127.0.0.1', workers };
 		}
@@ -155,7 +155,7 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		assert.equal(await page.locator('.backend').count(), 3);
 		assert.equal(await page.locator('.frontend').count(), 1);
 		assert.equal(await page.locator('.host').count(), 6);
-		for (const name of ['app-1/1', 'app-3/4', 'api-2/2', 'files-1'])
+		for (const name of ['app-1/3001', 'app-3/3004', 'api-2/3002', 'files-1'])
 			await has_state(page, name, 'Up');
 		assert.equal(await page.locator('#node').textContent(), 'lb-1');
 		assert.equal(await page.locator('#live-text').textContent(), 'Live');
@@ -170,10 +170,10 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		const sessions = page.locator('#kpis .kpi:nth-child(3) .value');
 		await wait_for(async () => (await sessions.textContent()) === '24', 'the page shows 24 sessions', slack(4000), 50)
 			.catch(async (error) => { throw new Error(`${error.message}, but ${await sessions.textContent()}`); });
-		const before_it = Number((await server_row('api/api-1/1')).stot);
+		const before_it = Number((await server_row('api/api-1/3001')).stot);
 		await Promise.all(Array.from({ length: 40 }, () => ask(agent, port, '/api/x')));
-		await wait_for(async () => /, [1-9]\d* requests per second/.test(await label(page, 'api-1/1') || ''), 'a rate on a tile', slack(4000), 20);
-		assert.ok(Number((await server_row('api/api-1/1')).stot) > before_it);
+		await wait_for(async () => /, [1-9]\d* requests per second/.test(await label(page, 'api-1/3001') || ''), 'a rate on a tile', slack(4000), 20);
+		assert.ok(Number((await server_row('api/api-1/3001')).stot) > before_it);
 		const legend = page.locator('.frontend .legend.s2 b');
 		await wait_for(async () => Number(await legend.textContent()) >= 64, 'answers 2xx are counted', slack(4000), 50);
 		is_clean(page);
@@ -182,9 +182,9 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 
 	test('a worker that dies is seen at once, its host and backend as well, and so is its return', async () => {
 		const page = await page_of();
-		const worker = fleet.workers.get('chat/app-2/3');
+		const worker = fleet.workers.get('chat/app-2/3003');
 		await worker.kill();
-		await has_state(page, 'app-2/3', 'Down');
+		await has_state(page, 'app-2/3003', 'Down');
 		const host = page.locator('.host', { has: page.locator('.host-name', { hasText: 'app-2' }) });
 		await wait_for(async () => (await host.locator('.badge').textContent()) === '3/4 up', 'its host says so', slack(3000), 50);
 		await page.locator('.chip.down').click();
@@ -192,26 +192,26 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await page.locator('.chip.down').click();
 		const again = await start_worker(worker.port);
 		worker.kill = again.kill;
-		await has_state(page, 'app-2/3', 'Up');
+		await has_state(page, 'app-2/3003', 'Up');
 		is_clean(page);
 		await page.close();
 	});
 
 	test('a worker is drained by click, after a question, and the stats socket agrees', async () => {
 		const page = await page_of();
-		await tile(page, 'app-1/2').click();
+		await tile(page, 'app-1/3002').click();
 		await page.locator('#sheet button[data-action="drain"]').click();
 		await page.locator('#confirm').getByRole('button', { name: 'Cancel' }).click();
 		await sleep(300);
-		assert.match((await server_row('chat/app-1/2')).status, /^UP/, 'nothing happens without a yes');
+		assert.match((await server_row('chat/app-1/3002')).status, /^UP/, 'nothing happens without a yes');
 		await page.locator('#sheet button[data-action="drain"]').click();
 		await page.locator('#confirm-yes').click();
-		await has_state(page, 'app-1/2', 'Draining');
-		assert.equal((await server_row('chat/app-1/2')).status, 'DRAIN');
+		await has_state(page, 'app-1/3002', 'Draining');
+		assert.equal((await server_row('chat/app-1/3002')).status, 'DRAIN');
 		await page.locator('#sheet button[data-action="ready"]').click();
 		await page.locator('#confirm-yes').click();
-		await has_state(page, 'app-1/2', 'Up');
-		assert.match(limpet.log, /dashboard: operator from 127\.0\.0\.1 set server chat\/app-1\/2 to drain/);
+		await has_state(page, 'app-1/3002', 'Up');
+		assert.match(limpet.log, /dashboard: operator from 127\.0\.0\.1 set server chat\/app-1\/3002 to drain/);
 		is_clean(page);
 		await page.close();
 	});
@@ -222,8 +222,8 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await page.locator('#sheet button[data-action="maint"]').click();
 		assert.equal(await page.locator('#confirm .warning').count(), 0);
 		await page.locator('#confirm-yes').click();
-		await has_state(page, 'api-1/1', 'Maintenance');
-		await has_state(page, 'api-1/2', 'Maintenance');
+		await has_state(page, 'api-1/3001', 'Maintenance');
+		await has_state(page, 'api-1/3002', 'Maintenance');
 		await page.locator('#sheet .close').click();
 		await page.locator('.host-name', { hasText: 'api-2' }).click();
 		await page.locator('#sheet button[data-action="drain"]').click();
@@ -233,7 +233,7 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await page.locator('.host-name', { hasText: 'api-1' }).click();
 		await page.locator('#sheet button[data-action="ready"]').click();
 		await page.locator('#confirm-yes').click();
-		await has_state(page, 'api-1/1', 'Up');
+		await has_state(page, 'api-1/3001', 'Up');
 		is_clean(page);
 		await page.close();
 	});
@@ -246,9 +246,9 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await page.keyboard.press('Tab');
 		await page.locator('.tile:visible').first().focus();
 		await page.keyboard.press('ArrowRight');
-		assert.match(await page.evaluate('document.activeElement.getAttribute("aria-label")'), /^app-3\/2:/);
+		assert.match(await page.evaluate('document.activeElement.getAttribute("aria-label")'), /^app-3\/3002:/);
 		await page.keyboard.press('Enter');
-		assert.equal(await page.locator('#sheet-title').textContent(), 'app-3/2');
+		assert.equal(await page.locator('#sheet-title').textContent(), 'app-3/3002');
 		await page.keyboard.press('Escape');
 		await page.locator('#search').fill('nothing like that');
 		assert.ok(await page.locator('#empty').isVisible());
@@ -262,13 +262,13 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		const page = await browser.newPage();
 		await page.goto(`http://127.0.0.1:${evil.address().port}/`);
 		await page.setExtraHTTPHeaders({ Authorization: `Basic ${Buffer.from(`${USER}:${PASSWORD}`).toString('base64')}` });
-		const target = `http://127.0.0.1:${http_port}/api/v1/servers/chat/app-1/1`;
+		const target = `http://127.0.0.1:${http_port}/api/v1/servers/chat/app-1/3001`;
 		const outcomes = await page.evaluate(async ([url]) => Promise.all([
 			fetch(url, { method: 'POST', mode: 'no-cors', credentials: 'include', body: '{"state":"maint"}' }).then((r) => r.type, () => 'refused'),
 			fetch(url, { method: 'POST', credentials: 'include', headers: { 'Content-Type': 'application/json', 'X-Limpet-Action': '1' }, body: '{"state":"maint"}' }).then((r) => r.status, () => 'refused'),
 		]), [target]);
 		assert.equal(outcomes[1], 'refused');
-		assert.match((await server_row('chat/app-1/1')).status, /^UP/);
+		assert.match((await server_row('chat/app-1/3001')).status, /^UP/);
 		await page.close();
 		evil.close();
 		evil.closeAllConnections();
@@ -277,7 +277,7 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 	test('on a phone nothing is wider than the screen', async () => {
 		const page = await page_of({ viewport: { width: 360, height: 780 } });
 		assert.ok(await page.evaluate('document.documentElement.scrollWidth <= 360'), 'no sideways scrolling');
-		await tile(page, 'app-1/1').click();
+		await tile(page, 'app-1/3001').click();
 		assert.ok(await page.locator('#sheet').isVisible());
 		assert.ok(await page.evaluate('document.documentElement.scrollWidth <= 360'));
 		is_clean(page);
@@ -294,9 +294,9 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 				await sleep(90);
 			}
 		})();
-		await fleet.workers.get('chat/app-2/3').kill();
-		await limpet.stats('set server chat/app-3/1 state drain');
-		await limpet.stats('set server api/api-2/2 state maint');
+		await fleet.workers.get('chat/app-2/3003').kill();
+		await limpet.stats('set server chat/app-3/3001 state drain');
+		await limpet.stats('set server api/api-2/3002 state maint');
 		const light = await page_of();
 		const dark = await page_of({ scheme: 'dark' });
 		const phone = await page_of({ viewport: { width: 360, height: 780 }, scheme: 'dark' });
@@ -306,10 +306,10 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await phone.mouse.wheel(0, 900);
 		await sleep(1200);
 		await shoot(phone, 'phone-2.png');
-		await tile(phone, 'app-3/1').click();
+		await tile(phone, 'app-3/3001').click();
 		await sleep(1500);
 		await shoot(phone, 'phone-3.png');
-		await tile(dark, 'app-1/3').click();
+		await tile(dark, 'app-1/3003').click();
 		await sleep(2500);
 		await shoot(dark, 'dashboard-dark.png');
 		await dark.locator('#sheet button[data-action="drain"]').click();

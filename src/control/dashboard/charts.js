@@ -3,7 +3,7 @@
 
 const SPARK_WIDTH = 120, SPARK_HEIGHT = 28;
 
-/* Three minutes of a History: the newest second is at the right edge. */
+/* A History, three minutes at most: the newest second is at the right edge. */
 class Spark {
 	constructor(history)
 	{
@@ -15,7 +15,7 @@ class Spark {
 	draw()
 	{
 		const { history } = this;
-		const max = Math.max(history.max(), 1), step = SPARK_WIDTH / (HISTORY - 1);
+		const max = Math.max(history.max(), 1), step = SPARK_WIDTH / (Math.max(history.n, 60) - 1);
 		const from = SPARK_WIDTH - (history.n - 1) * step;
 		if (history.n < 2)
 			return;

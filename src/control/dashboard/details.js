@@ -103,6 +103,9 @@ const sheet = {
 		const state = is_host ? STATES[sum.group] || UNKNOWN : state_of(it.state);
 		this.badge.className = `badge ${is_host && sum.group === 'up' && sum.up < sum.n ? 'part' : state.group}`;
 		set_text(this.badge, is_host && sum.group === 'up' ? `${sum.up}/${sum.n} up` : state.label);
+		const now = is_host ? '' : { up: 'ready', drain: 'drain', maint: 'maint' }[it.state];
+		for (const button of this.buttons)
+			button.disabled = button.dataset.action === now;
 		set_text(this.says, is_host ? GROUPS.filter(([group]) => sum[group]).map(([group, label]) => `${sum[group]} ${label.toLowerCase()}`).join(', ') : state.text);
 		set_text(this.sessions, short(sum.sessions));
 		set_text(this.rate, short(sum.rate));

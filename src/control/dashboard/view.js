@@ -25,10 +25,10 @@ class Kpi {
 }
 
 const kpis = {
-	requests: new Kpi('Requests per second', model.requests),
+	requests: new Kpi('Requests/s', model.requests),
 	sessions: new Kpi('Live sessions', model.sessions),
 	connections: new Kpi('Client connections', model.connections),
-	errors: new Kpi('Server errors per second', model.errors),
+	errors: new Kpi('Server errors/s', model.errors),
 	workers: new Kpi('Workers', null),
 };
 const worker_shares = new Shares(GROUPS.map(([group, label]) => [group, label]), { legend: false });
@@ -40,10 +40,11 @@ function kpis_update(all)
 	const { process } = model;
 	const queued = [...model.backends.values()].reduce((sum, it) => sum + it.data.queued, 0);
 	kpis.requests.update(short(process.request_rate), `peak ${short(model.requests.max())} in ${Math.min(3, Math.ceil(model.requests.n / 60)) || 1} min`);
-	kpis.sessions.update(short(process.sessions), `${short(all.open)} requests and sockets open`);
+	kpis.sessions.update(short(process.sessions), `${short(all.open)} requests open`);
 	kpis.connections.update(short(process.connections), `${short(process.connection_rate)} new/s · limit ${short(process.connections_limit)}`);
 	const errors = [...model.frontends.values()].reduce((sum, it) => sum + it.errors, 0);
-	kpis.errors.update(errors && errors < 10 ? errors.toFixed(1) : short(errors), queued ? `${short(queued)} waiting for a slot` : 'nothing waits in a queue');
+	const failed = [...model.frontends.values()].reduce((sum, it) => sum + it.data.counters.responses_5xx, 0);
+	kpis.errors.update(errors && errors < 10 ? errors.toFixed(1) : short(errors), `${short(failed)} in all · ${short(queued)} queued`);
 	set_class(kpis.errors.node, 'bad', errors > 0);
 	const out = GROUPS.filter(([group]) => group !== 'up' && all[group]).map(([group, label]) => `${all[group]} ${label.toLowerCase()}`);
 	kpis.workers.update(`${short(all.up)} / ${short(all.n)}`, out.join(' · ') || (all.n ? 'all take new sessions' : 'none configured'));
@@ -104,14 +105,13 @@ class TileView {
 		this.node.append(this.icon);
 		if (density !== 'dots') {
 			this.name = el('span', { class: 'tile-name' }, it.worker);
-			this.sessions = el('span', { class: 'tile-sessions' });
-			this.node.append(this.name, this.sessions);
+			this.number = el('span', { class: 'tile-number' });
+			this.node.append(this.name, this.number);
 		}
 		if (density === 'comfortable') {
 			this.spark = new Spark(it.rates);
-			this.rate = el('span', { class: 'tile-rate' });
 			this.note = el('span', { class: 'tile-note' });
-			this.node.append(this.rate, this.note, this.spark.node);
+			this.node.append(this.note, this.spark.node);
 		}
 		this.density = density;
 		it.is_changed = true;
@@ -132,17 +132,22 @@ class TileView {
 			set_icon(this.icon, state.icon);
 		}
 		set_class(this.node, 'shaky', starting);
-		if (this.sessions)
-			set_text(this.sessions, short(it.sessions));
-		if (this.rate) {
-			set_text(this.rate, `${short(it.rate)}/s`);
-			set_text(this.note, state.group === 'up' ? (it.backup ? 'backup' : '') : state.label);
-		}
+		if (this.number)
+			set_text(this.number, this.note ? `${short(it.rate)}/s` : short(it.sessions));
+		if (this.note)
+			set_text(this.note, this.note_of(state));
 		const label = `${it.name}: ${state.label}, ${count(it.sessions, 'session', 'sessions')}, ${short(it.rate)} requests per second`;
 		this.node.setAttribute('aria-label', label);
 		if (this.density !== 'comfortable')
 			this.node.title = label;
 		return was !== this.group;
+	}
+	note_of(state)
+	{
+		const { it } = this;
+		if (state.group === 'up')
+			return count(it.sessions, 'session', 'sessions') + (it.backup ? ', backup' : '');
+		return it.sessions ? `${state.label}, ${short(it.sessions)} left` : state.label;
 	}
 }
 
