@@ -36,6 +36,7 @@ IT_TESTS = \
 	tests/it/l_log.py \
 	tests/it/l_metrics.py \
 	tests/it/l_stats.py \
+	tests/it/l_syslog.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py
 IT_LIB = \

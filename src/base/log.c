@@ -365,6 +365,17 @@ static void reopen_files(void)
 	}
 }
 
+/* A receiver counts messages, and is owed the number of those it missed, over a reload as well. */
+static void put_in_force(struct sinks *sinks)
+{
+	for (unsigned i = 0; i < sinks->n && i < log_state.sinks->n; i++) {
+		sinks->all[i]->form.sequence = log_state.sinks->all[i]->form.sequence;
+		sinks->all[i]->lost_untold = log_state.sinks->all[i]->lost_untold;
+	}
+	sinks_free(log_state.sinks);
+	log_state.sinks = sinks;
+}
+
 static void take_orders(void)
 {
 	if (atomic_load(&log_state.wants_reopen)) {
@@ -374,8 +385,7 @@ static void take_orders(void)
 	}
 	if (atomic_load(&log_state.next_sinks)) {
 		write_all();
-		sinks_free(log_state.sinks);
-		log_state.sinks = atomic_exchange(&log_state.next_sinks, NULL);
+		put_in_force(atomic_exchange(&log_state.next_sinks, NULL));
 	}
 }
 
