@@ -69,8 +69,9 @@ int packet_receive(int fd, struct upgrade_packet *packet, enum upgrade_msg *type
 	ssize_t n;
 
 	packet->fds_n = 0;
-	while ((n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0)
-		if (errno != EINTR)
+	/* A peer that ended with messages unread: its own last ones come after the error. */
+	for (int resets = 0; (n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0;)
+		if (errno != EINTR && (errno != ECONNRESET || resets++))
 			return -errno;
 	take_fds(&msg, packet);
 	if (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {

@@ -480,6 +480,7 @@ def _(t):
     same(c.ask(get(UPGRADE + two.handshake(), WS_FIELDS)).status, 101, "status")
     two.limpet.upgrade()
     os.kill(two.limpet.process.pid, signal.SIGTERM)
+    two.limpet.wait_log(r"\[%d\].*stopping" % two.limpet.process.pid)
     os.kill(two.limpet.process.pid, signal.SIGTERM)
     same(two.limpet.wait_exit(5), 0, "status")
     check(os.path.exists(t.directory + "/stats.sock"), "the stats socket's file is there")
