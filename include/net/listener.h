@@ -42,6 +42,8 @@ typedef void acceptor_fn(struct acceptor *acceptor, int fd, const struct sock_ad
  */
 typedef bool acceptor_may_fn(struct acceptor *acceptor);
 typedef void acceptor_give_back_fn(struct acceptor *acceptor);
+/* accept() failed, and not because nobody was there; is_paused when descriptors are out. */
+typedef void acceptor_failed_fn(struct acceptor *acceptor);
 
 /* Accepts on one thread. */
 struct acceptor {
@@ -51,6 +53,7 @@ struct acceptor {
 	acceptor_fn *on_accept;
 	acceptor_may_fn *may_accept;      /* NULL = always */
 	acceptor_give_back_fn *give_back; /* NULL = nothing is reserved */
+	acceptor_failed_fn *on_failed;    /* may be NULL */
 	struct timer retry;               /* after running out of descriptors */
 	bool is_paused;
 	uint64_t pauses, errors;

@@ -19,6 +19,7 @@ liblimpet_a_SOURCES += \
 	include/control/metrics.h src/control/metrics.c \
 	include/control/metrics_family.h src/control/metrics_counters.c src/control/metrics_families.c \
 	include/control/metrics_process.h src/control/metrics_process.c \
+	include/control/metrics_reference.h src/control/metrics_reference.c \
 	include/control/sample.h src/control/sample.c \
 	include/control/stat.def include/control/stat.h src/control/stat.c \
 	include/control/value.h src/control/value.c \
@@ -59,6 +60,10 @@ EXTRA_DIST += $(DASHBOARD) src/control/dashboard/embed.awk
 
 bin_PROGRAMS += limpetctl
 limpetctl_SOURCES = src/main/limpetctl.c
-noinst_PROGRAMS += limpet-gencommands
+noinst_PROGRAMS += limpet-gencommands limpet-genmetrics
+limpet_genmetrics_SOURCES = src/control/genmetrics.c
+.PHONY: gen-metrics-doc
+gen-metrics-doc: limpet-genmetrics$(EXEEXT)
+	./limpet-genmetrics > $(top_srcdir)/doc/metrics.md
 limpet_gencommands_SOURCES = src/control/gencommands.c
-EXTRA_DIST += contrib/limpetctl.bash-completion doc/runtime-api.md
+EXTRA_DIST += contrib/limpetctl.bash-completion doc/runtime-api.md doc/metrics.md

@@ -89,7 +89,7 @@ static bool find_thread(struct metrics_object *object, uint64_t i)
 
 	object->thread = traffic ? (unsigned)i : THREADS_MAX;
 	object->loop = traffic ? &traffic->loop : console_loop();
-	return true;
+	return object->loop != NULL; /* no console, no loop: tests */
 }
 
 /* The host's first member: members of a host stand together, or nearly so. */

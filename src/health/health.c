@@ -254,6 +254,8 @@ static void on_done(struct exchange *exchange, enum verdict verdict, const char 
 	info->duration_ms = exchange->duration_ms;
 	info->at_ms = clock_ms();
 	info->checks_n++;
+	if (verdict != VERDICT_NONE)
+		count(&check->server->counters, server_checks);
 	snprintf(why, sizeof(why), "%s %s, %s took %lld ms", code, text,
 		 check->is_probe ? "probe" : "check", (long long)exchange->duration_ms);
 	if (verdict == VERDICT_OK)

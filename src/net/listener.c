@@ -134,9 +134,10 @@ static void accept_some(struct acceptor *acceptor, int max)
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
 		acceptor->errors++;
-		if (is_out_of_resources(errno)) {
+		if (is_out_of_resources(errno))
 			acceptor_pause(acceptor);
-		}
+		if (acceptor->on_failed)
+			acceptor->on_failed(acceptor);
 		return;
 	}
 }

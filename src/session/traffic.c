@@ -152,6 +152,13 @@ static void give_back(struct acceptor *acceptor)
 	atomic_fetch_sub_explicit(&process_state.connections, 1, memory_order_relaxed);
 }
 
+static void on_accept_failed(struct acceptor *acceptor)
+{
+	count(&process_state.counters, process_accept_errors);
+	if (acceptor->is_paused)
+		count(&process_state.counters, process_accept_pauses);
+}
+
 static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
 {
 	struct frontend_acceptor *at = container_of(acceptor, struct frontend_acceptor, acceptor);
@@ -172,6 +179,7 @@ int traffic_listen(struct traffic *traffic, const struct bind_conf *bind, int fd
 	}
 	at->acceptor.may_accept = may_accept;
 	at->acceptor.give_back = give_back;
+	at->acceptor.on_failed = on_accept_failed;
 	at->traffic = traffic;
 	at->text = xstrndup(bind->text);
 	list_push_back(&traffic->acceptors, &at->link);

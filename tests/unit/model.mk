@@ -2,6 +2,9 @@
 UNIT_TESTS += tests/unit/test_regex
 tests_unit_test_regex_SOURCES = tests/unit/test_regex.c
 tests_unit_test_regex_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_histogram
+tests_unit_test_histogram_SOURCES = tests/unit/test_histogram.c
+tests_unit_test_histogram_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_yaml
 tests_unit_test_yaml_SOURCES = tests/unit/test_yaml.c
 tests_unit_test_yaml_LDADD = $(LDADD) $(CMOCKA_LIBS)
