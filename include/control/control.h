@@ -56,10 +56,12 @@ extern control_servers_changed_fn *control_servers_changed_hook;
  * (views), and stops: connections stay, and no socket's file is removed.
  */
 void control_inherit(struct str text, int fd);
+int control_take_inherited(struct str text); /* for who listens; -1 = it was not handed over */
 void control_hold(void);
+bool control_is_held(void);
 void control_release(void);
 struct control_listener {
-	const char *text;
+	struct str text;
 	int fd;
 	bool is_http;
 };

@@ -24,6 +24,10 @@ int http_open(struct loop *loop, const struct stats_http_conf *conf) must_check;
 void http_apply(const struct stats_http_conf *conf);
 /* Closes everything; before loop_fini(). */
 void http_close(void);
+/* Upgrade: another process has the listener, too; -1 = none is open. */
+int http_listener_fd(void);
+/* Accepts no more; its file stays.  Connections end: their clients come back to the new process. */
+void http_hand_over(void);
 /* The process ends or hands over: /healthz says 503 from now on.  The listener stays. */
 void http_set_draining(bool is_draining);
 bool http_is_draining(void);

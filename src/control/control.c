@@ -103,7 +103,7 @@ void control_inherit(struct str text, int fd)
 	inherited[inherited_n++] = (struct inherited){ xstrndup(text), fd };
 }
 
-static int take_inherited(struct str text)
+int control_take_inherited(struct str text)
 {
 	for (size_t i = 0; i < inherited_n; i++)
 		if (inherited[i].fd >= 0 && str_eq(str_of(inherited[i].text), text)) {
@@ -132,7 +132,7 @@ static int socket_open(const struct stats_socket_conf *conf)
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a row of an array, never NULL */
 	struct listen_options options = { .backlog = 64, .unix_mode = conf->unix_mode };
 	struct control_socket *socket;
-	int fd = take_inherited(conf->text);
+	int fd = control_take_inherited(conf->text);
 	int rc;
 
 	if (fd < 0)
@@ -234,6 +234,11 @@ void control_hold(void)
 	is_held = true;
 }
 
+bool control_is_held(void)
+{
+	return is_held;
+}
+
 void control_release(void)
 {
 	is_held = false;
@@ -249,14 +254,18 @@ size_t control_listeners(struct control_listener *to, size_t max)
 		struct control_socket *socket = list_entry(at, struct control_socket, link);
 
 		if (n < max)
-			to[n++] = (struct control_listener){ socket->text, socket->acceptor.fd,
-							     false };
+			to[n++] = (struct control_listener){ str_of(socket->text),
+							     socket->acceptor.fd, false };
 	}
+	if (http_listener_fd() >= 0 && n < max)
+		to[n++] = (struct control_listener){ the_config->global.stats_http->text,
+						     http_listener_fd(), true };
 	return n;
 }
 
 void control_hand_over(void)
 {
+	http_hand_over();
 	list_for_each_safe(at, after, &sockets)
 		socket_let_go(list_entry(at, struct control_socket, link));
 }

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/control.h"
 #include "control/http_auth.h"
 #include "control/http_client.h"
 #include "net/listener.h"
@@ -35,7 +36,7 @@ static void listener_free(struct grave *grave)
 static bool may_accept(struct acceptor *acceptor)
 {
 	(void)acceptor;
-	return http_clients_have_room();
+	return !control_is_held() && http_clients_have_room();
 }
 
 static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)
@@ -57,9 +58,11 @@ static int listener_start(const struct stats_http_conf *conf)
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): never called with NULL */
 	struct listen_options options = { .backlog = 128, .unix_mode = conf->unix_mode };
 	struct http_listener *made;
-	int fd = listener_open(&conf->addr, &options);
+	int fd = control_take_inherited(conf->text);
 	int rc;
 
+	if (fd < 0)
+		fd = listener_open(&conf->addr, &options);
 	if (fd < 0)
 		return fd;
 	made = xcalloc(1, sizeof(*made));
@@ -76,7 +79,7 @@ static int listener_start(const struct stats_http_conf *conf)
 	return 0;
 }
 
-static void listener_stop(void)
+static void listener_stop(bool is_handed_over)
 {
 	struct http_listener *gone = listener;
 
@@ -84,7 +87,8 @@ static void listener_stop(void)
 		return;
 	listener = NULL;
 	acceptor_stop(&gone->acceptor);
-	if (sock_addr_is_unix(&gone->addr) && gone->addr.un.sun_path[0])
+	if (sock_addr_is_unix(&gone->addr) && gone->addr.un.sun_path[0] && !is_handed_over &&
+	    !control_is_held())
 		unlink(gone->addr.un.sun_path);
 	loop_bury(the_loop, &gone->grave, listener_free);
 }
@@ -120,7 +124,7 @@ void http_apply(const struct stats_http_conf *conf)
 		change_mode(conf);
 		return;
 	}
-	listener_stop();
+	listener_stop(false);
 	rc = conf ? listener_start(conf) : 0;
 	if (rc != 0)
 		log_error("stats http %.*s: %s", STR_ARG(conf->text), strerror(-rc));
@@ -130,10 +134,23 @@ void http_close(void)
 {
 	if (!the_loop)
 		return;
-	listener_stop();
+	listener_stop(false);
 	http_clients_close();
 	auth_set(NULL);
 	the_loop = NULL;
+}
+
+int http_listener_fd(void)
+{
+	return listener ? listener->acceptor.fd : -1;
+}
+
+void http_hand_over(void)
+{
+	if (!the_loop)
+		return;
+	listener_stop(true);
+	http_clients_close();
 }
 
 void http_set_draining(bool draining)

@@ -485,14 +485,14 @@ static void on_timer(struct timer *timer)
 /*
  * The start.
  */
-static void add_listening(enum upgrade_listener kind, const char *text, int fd)
+static void add_listening(enum upgrade_listener kind, struct str text, int fd)
 {
 	int copy = up.listening_n < LISTENERS_MAX ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
 	if (copy < 0)
 		return;
 	up.listening = xrealloc_array(up.listening, up.listening_n + 1, sizeof(*up.listening));
-	up.listening[up.listening_n++] = (struct listening){ kind, xstrdup(text), copy };
+	up.listening[up.listening_n++] = (struct listening){ kind, xstrndup(text), copy };
 }
 
 static int by_text(const void *a, const void *b)
@@ -542,7 +542,7 @@ static void on_collected(struct runtime_listening *list, size_t n)
 	size_t stats_n = control_listeners(stats, ARRAY_N(stats));
 
 	for (size_t i = 0; i < n; i++) {
-		add_listening(LISTENER_TRAFFIC, list[i].text, list[i].fd);
+		add_listening(LISTENER_TRAFFIC, str_of(list[i].text), list[i].fd);
 		close(list[i].fd);
 		free(list[i].text);
 	}

@@ -330,6 +330,18 @@ def _(t):
     until(is_refused, "the bind that went is closed")
 
 
+@case("the dashboard's server is handed over, too")
+def _(t):
+    t.echo()
+    limpet = t.limpet(text_of().replace('stats.sock"}', 'stats.sock", http: "127.0.0.1:${PORT_HTTP}"}'),
+                      ports=("PORT", "PORT_HTTP"))
+    for _ in range(3):
+        same(t.ask(get("/healthz", host="127.0.0.1"), address=t.env["PORT_HTTP"]).status, 200, "status")
+        limpet.upgrade()
+    same(limpet.wait_exit(10), 0, "the old one's status")
+    same(t.ask(get("/healthz", host="127.0.0.1"), address=t.env["PORT_HTTP"]).status, 200, "status")
+
+
 @case("nothing is left behind: descriptors and memory after ten upgrades are what they were after two")
 def _(t):
     t.echo()
