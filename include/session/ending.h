@@ -49,6 +49,7 @@ struct ending_info {
 	int64_t over_ms;
 	unsigned share_permille;
 	uint32_t tunnels, polls; /* that still have to go, about 50 ms ago */
+	uint32_t leaving;        /* tunnels that have been told and are still open */
 	uint32_t ended;          /* sessions and tunnels told to leave so far */
 };
 /* False: it never had one.  Any thread. */
@@ -59,6 +60,8 @@ bool ending_info(const struct server *server, struct ending_info *info);
  */
 void ending_add_tunnel(struct tunnel *tunnel);
 void ending_remove_tunnel(struct tunnel *tunnel); /* idempotent */
+/* TUNNEL has begun to leave its server, or, IS_OVER, has left it. */
+void ending_leaving(const struct tunnel *tunnel, bool is_over);
 /* TXN, in TXN_RSP_HEAD, is a poll of a session. */
 void ending_add_poll(struct txn *txn);
 void ending_remove_poll(struct txn *txn); /* idempotent */

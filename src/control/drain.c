@@ -47,6 +47,16 @@ uint32_t drain_tunnels(const struct server *server)
 	return (uint32_t)counters_sum(&server->counters, server_tunnels_now);
 }
 
+/* Tunnels that have to go and are still there. */
+static uint32_t left_of(const struct drain *drain)
+{
+	struct ending_info info;
+
+	if (!ending_info(drain->server, &info))
+		return 0;
+	return (drain->why == DRAIN_REBALANCE ? 0 : info.tunnels) + info.leaving;
+}
+
 static uint32_t ended_of(const struct drain *drain)
 {
 	struct ending_info info;
@@ -88,7 +98,7 @@ static void say_end(const struct drain *drain)
 
 	log_info("server %s/%s: %s over: %u sessions and tunnels ended in %.1f s, %u tunnels left",
 		 server->backend->name, server->name, drain_why_name(drain->why), ended_of(drain),
-		 took_s, drain->why == DRAIN_REBALANCE ? 0 : drain_tunnels(server));
+		 took_s, left_of(drain));
 }
 
 static void begin_ending(struct drain *drain)
@@ -131,8 +141,7 @@ static void on_timer(struct timer *timer)
 	case DRAIN_CLOSING:
 		break;
 	}
-	if (drain->why != DRAIN_REBALANCE && drain_tunnels(drain->server) &&
-	    clock_ms() < drain->until_ms) {
+	if (left_of(drain) && clock_ms() < drain->until_ms) {
 		loop_timer_in(console_loop(), timer, LOOK_MS);
 		return;
 	}

@@ -28,6 +28,7 @@ struct ending_state {
 	atomic_uint share_permille;
 	atomic_uint tunnels, polls; /* sums of what the threads have */
 	atomic_uint sessions;       /* of these, with an Engine.IO session */
+	atomic_uint leaving;        /* tunnels that have been told, on all threads */
 	atomic_uint ended;
 };
 static _Atomic(struct ending_state *) states[SERVERS_MAX];
@@ -124,6 +125,11 @@ void ending_remove_tunnel(struct tunnel *tunnel)
 	list_remove(&tunnel->link);
 	if (unlikely(pool->ending != NULL))
 		count_tunnel(pool->ending, tunnel, UINT32_MAX);
+}
+
+void ending_leaving(const struct tunnel *tunnel, bool is_over)
+{
+	atomic_fetch_add(&state_of(tunnel->server)->leaving, is_over ? UINT32_MAX : 1);
 }
 
 void ending_add_poll(struct txn *txn)
@@ -438,6 +444,7 @@ bool ending_info(const struct server *server, struct ending_info *info)
 		.share_permille = atomic_load(&state->share_permille),
 		.tunnels = atomic_load(&state->tunnels),
 		.polls = atomic_load(&state->polls),
+		.leaving = atomic_load(&state->leaving),
 		.ended = atomic_load(&state->ended),
 	};
 	return true;

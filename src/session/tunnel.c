@@ -44,6 +44,8 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 
 	check_magic(tunnel, TUNNEL_MAGIC);
 	ending_remove_tunnel(tunnel);
+	if (tunnel->is_leaving)
+		ending_leaving(tunnel, true);
 	access_log_tunnel(tunnel, end);
 	count_add(&client->frontend_state->counters, frontend_bytes_in, tunnel->to_server.bytes);
 	count_add(&client->frontend_state->counters, frontend_bytes_out, tunnel->to_client.bytes);

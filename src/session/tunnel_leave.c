@@ -142,8 +142,15 @@ void tunnel_leave_run(struct tunnel *tunnel)
 			    &client->out,          &tunnel->down, &tunnel->to_client,
 			    &tunnel->is_down_told, false };
 	int64_t left_ms = tunnel->leave_until_ms - clock_ms();
-	enum way_result results[2] = { way_run(&up), way_run(&down) };
+	enum way_result results[2];
 
+	/* Not RFC 6455: nobody can tell where a Close might stand. */
+	if (tunnel->up.is_bad || tunnel->down.is_bad) {
+		tunnel_end(tunnel, END_TUNNEL_CUT);
+		return;
+	}
+	results[0] = way_run(&up);
+	results[1] = way_run(&down);
 	if (results[0] == WAY_BROKEN || results[1] == WAY_BROKEN || left_ms <= 0 ||
 	    (results[0] == WAY_DONE && results[1] == WAY_DONE)) {
 		tunnel_end(tunnel, end_of(tunnel));
@@ -161,6 +168,7 @@ void tunnel_leave(struct tunnel *tunnel)
 	if (tunnel->is_leaving)
 		return;
 	ending_remove_tunnel(tunnel);
+	ending_leaving(tunnel, false);
 	tunnel->is_leaving = true;
 	tunnel->leave_until_ms = clock_ms() + TUNNEL_LEAVE_MS;
 	if (tunnel->hold)
