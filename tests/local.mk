@@ -17,6 +17,7 @@ IT_TESTS = \
 	tests/it/d_balance.py \
 	tests/it/d_slow_start.py \
 	tests/it/e_cookie.py \
+	tests/it/e_drain.py \
 	tests/it/e_ends.py \
 	tests/it/e_sid.py \
 	tests/it/f_agent.py \
