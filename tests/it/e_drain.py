@@ -389,7 +389,7 @@ def _(t):
         check(not peer.fill(), "then the client's end")
         peer.send(HELLO)
         t.events.fire("half")
-        peer.read_all(20)
+        t.events.wait("told", 20)       # reading would end it: its own side has ended
     farm = Farm(t, tunnel, workers="A")
     c = farm.websocket("A")
     c.send(ws_client_text("bye"))
@@ -398,6 +398,8 @@ def _(t):
     same(c.read(len(HELLO)), HELLO, "what comes that way")
     farm.cmd("drain chat/A now")
     check(Frame(c).is_going_away(), "told")
+    t.events.fire("told")
+    c.wait_gone()
 
 
 @case("a side that dies while it is being told ends the tunnel")
