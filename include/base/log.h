@@ -19,6 +19,11 @@
 #include "base/str.h"
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_N };
+/*
+ * The header of syslog messages.  AUTO: RFC 3164 for LOG_STYLE_HAPROXY and for the socket of
+ * systemd-journald, which reads no other; else RFC 5424.
+ */
+enum log_syslog { LOG_SYSLOG_AUTO, LOG_SYSLOG_5424, LOG_SYSLOG_3164 };
 enum log_style { LOG_STYLE_TEXT, LOG_STYLE_JSON, LOG_STYLE_HAPROXY, LOG_STYLE_N };
 
 /* Written at start and by reload; every access is a relaxed atomic one. */
@@ -78,14 +83,15 @@ struct log_target {
 			      udp:host:port */
 	enum log_style style;
 	enum log_level level;
+	enum log_syslog syslog;
 	uint8_t facility; /* 0..23: of syslog */
 	struct str tag;   /* the program's name in headers; "" = limpet */
 	bool has_requests, has_events;
 };
 
 /*
- * Puts N targets in force, all or none: 0, or negative errno with *WHY and the number of the bad one
- * in *BAD.  May be called again (reload).  Starts the writer thread at the first call.
+ * Puts N targets in force, all or none: 0, or negative errno with *WHY and the number of the bad
+ * one in *BAD.  May be called again (reload).  Starts the writer thread at the first call.
  */
 int log_open(const struct log_target *targets, unsigned n, unsigned *bad,
 	     const char **why) must_check;

@@ -41,13 +41,15 @@ enum log_header {
 };
 
 /*
- * What stands before the text.  Styles text and JSON: RFC 5424 in datagrams; nothing, or a
- * message's own time stamp, in streams.  Style haproxy: as RFC 3164 has it; the host's name is left
- * out in datagrams to the local daemon, as syslog(3) does, because its readers take it for the tag.
+ * What stands before the text.  In datagrams RFC 5424's header, or, when is_bsd, that of RFC 3164,
+ * in which the host's name is left out towards the local daemon, as syslog(3) does, because its
+ * readers take it for the tag.  In streams nothing, or a message's own time stamp; in style haproxy
+ * what a syslog daemon would have written.
  */
 struct log_form {
 	enum log_style style;
 	enum log_header header;
+	bool is_bsd; /* RFC 3164; in streams too */
 	uint8_t facility;
 	pid_t pid;
 	uint32_t sequence; /* of RFC 5424 messages sent: 7.3.1 */

@@ -292,6 +292,7 @@ struct log_conf {
 	struct str target; /* stderr, stdout, syslog, file:/p, unix:/dev/log, udp:h:p, none */
 	enum log_format format;
 	int level;    /* enum log_level of base/log.h */
+	int syslog;   /* enum log_syslog */
 	int facility; /* of syslog: 0..23 */
 	struct str tag;
 	bool has_requests, has_events;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stddef.h>
@@ -32,6 +33,7 @@ static void form_init(struct log_form *form, const struct log_target *target)
 		.style = target->style,
 		.facility = target->facility,
 		.pid = getpid(),
+		.is_bsd = target->style == LOG_STYLE_HAPROXY,
 	};
 	memcpy(form->tag, tag.p, tag.len < LOG_TAG_MAX ? tag.len : LOG_TAG_MAX);
 	if (gethostname(form->host, sizeof(form->host) - 1) != 0 || !form->host[0])
@@ -171,6 +173,16 @@ static int use_target(struct sink *sink, struct str target, const char **why)
 	return -EINVAL;
 }
 
+/* It shows an RFC 5424 header as a part of the message. */
+static bool is_journald(const struct sink *sink)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&sink->addr;
+	char path[PATH_MAX];
+
+	return sink->kind == SINK_DATAGRAM && un->sun_family == AF_UNIX &&
+	       realpath(un->sun_path, path) && strcmp(path, "/run/systemd/journal/dev-log") == 0;
+}
+
 struct sink *sink_open(const struct log_target *target, int *error, const char **why)
 {
 	struct sink *sink = xcalloc(1, sizeof(*sink));
@@ -181,6 +193,10 @@ struct sink *sink_open(const struct log_target *target, int *error, const char *
 	sink->has_events = target->has_events;
 	form_init(&sink->form, target);
 	*error = use_target(sink, target->target, why);
+	if (sink->kind == SINK_DATAGRAM && target->syslog != LOG_SYSLOG_AUTO)
+		sink->form.is_bsd = target->syslog == LOG_SYSLOG_3164;
+	else if (is_journald(sink))
+		sink->form.is_bsd = true;
 	if (*error == 0)
 		return sink;
 	sink_free(sink);

@@ -226,7 +226,7 @@ static void put_header(struct place *at, struct log_form *form, const struct log
 	size_t room = (size_t)(at->end - at->p);
 	char when[LOG_TIME_SIZE], id[33];
 
-	if (form->style == LOG_STYLE_HAPROXY) { /* RFC 3164 4.1 */
+	if (form->is_bsd) { /* RFC 3164 4.1 */
 		bool has_host = form->header != LOG_HEADER_LOCAL;
 
 		if (form->header != LOG_HEADER_NONE)

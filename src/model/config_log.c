@@ -84,6 +84,7 @@ int config_log_open(const struct global_conf *global, const struct log_conf **wh
 			.target = log->target,
 			.style = styles[log->format],
 			.level = (enum log_level)log->level,
+			.syslog = (enum log_syslog)log->syslog,
 			.facility = (uint8_t)log->facility,
 			.tag = log->tag,
 			.has_requests = log->has_requests,

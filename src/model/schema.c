@@ -26,6 +26,10 @@ static const struct schema_name log_facilities[] = {
 	{ "cron2", 15 },  { "local0", 16 }, { "local1", 17 }, { "local2", 18 }, { "local3", 19 },
 	{ "local4", 20 }, { "local5", 21 }, { "local6", 22 }, { "local7", 23 }, { NULL, 0 }
 };
+static const struct schema_name log_syslogs[] = { { "auto", LOG_SYSLOG_AUTO },
+						  { "rfc5424", LOG_SYSLOG_5424 },
+						  { "rfc3164", LOG_SYSLOG_3164 },
+						  { 0 } };
 static const struct schema_name log_levels[] = { { "error", LOG_LEVEL_ERROR },
 						 { "warn", LOG_LEVEL_WARN },
 						 { "info", LOG_LEVEL_INFO },
@@ -112,6 +116,8 @@ static const struct schema_row log_rows[] = {
 	  .doc = "form of the lines" },
 	{ "level", T_ENUM, .names = log_levels, .offset = IN(log_conf, level), .def = "info",
 	  .doc = "what is said at least; requests are `info`" },
+	{ "syslog", T_ENUM, .names = log_syslogs, .offset = IN(log_conf, syslog), .def = "auto",
+	  .doc = "header of syslog messages; `auto`: `rfc3164` for the format haproxy and for systemd-journald, which reads no other" },
 	{ "facility", T_ENUM, .names = log_facilities, .offset = IN(log_conf, facility), .def = "local0",
 	  .doc = "facility of syslog messages: `kern` ... `local7`" },
 	{ "tag", T_LOG_TAG, .offset = IN(log_conf, tag), .def = "limpet",

@@ -5,6 +5,7 @@ once, files that are rotated, and targets that are slow, away or back."""
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -129,6 +130,63 @@ def _(t):
              "header")
         check(re.match(r"127\.0\.0\.1:\d+ \[", part["msg"]), part["msg"])
     unix.close()
+
+
+@case("the header can be chosen: RFC 3164 with our own text, RFC 5424 with HAProxy's")
+def _(t):
+    first, second = Receiver(t, t.directory + "/dev1"), Receiver(t, t.directory + "/dev2")
+    start(t, '[{target: "unix:%s", syslog: rfc3164}, {target: "unix:%s", format: haproxy, syslog: rfc5424}]' %
+          (first.path, second.path))
+    t.ask(get("/one"))
+    part = strict(first.wait("/one")[0], OLD)
+    same((part["pri"], part["host"]), ("134", None), "header")
+    check(" request 127.0.0.1" in part["msg"], part["msg"])
+    part = strict(second.wait("/one")[0])
+    check(re.match(r"127\.0\.0\.1:\d+ \[", part["msg"]), part["msg"])
+
+
+JOURNALD = """\
+mount -t tmpfs tmpfs /run || exit 77
+mkdir -p /run/systemd/journal /run/log/journal
+/lib/systemd/systemd-journald >/dev/null 2>&1 & J=$!
+n=0; while [ ! -S /run/systemd/journal/dev-log ] && [ $n -lt 100 ]; do n=$((n+1)); sleep 0.05; done
+[ -S /run/systemd/journal/dev-log ] || exit 77
+"$LIMPET" -f "$1" & L=$!
+python3 -c 'import socket,sys,time
+for n in range(200):
+    try: s = socket.create_connection(("127.0.0.1", int(sys.argv[1]))); break
+    except OSError: time.sleep(0.02)
+s.sendall(b"GET /journal HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n")
+while s.recv(1000): pass' "$2"
+kill $L; wait $L
+n=0; while [ $n -lt 100 ]; do n=$((n+1))
+journalctl -o json --no-pager --directory=/run/log/journal >"$3/out" 2>/dev/null
+grep -q '"MESSAGE":"stopped"' "$3/out" && break; sleep 0.05; done
+kill $J; wait $J
+cat "$3/out"
+"""
+
+
+@case("systemd-journald, in a namespace of its own, reads name, pid, priority and message")
+def _(t):
+    if os.geteuid() != 0 or not os.access("/lib/systemd/systemd-journald", os.X_OK) or not shutil.which("unshare"):
+        raise Skip("needs root and systemd-journald")
+    path, port = t.directory + "/j.yaml", free_port()
+    with open(path, "w") as file:
+        file.write("global: {threads: 1, log: {target: 'unix:/run/systemd/journal/dev-log'}}\n"
+                   "frontends: {fe: {bind: '127.0.0.1:%d', routes: [{match: {path: /journal}, respond: {status: 200}}]}}\n"
+                   "backends: {}\n" % port)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", JOURNALD, "sh", path, str(port), t.directory],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30,
+                          env=dict(os.environ, LIMPET=find_limpet()))
+    if done.returncode == 77:
+        raise Skip("no namespace or no journald here")
+    got = [json.loads(l) for l in done.stdout.decode().split("\n") if l]
+    got = [l for l in got if l.get("SYSLOG_IDENTIFIER") == "limpet"]
+    lines = [l for l in got if "/journal" in l["MESSAGE"]]
+    same(len(lines), 1, "lines of the request among %r" % [l["MESSAGE"] for l in got])
+    same((lines[0]["PRIORITY"], lines[0]["SYSLOG_FACILITY"], lines[0]["SYSLOG_PID"]), ("6", "16", lines[0]["_PID"]), "fields")
+    check(re.match(r"\d{4}-\d\d-\d\dT\S+ request 127\.0\.0\.1:", lines[0]["MESSAGE"]), lines[0]["MESSAGE"])
 
 
 @case("several targets: requests here, warnings there, each in its form")
