@@ -27,6 +27,7 @@ struct frontend_state;
 struct match;
 struct names;
 struct regex;
+struct said;
 struct tls_client_ctx;
 
 enum traffic_mode { TRAFFIC_HTTP, TRAFFIC_TCP };
@@ -358,6 +359,8 @@ struct config {
 	struct names *backend_names; /* index for config_backend() */
 	struct regex **regexes;      /* (own) each; the array is the arena's */
 	size_t regexes_n;
+	struct said *said; /* where values were said: said.h */
+	size_t said_n;
 };
 
 /* Messages of a load: errors and warnings, each "file:line:column: text". */
@@ -389,6 +392,12 @@ struct frontend *config_frontend(const struct config *config, struct str name); 
  * text of *LEN bytes, NUL-terminated.  Without WITH_SECRETS keys and passwords are left out.
  */
 char *config_dump(const struct config *config, bool with_secrets, size_t *len) must_check;
+
+/*
+ * The same for people, without secrets: each value has a comment that tells its place in the file
+ * ("# limpet.yaml:12"), or that it is a default ("# default").  It loads to the same, too.
+ */
+char *config_dump_marked(const struct config *config, size_t *len) must_check;
 
 /*
  * Names of the keys of `global` that LOADED says otherwise than RUNNING and that a reload cannot

@@ -33,6 +33,8 @@ struct load {
 	size_t resolved_n, resolved_size;
 	size_t servers_n;
 	size_t regexes_size;
+	struct said *said; /* (own) until said_finish() */
+	size_t said_n, said_size;
 };
 
 /* What a section of the file says beyond the struct that the snapshot keeps. */
@@ -92,6 +94,8 @@ bool section_print(struct out *out, enum schema_section section, const void *bas
 /* Prints `key: value` for each row; BEFORE stands before each, AFTER behind. */
 void section_print_rows(struct out *out, enum schema_section section, const void *base,
 			const char *before, const char *after);
+/* Behind an item of a list, in a dump with marks: where the file has it. */
+void mark_item(struct out *out, const struct config_pos *pos);
 
 /* NODE as a list: its items, or itself as the only one. */
 size_t load_items(const struct yaml_node *node);

@@ -10,10 +10,13 @@
 #include "base/mem.h"
 #include "base/str.h"
 
+struct config;
+
 struct out {
 	char *p; /* (own) NUL-terminated */
 	size_t len, size;
 	bool with_secrets; /* of a dump */
+	const struct config *marks; /* (view) of a dump: comments tell where values were said */
 };
 
 void out_init(struct out *out);

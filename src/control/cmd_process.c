@@ -60,7 +60,7 @@ enum run_step command_show_config(struct run *run)
 	size_t len;
 
 	if (!run->state) {
-		run->state = config_dump(control_config(), false, &len);
+		run->state = config_dump_marked(control_config(), &len);
 		run->state_free = free;
 		run->at[1] = len;
 	}

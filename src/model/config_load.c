@@ -13,6 +13,7 @@
 #include "base/regex.h"
 #include "net/tls_client.h"
 #include "model/load.h"
+#include "model/said.h"
 #include "model/schema_fns.h"
 
 #define ARENA_BLOCK (64 * 1024)
@@ -226,6 +227,7 @@ static struct config *load_run(const char *name, struct str text, const char *wh
 		root = yaml_read(text, &load.temp, &load.diag);
 	if (root)
 		root_read(&load, root);
+	said_finish(&load);
 	diag_finish(&load.diag, messages);
 	diag_fini(&load.diag);
 	free(load.resolved_ips);

@@ -5,10 +5,12 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "model/load.h"
 #include "model/out.h"
+#include "model/said.h"
 #include "model/schema_fns.h"
 
 /* Prints "key: value" of ROW; nothing at all when there is nothing to say. */
@@ -40,14 +42,58 @@ bool section_print(struct out *out, enum schema_section section, const void *bas
 	return !is_first;
 }
 
+static void mark(struct out *out, uint32_t line)
+{
+	if (out->marks && line)
+		out_format(out, "  # %s:%u", out->marks->file, line);
+	else if (out->marks)
+		out_text(out, STR("  # default"));
+}
+
+void mark_item(struct out *out, const struct config_pos *pos)
+{
+	mark(out, pos->line);
+}
+
+/* Behind ROW, which was printed from START on; lists have marks at their items. */
+static void mark_row(struct out *out, const struct schema_row *row, const void *base, size_t start)
+{
+	if (out->marks && !memchr(out->p + start, '\n', out->len - start))
+		mark(out, said_line(out->marks, row, base));
+}
+
+/* A mapping within the struct, one line for each of its keys. */
+static void map_print_rows(struct out *out, const struct schema_row *row, const void *base,
+			   const char *before)
+{
+	size_t start = out->len, begun;
+	char deeper[32];
+
+	snprintf(deeper, sizeof(deeper), "%s  ", before);
+	out_format(out, "%s%s:\n", before, row->key);
+	begun = out->len;
+	section_print_rows(out, row->sub, schema_field_const(row, base), deeper, "\n");
+	if (out->len == begun) {
+		out->len = start;
+		out->p[start] = '\0';
+	}
+}
+
 void section_print_rows(struct out *out, enum schema_section section, const void *base,
 			const char *before, const char *after)
 {
 	const struct schema_section_row *s = &schema_sections[section];
 
-	for (size_t i = 0; i < s->rows_n; i++)
-		if (row_print(out, &s->rows[i], base, before))
+	for (size_t i = 0; i < s->rows_n; i++) {
+		size_t start = out->len;
+
+		if (out->marks && s->rows[i].type == T_MAP)
+			map_print_rows(out, &s->rows[i], base, before);
+		else if (row_print(out, &s->rows[i], base, before)) {
+			mark_row(out, &s->rows[i], base, start);
 			out_format(out, "%s", after);
+		}
+	}
 }
 
 bool print_nothing(struct out *out unused_arg, const struct schema_row *row unused_arg,
@@ -196,27 +242,42 @@ bool print_accept_proxy(struct out *out, const struct schema_row *row unused_arg
 	return true;
 }
 
-char *config_dump(const struct config *config, bool with_secrets, size_t *len)
+static char *dump(const struct config *config, bool with_secrets, bool with_marks, size_t *len)
 {
 	struct out out;
 
 	out_init(&out);
 	out.with_secrets = with_secrets;
+	out.marks = with_marks ? config : NULL;
 	out_text(&out, STR("global:\n"));
 	section_print_rows(&out, S_GLOBAL, &config->global, "  ", "\n");
 	out_text(&out, STR("frontends:\n"));
 	for (size_t i = 0; i < config->frontends_n; i++) {
-		out_format(&out, "  \"%.*s\":\n", STR_ARG(config->frontends[i].name));
+		out_format(&out, "  \"%.*s\":", STR_ARG(config->frontends[i].name));
+		mark_item(&out, &config->frontends[i].pos);
+		out_text(&out, STR("\n"));
 		section_print_rows(&out, S_FRONTEND, &config->frontends[i], "    ", "\n");
 	}
 	if (config->backends_n)
 		out_text(&out, STR("backends:\n"));
 	for (size_t i = 0; i < config->backends_n; i++) {
-		out_format(&out, "  \"%.*s\":\n", STR_ARG(config->backends[i].name));
+		out_format(&out, "  \"%.*s\":", STR_ARG(config->backends[i].name));
+		mark_item(&out, &config->backends[i].pos);
+		out_text(&out, STR("\n"));
 		section_print_rows(&out, S_BACKEND, &config->backends[i], "    ", "\n");
 	}
 	*len = out.len;
 	return out.p;
+}
+
+char *config_dump(const struct config *config, bool with_secrets, size_t *len)
+{
+	return dump(config, with_secrets, false, len);
+}
+
+char *config_dump_marked(const struct config *config, size_t *len)
+{
+	return dump(config, false, true, len);
 }
 
 /* ROW of BASE as it would be dumped; (own) */

@@ -91,6 +91,7 @@ bool print_binds(struct out *out, const struct schema_row *row, const void *base
 		item_begin(out);
 		out_text(out, STR("- "));
 		section_print(out, row->sub, &frontend->binds[i]);
+		mark_item(out, &frontend->binds[i].pos);
 	}
 	return true;
 }
@@ -103,6 +104,7 @@ bool print_routes(struct out *out, const struct schema_row *row, const void *bas
 		item_begin(out);
 		out_text(out, STR("- "));
 		section_print(out, row->sub, &frontend->routes[i]);
+		mark_item(out, &frontend->routes[i].pos);
 	}
 	return frontend->routes_n > 0;
 }
@@ -279,6 +281,7 @@ bool print_sticks(struct out *out, const struct schema_row *row unused_arg, cons
 		item_begin(out);
 		out_text(out, STR("- "));
 		stick_print(out, &backend->sticks[i]);
+		mark_item(out, &backend->sticks[i].pos);
 	}
 	if (!backend->sticks_n)
 		out_text(out, STR("none"));
@@ -293,6 +296,7 @@ bool print_hosts(struct out *out, const struct schema_row *row, const void *base
 		item_begin(out);
 		out_format(out, "\"%.*s\": ", STR_ARG(backend->hosts[i].name));
 		section_print(out, row->sub, &backend->hosts[i]);
+		mark_item(out, &backend->hosts[i].pos);
 	}
 	return true;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "model/schema_fns.h"
+#include "model/said.h"
 
 const char *load_describe(struct load *load, const struct yaml_node *node)
 {
@@ -93,8 +94,7 @@ static void default_apply(struct load *load, enum schema_section section, void *
 		const struct schema_row *row = &s->rows[i];
 		struct yaml_node node = { .kind = YAML_SCALAR, .is_plain = true, .line = 1 };
 
-		if (row->type == T_MAP || row->type == T_PASSIVE ||
-		    row->type == T_AGENT) {
+		if (row->type == T_MAP || row->type == T_PASSIVE || row->type == T_AGENT) {
 			default_apply(load, row->sub, schema_field(row, base));
 		} else if (row->def && !(row->flags & F_DEF_SAID)) {
 			node.text = str_of(row->def);
@@ -163,10 +163,12 @@ void section_read(struct load *load, enum schema_section section, const struct y
 			unknown_key(load, section, &node->pairs[i], where);
 	}
 	for (size_t i = 0; i < s->rows_n; i++) {
-		if (values[i])
+		if (values[i]) {
+			said_add(load, section, &s->rows[i], base, values[i]->line);
 			row_read(load, &s->rows[i], values[i], base);
-		else if (s->rows[i].flags & F_REQUIRED)
+		} else if (s->rows[i].flags & F_REQUIRED) {
 			load_error(load, node, "%s needs '%s'", where, s->rows[i].key);
+		}
 	}
 }
 

@@ -318,6 +318,19 @@ def _(t):
     same(str(first.count("warning:")), info(limpet)["TotalWarnings"], "TotalWarnings")
 
 
+@case("show config tells where each value stands in the file, and which are defaults")
+def _(t):
+    limpet = cluster(t)
+    text = limpet.ask_stats("show config")
+    path = limpet.path
+    for want in (r"^  threads: 2  # %s:2$", r"^    health_check: \{.*\}  # %s:13$", r'^      "B": \{.*\}  # %s:14$',
+                 r"^    balance: round_robin  # %s:11$"):
+        check(re.search(want % re.escape(path), text, re.M), "%s is not in\n%s" % (want, text))
+    check(re.search(r"^    retries: \d+  # default$", text, re.M), text)
+    limpet.write(text.rstrip("\n") + "\n")        # it is a configuration, too
+    check(limpet.ask_stats("reload").startswith("Success=1"), "it loads")
+
+
 @case("show pools, activity, proc, libs, fd, env, schema, echo, version")
 def _(t):
     limpet = cluster(t)

@@ -486,6 +486,42 @@ static void a_dump_keeps_secrets_when_asked(void **state unused_arg)
 	config_unref(config);
 }
 
+static void a_marked_dump_tells_lines_and_defaults(void **state unused_arg)
+{
+	struct config *config = load("global: {node: n1}\n"
+				     "defaults:\n  timeouts: {connect: 3s}\n"
+				     "frontends:\n  web:\n    bind: \":80\"\n    backend: b\n"
+				     "backends:\n  b:\n    retries: 1\n    hosts:\n"
+				     "      one: 10.0.0.1:1\n");
+	static const char *const wanted[] = {
+		"\n  node: n1  # ",           ":1\n",
+		"\n      connect: 3s  # ",    ":3\n",
+		"\n      keep_alive: ",       "  # default\n",
+		"\n    retries: 1  # ",       ":10\n",
+		"\n      \"one\": {address: ", ":12\n",
+		"\n  \"b\":  # ",            ":9\n",
+	};
+	struct config_messages messages = { 0 };
+	struct config *again;
+	size_t len;
+	char *text = config_dump_marked(config, &len);
+
+	for (size_t i = 0; i < ARRAY_N(wanted); i += 2) {
+		const char *at = strstr(text, wanted[i]), *end;
+		size_t mark = strlen(wanted[i + 1]);
+
+		assert_non_null(at);
+		end = strchr(at + 1, '\n');
+		assert_memory_equal(end + 1 - mark, wanted[i + 1], mark);
+	}
+	again = config_load_text("again", (struct str){ text, len }, &messages);
+	assert_non_null(again);
+	config_unref(again);
+	config_messages_fini(&messages);
+	config_unref(config);
+	free(text);
+}
+
 static void a_large_file_is_checked_in_under_a_second(void **state unused_arg)
 {
 	struct config *config;
@@ -577,6 +613,7 @@ int main(void)
 		cmocka_unit_test(the_dashboard_acts_with_credentials_alone),
 		cmocka_unit_test(a_dump_loads_to_the_same_again),
 		cmocka_unit_test(a_dump_keeps_secrets_when_asked),
+		cmocka_unit_test(a_marked_dump_tells_lines_and_defaults),
 		cmocka_unit_test(a_large_file_is_checked_in_under_a_second),
 		cmocka_unit_test(a_snapshot_lives_until_its_last_reference),
 		cmocka_unit_test(keys_that_need_a_restart_are_found),
