@@ -34,6 +34,7 @@ IT_TESTS = \
 	tests/it/k_servers.py \
 	tests/it/l_errors.py \
 	tests/it/l_haproxy.py \
+	tests/it/l_http.py \
 	tests/it/l_log.py \
 	tests/it/l_metrics.py \
 	tests/it/l_stats.py \

@@ -86,6 +86,7 @@ void http_on_client_closed(void);
 
 /* For handlers, in this order: begin, headers, one of the ends. */
 void http_begin(struct http_client *client, unsigned status);
+void http_begin_page(struct http_client *client, const char *policy); /* 200, what it may do */
 void http_header(struct http_client *client, const char *name, const char *fmt, ...)
 	printf_like(3, 4);
 /* TYPE is the Content-Type. */

@@ -404,7 +404,7 @@ static void print(struct http_client *client, const char *fmt, ...)
 	buf_append(&client->out, text, (size_t)length);
 }
 
-void http_begin(struct http_client *client, unsigned status)
+static void begin(struct http_client *client, unsigned status)
 {
 	time_t now = (time_t)(clock_unix_ms() / 1000);
 	char date[64];
@@ -418,6 +418,19 @@ void http_begin(struct http_client *client, unsigned status)
 					 "X-Frame-Options: DENY\r\n"
 					 "Referrer-Policy: no-referrer\r\n"
 					 "Cross-Origin-Resource-Policy: same-origin\r\n"));
+}
+
+void http_begin_page(struct http_client *client, const char *policy)
+{
+	begin(client, 200);
+	http_header(client, "Content-Security-Policy", "%s", policy);
+}
+
+void http_begin(struct http_client *client, unsigned status)
+{
+	begin(client, status);
+	http_header(client, "Content-Security-Policy",
+		    "default-src 'none'; frame-ancestors 'none'");
 }
 
 void http_header(struct http_client *client, const char *name, const char *fmt, ...)
@@ -460,7 +473,5 @@ void http_text(struct http_client *client, unsigned status, const char *text)
 	if ((size_t)length >= sizeof(line))
 		length = sizeof(line) - 1;
 	http_begin(client, status);
-	http_header(client, "Content-Security-Policy",
-		    "default-src 'none'; frame-ancestors 'none'");
 	http_end(client, "text/plain; charset=utf-8", (struct str){ line, (size_t)length });
 }

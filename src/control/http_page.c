@@ -8,6 +8,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <stdio.h>
 
 #include "control/dashboard.h"
 #include "control/http_routes.h"
@@ -47,16 +48,18 @@ static enum run_step write_page(struct http_client *client, struct buf *out)
 
 void http_get_page(struct http_client *client, const struct http_request *request)
 {
+	char policy[384];
+
 	(void)request;
 	if (!style_hash[0]) {
 		hash_text(dashboard_parts[DASHBOARD_STYLE], style_hash);
 		hash_text(dashboard_parts[DASHBOARD_SCRIPT], script_hash);
 	}
-	http_begin(client, 200);
-	http_header(client, "Content-Security-Policy",
-		    "default-src 'none'; style-src 'sha256-%s'; script-src 'sha256-%s'; "
-		    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
-		    "frame-ancestors 'none'",
-		    style_hash, script_hash);
+	snprintf(policy, sizeof(policy),
+		 "default-src 'none'; style-src 'sha256-%s'; script-src 'sha256-%s'; "
+		 "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+		 "frame-ancestors 'none'",
+		 style_hash, script_hash);
+	http_begin_page(client, policy);
 	http_end_pieces(client, "text/html; charset=utf-8", write_page);
 }

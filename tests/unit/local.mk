@@ -7,4 +7,5 @@ include tests/unit/model.mk
 include tests/unit/balance.mk
 include tests/unit/health.mk
 include tests/unit/control.mk
+include tests/unit/dashboard.mk
 include tests/unit/run.mk

@@ -145,8 +145,9 @@ class TileView {
 	note_of(state)
 	{
 		const { it } = this;
+		const has_sessions = it.sessions || it.backend.data.counters.sids_learned;
 		if (state.group === 'up')
-			return count(it.sessions, 'session', 'sessions') + (it.backup ? ', backup' : '');
+			return (has_sessions ? count(it.sessions, 'session', 'sessions') : `${short(it.open)} open`) + (it.backup ? ', backup' : '');
 		return it.sessions ? `${state.label}, ${short(it.sessions)} left` : state.label;
 	}
 }

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+UNIT_TESTS += tests/unit/test_dashboard
+tests_unit_test_dashboard_SOURCES = tests/unit/test_dashboard.c
+tests_unit_test_dashboard_LDADD = $(LDADD) $(CMOCKA_LIBS)
