@@ -46,13 +46,15 @@ bool args_integer(struct str text, int64_t *value, struct str *rest)
 	return has_digits;
 }
 
-/* State. */
+/* State.  "ready" takes back what an agent has said as well; it may say it again. */
+
+#define ADMIN_BITS (SERVER_MAINT | SERVER_DRAIN | SERVER_AGENT_MAINT | SERVER_AGENT_DRAIN)
 
 static bool read_state(struct str word, unsigned *set, unsigned *clear)
 {
 	if (str_eq(word, STR("ready"))) {
 		*set = 0;
-		*clear = SERVER_MAINT | SERVER_DRAIN;
+		*clear = ADMIN_BITS;
 	} else if (str_eq(word, STR("drain"))) {
 		*set = SERVER_DRAIN;
 		*clear = SERVER_MAINT;
@@ -81,7 +83,7 @@ enum run_step command_enable_server(struct run *run)
 	struct srvset_member *member = run_server(run, run_arg(run, 0));
 
 	if (member)
-		server_set_state(member->server, 0, SERVER_MAINT | SERVER_DRAIN, why_operator);
+		server_set_state(member->server, 0, ADMIN_BITS, why_operator);
 	return RUN_DONE;
 }
 

@@ -364,9 +364,9 @@ def _(t):
             '      two: {address: 127.0.0.1, workers: ["${PB}", {port: "${PC}", weight: 50}]}\n', "").replace(
             "${A}", "${A}" if proxy == "none" else "${B}"), name="limpet-" + proxy, ports=("PORT",))
         c, held = t.connect(), t.connect()
-        same(c.ask(get()).status, 200, "status")
         held.send(get("/hold"))
         t.events.wait("held " + proxy)
+        same(c.ask(get()).status, 200, "status")
         until(lambda: rows_of(limpet)["one"]["srv_icur"] == "1", "one idle connection")
         ask(limpet, "disable server app/one")
         until(lambda: rows_of(limpet)["one"]["srv_icur"] == "0", "maintenance closes it (send_proxy: %s)" % proxy, 2)
@@ -510,6 +510,12 @@ def _(t):
     same((rows_of(limpet)["one"]["weight"], ask(limpet, "get weight app/one")), ("5", "10 (initial 100)\n"), "after a reload")
     said[0] = "0%"
     until(lambda: rows_of(limpet)["one"]["status"] == "DRAIN (agent)", "nothing of its weight")
+    said[0] = "100% maint"
+    until(lambda: rows_of(limpet)["one"]["status"] == "MAINT", "in maintenance")
+    said[0] = "100%"
+    until(lambda: rows_of(limpet)["one"]["uweight"] == "10", "asked")
+    says(limpet, "set server app/one state ready")
+    until(lambda: rows_of(limpet)["one"]["status"] == "no check", "ready again")
     said[0] = "100% up"
     until(lambda: rows_of(limpet)["one"]["weight"] == "10", "all of its weight")
     says(limpet, "disable agent app/one")
@@ -557,6 +563,35 @@ def _(t):
     until(lambda: ask(limpet, "del server chat/A") == "Server deleted.\n", "it is deleted")
     for sid in mine:
         unknown_session(t.ask(get(POLL + sid)))
+    late = t.echo(name="late")
+    ask(limpet, "set weight chat/B 1; set server chat/B addr 127.0.0.1 port %d" % late.port)
+    for sid in set(sids) - set(mine):
+        unknown_session(t.ask(get(POLL + sid)))
+
+
+@case("disable, wait for the connections, delete: in one line, as HAProxy's manual has it")
+def _(t):
+    limpet = three(t)
+    held = t.connect()
+    held.ask(get("/0"))
+    same(ask(limpet, "disable server app/one;wait 3s srv-removable app/one;del server app/one").split("\n")[-2],
+         "Server deleted.", "answer")
+    same(picks(t, 6), {"B": 4, "C": 2}, "shares")
+
+
+@case("a backend that goes takes everything along that was said of its servers")
+def _(t):
+    limpet = three(t)
+    ask(limpet, "set weight app/one 7;add server app/new 127.0.0.1:9;disable server app/one")
+    limpet.write(CONFIG.replace("app", "other"))
+    ask(limpet, "reload")
+    same(table(ask(limpet, "show config diff")), [], "diff")
+    limpet.wait_log("server app/one: weight 7 set by the operator is dropped: the file does not name the server any more")
+    limpet.wait_log("server app/new: added by the operator, is dropped: the file does not name the backend any more")
+    limpet.write(CONFIG)
+    ask(limpet, "reload")
+    same(picks(t, 5), {"A": 2, "B": 2, "C": 1}, "shares")
+    same(table(ask(limpet, "show config diff")), [], "diff")
 
 
 @case("a hundred changes of all kinds under load: no request fails")
