@@ -26,6 +26,7 @@
 struct loop control_loop;
 
 static struct config *current;
+static struct config *started; /* (ref) what the process was started with */
 static struct traffic *traffics;
 static pthread_t *threads;
 static unsigned traffics_n;
@@ -130,6 +131,7 @@ int runtime_start(struct config *config, bool is_held, char **why)
 	if (rc != 0)
 		return rc;
 	current = config_ref(config);
+	started = config_ref(config);
 	link_states(config);
 	traffics = xcalloc(traffics_n, sizeof(*traffics));
 	for (unsigned t = 0; t < traffics_n; t++) {
@@ -280,7 +282,7 @@ static void warn_restart_keys(const struct config *config, struct config_message
 {
 	struct config_pos top = { config->file, 1, 1 };
 	const char *keys[16];
-	size_t n = config_restart_keys(current, config, keys, ARRAY_N(keys));
+	size_t n = config_restart_keys(started, config, keys, ARRAY_N(keys));
 
 	for (size_t i = 0; i < n && i < ARRAY_N(keys); i++) {
 		char *text = xasprintf("'global.%s' changes with a restart only", keys[i]);
@@ -415,4 +417,5 @@ void runtime_stop(void)
 	runtime_free_sets();
 	stick_fini();
 	config_unref(current);
+	config_unref(started);
 }

@@ -240,20 +240,31 @@ def _(t):
     check(limpet.wait_exit(1 * SLOW) is not None, "it still runs")
 
 
-@case("an open WebSocket does not hold the stop beyond shutdown_grace")
+@case("an open WebSocket is told to go before shutdown_grace is over, and does not hold the stop beyond it")
 def _(t):
     from lib.engine import WS_FIELDS, SWITCH
-    t.server([request(), send(SWITCH), gone()])
-    limpet = t.limpet(config(global_="shutdown_grace: 300ms"))
+    heard = []
+
+    def script(peer):
+        peer.read_request()
+        peer.send(SWITCH)
+        heard.append(peer.read_all(10))
+    t.server(script)
+    limpet = t.limpet(config(global_="shutdown_grace: 1s"))
     c = t.connect()
     c.send(get("/ws", WS_FIELDS))
     same(c.read_response().status, 101, "status")
     limpet.is_ended_by_test = True
     started = time.monotonic()
     limpet.signal(signal.SIGTERM)
+    check(c.is_silent(0.3), "it may end by itself at first")
+    said = c.read_all(3)
+    check(said.startswith(b"\x88") and said[2:4] == b"\x03\xe9", "a close frame that says 1001: %r" % said)
     same(limpet.wait_exit(3), 0, "status")
     took = time.monotonic() - started
-    check(0.2 < took, "it did not wait: %.2f s" % took)
+    check(0.5 < took < 2 * SLOW, "%.2f s" % took)
+    until(lambda: heard, "the server's side is closed")
+    check(heard[0][:1] == b"\x88", "the server heard a close frame: %r" % heard[0])
 
 
 @case("the pid file holds the process's id while it runs")
@@ -263,6 +274,27 @@ def _(t):
     path = t.directory + "/limpet.pid"
     until(lambda: os.path.exists(path) and open(path).read().endswith("\n"), "the pid file is written")
     same(int(open(path).read()), limpet.process.pid, "pid file")
+
+
+@case("a pid file of another Limpet that runs is told of, and is not removed by the first one's end")
+def _(t):
+    t.echo()
+    text = config(global_='pid_file: "${RUN}/limpet.pid"')
+    path = t.directory + "/limpet.pid"
+    first = t.limpet(text)
+    until(lambda: os.path.exists(path) and open(path).read().endswith("\n"), "the pid file is written")
+    t.env["PORT_TWO"] = free_port()
+    second = t.limpet(text.replace("${PORT}", "${PORT_TWO}"), name="second", ports=("PORT_TWO",))
+    second.wait_log("warning: .*limpet.pid names process %d, a limpet that runs" % first.process.pid)
+    until(lambda: open(path).read() == "%d\n" % second.process.pid, "the second one's number")
+    first.is_ended_by_test = True
+    first.signal(signal.SIGTERM)
+    same(first.wait_exit(5), 0, "status")
+    same(int(open(path).read()), second.process.pid, "pid file")
+    second.is_ended_by_test = True
+    second.signal(signal.SIGTERM)
+    same(second.wait_exit(5), 0, "status")
+    check(not os.path.exists(path), "the pid file is removed")
 
 
 @case("a frontend on a Unix socket serves, replaces a stale file, and takes its file away at the end")

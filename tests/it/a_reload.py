@@ -5,6 +5,7 @@ import signal
 
 from lib import *
 from lib.engine import *
+from lib.limpet import is_listening
 
 
 def two_versions(t):
@@ -89,6 +90,49 @@ def _(t):
             return False
     until(lambda: serves(new), "the new bind serves")
     until(lambda: not serves(old), "the old bind is closed")
+
+
+@case("who waits in the queue of a bind that a reload takes away is still served")
+def _(t):
+    t.echo()
+    t.env["OTHER"] = free_port()
+    limpet = t.limpet(BASIC.replace('"127.0.0.1:${PORT}"', '["127.0.0.1:${PORT}", "127.0.0.1:${OTHER}"]'))
+    limpet.signal(signal.SIGSTOP)
+    waiting = [t.connect(t.env["OTHER"]) for _ in range(300)]
+    for c in waiting:
+        c.send(get())
+    reload(limpet, BASIC)
+    limpet.signal(signal.SIGCONT)
+    for c in waiting:
+        same(c.read_response().body, b"A", "body")
+    until(lambda: not is_listening(t.env["OTHER"]), "the bind is closed")
+
+
+@case("threads, user, group and chroot: the reload's answer says that they want a restart")
+def _(t):
+    t.echo()
+    text = BASIC.replace("global:\n", 'global:\n  stats: {socket: "unix:${RUN}/stats.sock"}\n')
+    limpet = t.limpet(text)
+    limpet.write(text.replace("threads: ${THREADS:-1}", "threads: 7"))
+    said = limpet.ask_stats("reload")
+    check("Success=1" in said and "threads" in said and "restart" in said, said)
+    limpet.write(text)
+    same("restart" in limpet.ask_stats("reload"), False, "a warning when nothing changes")
+
+
+@case("a cookie whose secret was made up stays good through reloads")
+def _(t):
+    two = Two(t, stick="[cookie: {name: L}]")
+    cookies = {}
+    for _ in range(8):
+        msg = t.ask(get("/x"))
+        cookies[two.last()] = msg.get("set-cookie").split(";")[0]
+    for n in range(3):
+        two.limpet.signal(signal.SIGHUP)
+        until(lambda: two.limpet.log().count("loaded again") > n, "a reload")
+        for worker, cookie in list(cookies.items()) * 3:
+            t.ask(get("/x", [("Cookie", cookie)]))
+            same(two.last(), worker, "worker")
 
 
 @case("fifty reloads under traffic lose no request, and give back descriptors and memory")

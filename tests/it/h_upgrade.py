@@ -229,7 +229,7 @@ def _(t):
 
 @case("upgrade_grace: in its second half WebSockets are ended politely, then the old process ends")
 def _(t):
-    two = Two(t, frames=b"hi")
+    two = Two(t, frames=ws_text("hi"))
     limpet = two.limpet
     limpet.write(open(limpet.path).read().replace("global:\n", "global:\n  upgrade_grace: 4s\n"))
     limpet.signal(signal.SIGHUP)
@@ -238,7 +238,7 @@ def _(t):
     for sid in [two.handshake() for _ in range(6)]:
         c = t.connect()
         same(c.ask(get(UPGRADE + sid, WS_FIELDS)).status, 101, "status")
-        same(c.read(2), b"hi", "first bytes")
+        same(c.read(4), ws_text("hi"), "first bytes")
         sockets.append(c)
     limpet.upgrade()
     began = time.monotonic()
@@ -247,8 +247,10 @@ def _(t):
     ends = []
 
     def watch(c):
-        data = c.read_all(10)
-        ends.append((time.monotonic() - began, data[:4]))
+        data = c.read(4)
+        ends.append((time.monotonic() - began, data))
+        c.send(ws_client_text(data[2:], opcode=8))
+        c.read_all(5)
     threads = [threading.Thread(target=watch, args=(c,)) for c in sockets]
     for thread in threads:
         thread.start()
