@@ -63,6 +63,12 @@ int conn_watch(struct loop *loop, struct conn *conn) must_check;
  */
 int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
 		 conn_event_fn *on_event) must_check;
+/*
+ * The same for one question and one answer within a time limit, as a health check: two system
+ * calls fewer, without TCP_NODELAY and keep-alive probes.
+ */
+int conn_connect_briefly(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+			 conn_event_fn *on_event) must_check;
 
 /* Reads into BUF's room, at most ROOM bytes of it.  IO_OK: at least one byte came. */
 enum io conn_recv(struct conn *conn, struct buf *buf, size_t room);

@@ -58,7 +58,8 @@ enum io tls_session_handshake(struct tls_session *session);
 /* As conn_recv() and conn_send_buf().  IO_EOF: a proper end (close_notify) or a bare close. */
 enum io tls_session_recv(struct tls_session *session, struct buf *buf, size_t room);
 enum io tls_session_send_buf(struct tls_session *session, struct buf *buf);
-/* Says close_notify if that can go at once; the conn stays the caller's.  Idempotent. */
+/* Says close_notify if that can go at once; the conn stays the caller's, `why` stays.  Idempotent.
+ */
 void tls_session_close(struct tls_session *session);
 
 #endif

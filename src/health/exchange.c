@@ -83,12 +83,9 @@ void exchange_abort(struct exchange *exchange)
 void exchange_end(struct exchange *exchange, enum verdict verdict, const char *code,
 		  const char *text)
 {
-	char kept[TLS_WHY_SIZE]; /* TEXT may be the session's */
-
-	snprintf(kept, sizeof(kept), "%s", text);
 	exchange->duration_ms = (clock_now_us() - exchange->started_us) / 1000;
 	exchange_abort(exchange);
-	exchange->on_done(exchange, verdict, code, kept);
+	exchange->on_done(exchange, verdict, code, text);
 }
 
 static void connect_failed(struct exchange *exchange, int error)
@@ -323,7 +320,7 @@ static void open_conn(struct exchange *exchange)
 
 	timer_set(&exchange->loop->wheel, &exchange->timer, exchange->deadline_ms);
 	exchange->state = EXCHANGE_CONNECTING;
-	rc = conn_connect(exchange->loop, &exchange->conn, exchange->addr, on_event);
+	rc = conn_connect_briefly(exchange->loop, &exchange->conn, exchange->addr, on_event);
 	if (rc == 0) {
 		if (!exchange->conn.is_connecting)
 			connected(exchange);

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@
 #include "health/check.h"
 
 #define FIRST_WITHIN_MS      100
+#define GRID_MAX_MS          50
 #define PROBE_TIMEOUT_MS     SEC(1)
 #define BACKOFF_BORN_MS      5
 #define BACKOFF_DEAD_MS      20
@@ -53,6 +55,17 @@ int64_t check_spread(int64_t interval_ms, unsigned spread_pct)
 	int64_t spread_ms = interval_ms * spread_pct / 100;
 
 	return interval_ms - spread_ms + check_random_up_to(2 * spread_ms);
+}
+
+/* Checks that are due at nearly the same time share a turn of the loop: it costs a wake-up less. */
+static int64_t rounded(int64_t in_ms)
+{
+	int64_t grid_ms = in_ms / 25;
+	int64_t at_ms = clock_ms() + in_ms;
+
+	if (grid_ms > GRID_MAX_MS)
+		grid_ms = GRID_MAX_MS;
+	return grid_ms > 1 ? at_ms - at_ms % grid_ms + grid_ms / 2 : at_ms;
 }
 
 static bool is_down(const struct server *server)
@@ -160,7 +173,7 @@ void check_schedule(struct check *check)
 		interval_ms -= check_random_up_to(interval_ms * 9 / 10);
 	else
 		interval_ms = check_spread(interval_ms, check->backend->health.spread_pct);
-	loop_timer_in(health.loop, &check->timer, interval_ms);
+	timer_set(&health.loop->wheel, &check->timer, rounded(interval_ms));
 }
 
 void check_schedule_soon(struct check *check)
@@ -246,18 +259,21 @@ static void on_done(struct exchange *exchange, enum verdict verdict, const char 
 	struct check *check = container_of(exchange, struct check, exchange);
 	struct health_info *info = &check->info;
 	bool was_newborn = check->is_newborn;
-	char why[160];
+	size_t text_len = strnlen(text, sizeof(info->text) - 1);
+	char why[160] = "";
 
 	info->code = code;
-	snprintf(info->text, sizeof(info->text), "%s", text);
+	memcpy(info->text, text, text_len);
+	info->text[text_len] = '\0';
 	info->http_status = exchange->http_status;
 	info->duration_ms = exchange->duration_ms;
 	info->at_ms = clock_ms();
 	info->checks_n++;
 	if (verdict != VERDICT_NONE)
 		count(&check->server->counters, server_checks);
-	snprintf(why, sizeof(why), "%s %s, %s took %lld ms", code, text,
-		 check->is_probe ? "probe" : "check", (long long)exchange->duration_ms);
+	if (verdict != VERDICT_OK || is_out(check->server))
+		snprintf(why, sizeof(why), "%s %s, %s took %lld ms", code, text,
+			 check->is_probe ? "probe" : "check", (long long)exchange->duration_ms);
 	if (verdict == VERDICT_OK)
 		succeeded(check, why);
 	else if (verdict != VERDICT_NONE)

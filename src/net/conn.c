@@ -66,8 +66,8 @@ int conn_watch(struct loop *loop, struct conn *conn)
 	return loop_fd_add(loop, &conn->lf, conn->fd, on_ready, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 }
 
-int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
-		 conn_event_fn *on_event)
+static int open_to(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+		   conn_event_fn *on_event, bool is_brief)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int one = 1;
@@ -77,7 +77,7 @@ int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *a
 		return -errno;
 	conn_init(conn, fd, on_event);
 	conn->can_read = false;
-	if (!sock_addr_is_unix(addr)) {
+	if (!is_brief && !sock_addr_is_unix(addr)) {
 		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 	}
@@ -96,6 +96,18 @@ fail:
 	close(fd);
 	conn->fd = -1;
 	return rc;
+}
+
+int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+		 conn_event_fn *on_event)
+{
+	return open_to(loop, conn, addr, on_event, false);
+}
+
+int conn_connect_briefly(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+			 conn_event_fn *on_event)
+{
+	return open_to(loop, conn, addr, on_event, true);
 }
 
 enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
