@@ -246,12 +246,58 @@ static void join(struct srvset *set, bool is_forced)
 	}
 }
 
+/*
+ * A backend that the new configuration has not.  Requests that began with the old one, and threads
+ * that have not taken the new one yet, still choose from its set: it stays a while.
+ */
+struct dropping {
+	struct timer timer;
+	struct backend_state *backend;
+	struct dropping *next;
+};
+static struct dropping *droppings; /* (own) */
+#define DROP_AFTER_MS SEC(5)
+
+static struct dropping *find_dropping(const struct backend_state *backend)
+{
+	struct dropping *at = droppings;
+
+	while (at && at->backend != backend)
+		at = at->next;
+	return at;
+}
+
+static void drop_end(struct dropping *dropping)
+{
+	struct dropping **at = &droppings;
+
+	while (*at != dropping)
+		at = &(*at)->next;
+	*at = dropping->next;
+	timer_fini(&control_loop.wheel, &dropping->timer);
+	free(dropping);
+}
+
+/* It is back before its set was dropped: what was said of its servers is forgotten all the same. */
+static void come_back(const struct backend *backend, struct srvset *old)
+{
+	struct dropping *dropping = find_dropping(backend->state);
+
+	if (!dropping)
+		return;
+	drop_end(dropping);
+	for (uint32_t i = 0; i < old->members_n; i++)
+		server_set_state(old->members[i].server, 0, SERVER_MAINT | SERVER_DRAIN,
+				 "its backend is back");
+}
+
 static void build_set(const struct backend *backend, bool is_forced)
 {
 	struct srvset *old = atomic_load(&backend->state->set);
 	struct specs specs = { 0 };
 	struct srvset *set;
 
+	come_back(backend, old);
 	collect(backend, &specs);
 	adjust(backend, old, is_forced, &specs);
 	set = srvset_build(backend->state, specs.specs, specs.n);
@@ -311,17 +357,42 @@ void runtime_weights_changed(struct backend_state *state)
 		build_set(backend, false);
 }
 
+static void drop_set(struct backend_state *backend)
+{
+	struct srvset *old = atomic_load(&backend->set);
+	struct srvset *empty = srvset_build(backend, NULL, 0);
+
+	retire(srvset_publish(backend, empty));
+	leave(NULL, old, empty);
+}
+
+static void on_drop(struct timer *timer)
+{
+	struct dropping *dropping = container_of(timer, struct dropping, timer);
+	struct backend_state *backend = dropping->backend;
+
+	drop_end(dropping);
+	drop_set(backend);
+}
+
 void runtime_drop_set(struct backend_state *backend)
 {
 	struct srvset *old = atomic_load(&backend->set);
-	struct srvset *empty;
+	struct dropping *dropping;
 
-	if (old && !old->members_n)
+	if ((old && !old->members_n) || find_dropping(backend))
 		return;
 	override_drop_backend(backend);
-	empty = srvset_build(backend, NULL, 0);
-	retire(srvset_publish(backend, empty));
-	leave(NULL, old, empty);
+	if (!old) {
+		drop_set(backend);
+		return;
+	}
+	dropping = xcalloc(1, sizeof(*dropping));
+	dropping->backend = backend;
+	dropping->next = droppings;
+	droppings = dropping;
+	timer_init(&dropping->timer, on_drop);
+	loop_timer_in(&control_loop, &dropping->timer, DROP_AFTER_MS);
 }
 
 /* Goes from thread to thread; asked for again meanwhile, it goes once more. */
@@ -391,6 +462,8 @@ void runtime_sweep_pools(void)
 
 void runtime_free_sets(void)
 {
+	while (droppings)
+		drop_end(droppings);
 	for (struct backend_state *at = backend_state_first(); at; at = at->next)
 		srvset_free(srvset_publish(at, NULL));
 }

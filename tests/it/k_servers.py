@@ -594,6 +594,20 @@ def _(t):
     same(table(ask(limpet, "show config diff")), [], "diff")
 
 
+@case("a backend that goes with a reload loses no request on its way out")
+def _(t):
+    limpet = three(t)
+    text = CONFIG.replace("  app:", "  other:").replace("backend: app", "backend: other")
+    load = Load(t, 6)
+    for n in range(30):
+        limpet.write((text, CONFIG)[n % 2])
+        ask(limpet, "reload")
+        for _ in range(3):
+            same(t.ask(get()).status, 200, "status")
+        load.passed(5)
+    load.finish()
+
+
 @case("a hundred changes of all kinds under load: no request fails")
 def _(t):
     limpet = three(t)
