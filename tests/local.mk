@@ -30,6 +30,7 @@ IT_TESTS = \
 	tests/it/k_commands.py \
 	tests/it/k_control.py \
 	tests/it/k_haproxy.py \
+	tests/it/k_limpetctl.py \
 	tests/it/k_tools.py \
 	tests/it/k_servers.py \
 	tests/it/l_errors.py \

@@ -59,7 +59,7 @@ CLEANFILES += src/control/dashboard_page.c
 EXTRA_DIST += $(DASHBOARD) src/control/dashboard/embed.awk
 
 bin_PROGRAMS += limpetctl
-limpetctl_SOURCES = src/main/limpetctl.c
+limpetctl_SOURCES = src/main/limpetctl.c include/main/ctl_table.h src/main/ctl_table.c
 noinst_PROGRAMS += limpet-gencommands limpet-genmetrics
 limpet_genmetrics_SOURCES = src/control/genmetrics.c
 .PHONY: gen-metrics-doc

@@ -22,32 +22,22 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "main/ctl_table.h"
 #include "net/addr.h"
 
 #define SOCKET_DEFAULT  "/run/limpet/limpet.sock"
 #define ANSWER_WAIT_MS  60000
 #define WATCH_DEFAULT_S 2
-#define COLUMNS_MAX     160
 
 enum { EXIT_DONE, EXIT_COMMAND, EXIT_USAGE };
 
 static struct {
 	const char *socket;
-	bool is_raw;    /* no tables: -r, or not a terminal */
+	bool is_raw; /* no tables: -r, or not a terminal */
+	bool is_json;
+	bool has_colours;
 	double watch_s; /* 0 = once */
 } options;
-
-/* Columns of "show stat" that fit on a screen. */
-static const char *const stat_columns[] = {
-	"pxname",   "svname",   "status",   "weight", "scur",  "smax",         "stot",    "rate",
-	"hrsp_2xx", "hrsp_4xx", "hrsp_5xx", "econ",   "eresp", "check_status", "lastchg",
-};
-
-/* The lines of an answer that may be a table. */
-struct lines {
-	char **all; /* (own) */
-	size_t n, size;
-};
 
 struct answer {
 	unsigned nth;       /* 0: that to set severity-output */
@@ -62,138 +52,6 @@ struct answer {
 static void complain(const char *text, const char *detail)
 {
 	fprintf(stderr, "limpetctl: %s%s%s\n", text, detail ? ": " : "", detail ? detail : "");
-}
-
-/*
- * Tables.
- */
-static void lines_add(struct lines *lines, struct str line)
-{
-	if (lines->n == lines->size) {
-		lines->size = lines->size ? lines->size * 2 : 64;
-		lines->all = xrealloc_array(lines->all, lines->size, sizeof(*lines->all));
-	}
-	lines->all[lines->n++] = xstrndup(line);
-}
-
-static void lines_clear(struct lines *lines)
-{
-	for (size_t i = 0; i < lines->n; i++)
-		free(lines->all[i]);
-	free(lines->all);
-	*lines = (struct lines){ 0 };
-}
-
-/* Takes a cell off *REST, and removes its quotes in place; SEPARATOR is ',' or ' '. */
-static char *take_cell(char **rest, char separator)
-{
-	char *cell = *rest, *in = cell, *out = cell;
-	bool is_quoted = separator == ',' && *in == '"';
-
-	if (is_quoted)
-		in++;
-	for (; *in && (is_quoted || *in != separator); in++) {
-		if (is_quoted && *in == '"' && *++in != '"') {
-			is_quoted = false;
-			in--;
-			continue;
-		}
-		*out++ = *in;
-	}
-	*rest = *in ? in + 1 : in;
-	*out = '\0';
-	return cell;
-}
-
-static size_t split(char *line, char separator, char **cells)
-{
-	size_t n = 0;
-
-	while (*line && n < COLUMNS_MAX)
-		cells[n++] = take_cell(&line, separator);
-	return n;
-}
-
-static bool is_number(const char *cell)
-{
-	return !cell[0] || strspn(cell, "0123456789.-") == strlen(cell);
-}
-
-struct table {
-	char ***rows; /* (own) each of columns_n cells */
-	size_t rows_n, columns_n;
-	size_t width[COLUMNS_MAX];
-	bool is_text[COLUMNS_MAX];
-	size_t order[COLUMNS_MAX], shown_n; /* the columns that are shown */
-};
-
-static void table_choose(struct table *table)
-{
-	bool is_stat = table->columns_n && strcmp(table->rows[0][0], "pxname") == 0;
-
-	for (size_t c = 0; !is_stat && c < table->columns_n; c++)
-		table->order[table->shown_n++] = c;
-	for (size_t i = 0; is_stat && i < ARRAY_N(stat_columns); i++)
-		for (size_t c = 0; c < table->columns_n; c++)
-			if (strcmp(stat_columns[i], table->rows[0][c]) == 0)
-				table->order[table->shown_n++] = c;
-}
-
-static void table_measure(struct table *table)
-{
-	for (size_t c = 0; c < table->columns_n; c++)
-		for (size_t r = 0; r < table->rows_n; r++) {
-			size_t len = strlen(table->rows[r][c]);
-
-			if (len > table->width[c])
-				table->width[c] = len;
-			if (r && !is_number(table->rows[r][c]))
-				table->is_text[c] = true;
-		}
-}
-
-static void table_print(const struct table *table)
-{
-	for (size_t r = 0; r < table->rows_n; r++) {
-		if (!r)
-			fputs("\033[1m", stdout);
-		for (size_t i = 0; i < table->shown_n; i++) {
-			size_t c = table->order[i];
-			int width = (int)table->width[c];
-
-			printf("%s%*s", i ? "  " : "", table->is_text[c] ? -width : width,
-			       table->rows[r][c]);
-		}
-		fputs(r ? "\n" : "\033[0m\n", stdout);
-	}
-}
-
-/* Prints LINES in columns; a line that does not fit under the head ends the table. */
-static void print_table(struct lines *lines, size_t head)
-{
-	char separator = strchr(lines->all[head], ',') ? ',' : ' ';
-	struct table table = { .rows_n = 0 };
-	static char empty[] = "";
-
-	for (size_t i = 0; i < head; i++)
-		puts(lines->all[i]);
-	table.rows = xcalloc(lines->n, sizeof(*table.rows));
-	for (size_t i = head; i < lines->n; i++) {
-		char **cells = xcalloc(COLUMNS_MAX, sizeof(*cells));
-		size_t n = split(lines->all[i] + (i == head ? 2 : 0), separator, cells);
-
-		if (i == head)
-			table.columns_n = n;
-		for (size_t c = n; c < table.columns_n; c++)
-			cells[c] = empty;
-		table.rows[table.rows_n++] = cells;
-	}
-	table_choose(&table);
-	table_measure(&table);
-	table_print(&table);
-	for (size_t r = 0; r < table.rows_n; r++)
-		free(table.rows[r]);
-	free(table.rows);
 }
 
 /*
@@ -218,20 +76,19 @@ static void begin_answer(struct answer *answer, struct str *line)
 		answer->has_failed = answer->has_failed || answer->is_error;
 		*line = (struct str){ l.p + 5, l.len - 5 };
 	}
-	if (answer->nth > 1 && answer->is_after_text && !answer->is_error)
+	if (answer->nth > 1 && answer->is_after_text && !answer->is_error && !options.is_json)
 		putchar('\n');
 	answer->is_after_text = true;
-	answer->is_table =
-		!options.is_raw && !answer->is_error &&
-		(str_eq(l, STR("1")) || (str_starts(l, STR("# ")) && str_find(l, STR(": ")) < 0));
+	answer->is_table = !answer->is_error &&
+			   (options.is_json || (!options.is_raw && table_is_first_line(l)));
 }
 
 static void end_answer(struct answer *answer)
 {
-	size_t head = answer->table.n && answer->table.all[0][0] != '#';
-
-	if (answer->table.n > head)
-		print_table(&answer->table, head);
+	if (options.is_json && answer->is_table)
+		answer_json(&answer->table);
+	else if (answer->table.n > 1)
+		table_print(&answer->table, options.has_colours);
 	else if (answer->table.n)
 		puts(answer->table.all[0]);
 	lines_clear(&answer->table);
@@ -305,26 +162,26 @@ static bool send_all(int fd, struct str text)
 	return true;
 }
 
-/* Waits for FD to have something to read. */
-static bool wait_readable(int fd)
+/* Waits for FD to have something to read; at most WAIT_MS, -1 = for ever. */
+static bool wait_readable(int fd, int wait_ms)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	int n;
 
 	do
-		n = poll(&p, 1, ANSWER_WAIT_MS);
+		n = poll(&p, 1, wait_ms);
 	while (n < 0 && errno == EINTR);
 	return n > 0;
 }
 
 /* Reads to the end; false when it did not come. */
-static bool read_answer(int fd, struct answer *answer)
+static bool read_answer(int fd, struct answer *answer, int wait_ms)
 {
 	char *text = NULL;
 	size_t len = 0, size = 0;
 	ssize_t n = -1;
 
-	while (wait_readable(fd)) {
+	while (wait_readable(fd, wait_ms)) {
 		struct str rest;
 		ptrdiff_t at;
 
@@ -343,6 +200,7 @@ static bool read_answer(int fd, struct answer *answer)
 		}
 		memmove(text, rest.p, rest.len);
 		len = rest.len;
+		fflush(stdout); /* a trace goes on and on */
 	}
 	if (len)
 		on_line(answer, (struct str){ text, len });
@@ -350,6 +208,12 @@ static bool read_answer(int fd, struct answer *answer)
 		end_answer(answer);
 	free(text);
 	return n == 0;
+}
+
+/* Its answer may take any time. */
+static bool is_slow(const char *command)
+{
+	return strstr(command, "wait ") || strstr(command, "trace ");
 }
 
 static int run_command(const char *command)
@@ -361,7 +225,7 @@ static int run_command(const char *command)
 
 	if (fd >= 0 && !send_all(fd, str_of(line)))
 		complain("cannot send", strerror(errno));
-	else if (fd >= 0 && !read_answer(fd, &answer))
+	else if (fd >= 0 && !read_answer(fd, &answer, is_slow(command) ? -1 : ANSWER_WAIT_MS))
 		complain("the answer was cut short", NULL);
 	else if (fd >= 0)
 		status = answer.has_failed ? EXIT_COMMAND : EXIT_DONE;
@@ -455,12 +319,13 @@ static int from_input(void)
  */
 static void usage(FILE *to)
 {
-	fputs("usage: limpetctl [-r] [-s SOCKET] [--watch[=SECONDS]] [COMMAND...]\n"
+	fputs("usage: limpetctl [-r | -j] [-s SOCKET] [--watch [SECONDS]] [COMMAND...]\n"
 	      "  -s, --socket SOCKET   path or host:port of the stats socket; else "
 	      "$LIMPET_SOCKET,\n"
 	      "                        else " SOCKET_DEFAULT "\n"
 	      "  -r, --raw             answers as they are, no aligned tables\n"
-	      "  -w, --watch[=SECONDS] again and again\n"
+	      "  -j, --json            answers as JSON\n"
+	      "  -w, --watch [SECONDS] again and again, every 2 seconds\n"
 	      "  -V, --version\n"
 	      "Without a command: a prompt on a terminal, else one command a line from standard\n"
 	      "input. 'limpetctl help' lists the commands.\n"
@@ -481,21 +346,40 @@ static char *join(char **words, int n)
 	return text;
 }
 
+/* The pause that TEXT tells, or the word after the option; false when it is none. */
+static bool read_watch(const char *text, int argc, char **argv)
+{
+	char *end;
+
+	if (!text && optind < argc && argv[optind][0] &&
+	    strspn(argv[optind], "0123456789.") == strlen(argv[optind]))
+		text = argv[optind++];
+	options.watch_s = text ? strtod(text, &end) : WATCH_DEFAULT_S;
+	if (!text || (!*end && options.watch_s >= 0.1 && options.watch_s <= 86400))
+		return true;
+	complain("--watch expects seconds, 0.1 to 86400", text);
+	return false;
+}
+
 /* Negative: go on; else the exit status. */
 static int read_options(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "socket", required_argument, NULL, 's' }, { "raw", no_argument, NULL, 'r' },
-		{ "watch", optional_argument, NULL, 'w' },  { "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },      { 0 },
+		{ "socket", required_argument, NULL, 's' },
+		{ "raw", no_argument, NULL, 'r' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "watch", optional_argument, NULL, 'w' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
 	};
 	const char *env = getenv("LIMPET_SOCKET");
-	char *end;
 	int c;
 
 	options.socket = env && env[0] ? env : SOCKET_DEFAULT;
 	options.is_raw = !isatty(STDOUT_FILENO);
-	while ((c = getopt_long(argc, argv, "+s:rw::hV", longs, NULL)) != -1) {
+	options.has_colours = !options.is_raw && !getenv("NO_COLOR");
+	while ((c = getopt_long(argc, argv, "+s:rjw::hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 's':
 			options.socket = optarg;
@@ -503,13 +387,12 @@ static int read_options(int argc, char **argv)
 		case 'r':
 			options.is_raw = true;
 			break;
+		case 'j':
+			options.is_json = true;
+			break;
 		case 'w':
-			options.watch_s = optarg ? strtod(optarg, &end) : WATCH_DEFAULT_S;
-			if (optarg &&
-			    (*end || !(options.watch_s >= 0.1) || options.watch_s > 86400)) {
-				complain("--watch expects seconds, 0.1 to 86400", optarg);
+			if (!read_watch(optarg, argc, argv))
 				return EXIT_USAGE;
-			}
 			break;
 		case 'h':
 			usage(stdout);
