@@ -147,8 +147,12 @@ enum run_step command_set_maxconn_global(struct run *run)
 static void set_disabled(const struct frontend *frontend, bool is_disabled)
 {
 	atomic_store(&frontend->state->is_disabled, is_disabled);
-	log_warn("frontend %s is %s: set by the operator", frontend->state->name,
-		 is_disabled ? "disabled" : "enabled");
+	log_event(LOG_LEVEL_WARN, "frontend_state",
+		  LOG_FIELDS({ "frontend", frontend->state->name, 0 },
+			     { "to", is_disabled ? "disabled" : "enabled", 0 },
+			     { "reason", "operator", 0 }),
+		  "frontend %s is %s: set by the operator", frontend->state->name,
+		  is_disabled ? "disabled" : "enabled");
 	tell_traffic();
 }
 
@@ -189,7 +193,10 @@ enum run_step command_shutdown_frontend(struct run *run)
 	if (atomic_load(&frontend->state->is_shut))
 		return run_error(run, "Frontend was already shut down.");
 	atomic_store(&frontend->state->is_shut, true);
-	log_warn("frontend %s is shut down: set by the operator", frontend->state->name);
+	log_event(LOG_LEVEL_WARN, "frontend_state",
+		  LOG_FIELDS({ "frontend", frontend->state->name, 0 }, { "to", "shut_down", 0 },
+			     { "reason", "operator", 0 }),
+		  "frontend %s is shut down: set by the operator", frontend->state->name);
 	tell_traffic();
 	return RUN_DONE;
 }

@@ -146,8 +146,12 @@ static enum run_step set_weight(struct run *run, struct srvset_member *member, s
 	}
 	if (weight == (int64_t)member->user_weight)
 		return RUN_DONE;
-	log_warn("server %s/%s has weight %u instead of %u: %s", server->backend->name,
-		 server->name, (unsigned)weight, member->user_weight, why_operator);
+	log_event(LOG_LEVEL_WARN, "server_change",
+		  LOG_FIELDS({ "backend", server->backend->name, 0 }, { "server", server->name, 0 },
+			     { "what", "weight", 0 }, { "from", NULL, member->user_weight },
+			     { "to", NULL, weight }, { "reason", why_operator, 0 }),
+		  "server %s/%s has weight %u instead of %u: %s", server->backend->name,
+		  server->name, (unsigned)weight, member->user_weight, why_operator);
 	override_weight(member, (uint32_t)weight);
 	servers_changed(server->backend);
 	return RUN_DONE;
@@ -293,8 +297,11 @@ static enum run_step set_address(struct run *run, struct srvset_member *member)
 	if (sock_addr_eq(&addr, &member->addr))
 		return run_message(run, SEVERITY_WARNING, "nothing changed");
 	address_change(&member->addr, &addr, text, sizeof(text));
-	log_warn("server %s/%s: %s by 'stats socket command'", server->backend->name, server->name,
-		 text);
+	log_event(LOG_LEVEL_WARN, "server_change",
+		  LOG_FIELDS({ "backend", server->backend->name, 0 }, { "server", server->name, 0 },
+			     { "what", "address", 0 }, { "reason", text, 0 }),
+		  "server %s/%s: %s by 'stats socket command'", server->backend->name, server->name,
+		  text);
 	override_addr(member, &addr);
 	servers_changed(server->backend);
 	return run_message(run, SEVERITY_WARNING, "%s by 'stats socket command'", text);

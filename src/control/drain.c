@@ -96,9 +96,13 @@ static void say_end(const struct drain *drain)
 	const struct server *server = drain->server;
 	double took_s = (double)(clock_ms() - drain->started_ms) / 1000;
 
-	log_info("server %s/%s: %s over: %u sessions and tunnels ended in %.1f s, %u tunnels left",
-		 server->backend->name, server->name, drain_why_name(drain->why), ended_of(drain),
-		 took_s, left_of(drain));
+	log_event(LOG_LEVEL_INFO, "drain",
+		  LOG_FIELDS({ "backend", server->backend->name, 0 }, { "server", server->name, 0 },
+			     { "phase", "over", 0 }, { "reason", drain_why_name(drain->why), 0 },
+			     { "ended", NULL, ended_of(drain) }, { "left", NULL, left_of(drain) }),
+		  "server %s/%s: %s over: %u sessions and tunnels ended in %.1f s, %u tunnels left",
+		  server->backend->name, server->name, drain_why_name(drain->why), ended_of(drain),
+		  took_s, left_of(drain));
 }
 
 static void begin_ending(struct drain *drain)
@@ -109,10 +113,16 @@ static void begin_ending(struct drain *drain)
 	drain->started_ms = clock_ms();
 	drain->until_ms = clock_ms() + drain->over_ms;
 	drain->had = count_living(drain);
-	log_info("server %s/%s: %s: ending %llu of %u sessions and tunnels over %.10g s",
-		 server->backend->name, server->name, drain_why_name(drain->why),
-		 (unsigned long long)drain->had * drain->share_permille / 1000, drain->had,
-		 (double)drain->over_ms / 1000);
+	log_event(LOG_LEVEL_INFO, "drain",
+		  LOG_FIELDS({ "backend", server->backend->name, 0 }, { "server", server->name, 0 },
+			     { "phase", "ending", 0 }, { "reason", drain_why_name(drain->why), 0 },
+			     { "sessions", NULL, drain->had },
+			     { "share_permille", NULL, drain->share_permille },
+			     { "over_ms", NULL, drain->over_ms }),
+		  "server %s/%s: %s: ending %llu of %u sessions and tunnels over %.10g s",
+		  server->backend->name, server->name, drain_why_name(drain->why),
+		  (unsigned long long)drain->had * drain->share_permille / 1000, drain->had,
+		  (double)drain->over_ms / 1000);
 	ending_post(drain->server, drain->share_permille, drain->over_ms, ENDING_POLITE);
 	loop_timer_in(console_loop(), &drain->timer, drain->over_ms);
 }
@@ -189,9 +199,14 @@ bool drain_cancel(struct server *server)
 		return false;
 	if (drain->phase == DRAIN_ENDING)
 		ending_post(server, 0, 0, ENDING_POLITE);
-	log_info("server %s/%s: %s cancelled: %u sessions and tunnels ended, %u stay",
-		 server->backend->name, server->name, drain_why_name(drain->why), ended_of(drain),
-		 count_living(drain));
+	log_event(LOG_LEVEL_INFO, "drain",
+		  LOG_FIELDS({ "backend", server->backend->name, 0 }, { "server", server->name, 0 },
+			     { "phase", "cancelled", 0 },
+			     { "reason", drain_why_name(drain->why), 0 },
+			     { "ended", NULL, ended_of(drain) }),
+		  "server %s/%s: %s cancelled: %u sessions and tunnels ended, %u stay",
+		  server->backend->name, server->name, drain_why_name(drain->why), ended_of(drain),
+		  count_living(drain));
 	drain_free(drain);
 	return true;
 }

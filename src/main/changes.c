@@ -15,8 +15,8 @@
 /* Found by a check, by an agent or by traffic; the rest is the operator's will. */
 #define FOUND_UNABLE (SERVER_DOWN | SERVER_AGENT_DOWN | SERVER_AGENT_MAINT)
 
-static void log_server(const struct srvset *set, const struct server *server, unsigned state,
-		       const char *why)
+static void log_server(const struct srvset *set, const struct server *server, unsigned old_state,
+		       unsigned state, const char *why)
 {
 	unsigned ready = 0, sessions = atomic_load(&server->sessions);
 	char lives[64] = "";
@@ -26,9 +26,17 @@ static void log_server(const struct srvset *set, const struct server *server, un
 	if (state && sessions)
 		snprintf(lives, sizeof(lives), ", %u session%s live%s there", sessions,
 			 sessions == 1 ? "" : "s", sessions == 1 ? "s" : "");
-	log_warn("server %s/%s is %s: %s; %u of %u servers %s%s", server->backend->name,
-		 server->name, server_state_name(state), why, ready, set ? set->members_n : 0,
-		 state ? "left" : "up", lives);
+	log_event(LOG_LEVEL_WARN, "server_state",
+		  LOG_FIELDS({ "backend", server->backend->name, 0 }, { "server", server->name, 0 },
+			     { "host", server->host_name, 0 },
+			     { "from", server_state_name(old_state), 0 },
+			     { "to", server_state_name(state), 0 }, { "reason", why, 0 },
+			     { "servers_ready", NULL, ready },
+			     { "servers", NULL, set ? set->members_n : 0 },
+			     { "sessions", NULL, sessions }),
+		  "server %s/%s is %s: %s; %u of %u servers %s%s", server->backend->name,
+		  server->name, server_state_name(state), why, ready, set ? set->members_n : 0,
+		  state ? "left" : "up", lives);
 }
 
 /* The host's own line, when it is another thing than its worker. */
@@ -49,8 +57,13 @@ static void log_host(const struct srvset *set, const struct srvset_member *membe
 		return;
 	for (size_t i = 0; i < ARRAY_N(whys); i++)
 		if (strcmp(whys[i][0], name) == 0)
-			log_warn("host %s/%s is %s: %s", member->server->backend->name,
-				 member->server->host_name, name, whys[i][1]);
+			log_event(LOG_LEVEL_WARN, "host_state",
+				  LOG_FIELDS({ "backend", member->server->backend->name, 0 },
+					     { "host", member->server->host_name, 0 },
+					     { "from", host_state_name(&before), 0 },
+					     { "to", name, 0 }, { "reason", whys[i][1], 0 }),
+				  "host %s/%s is %s: %s", member->server->backend->name,
+				  member->server->host_name, name, whys[i][1]);
 }
 
 void changes_on_server(struct server *server, unsigned old_state, unsigned new_state,
@@ -60,7 +73,7 @@ void changes_on_server(struct server *server, unsigned old_state, unsigned new_s
 	struct srvset_member *member = set ? srvset_find(set, server) : NULL;
 
 	queue_wake_all(server->backend);
-	log_server(set, server, new_state, why);
+	log_server(set, server, old_state, new_state, why);
 	if (member)
 		log_host(set, member, old_state, new_state);
 	drain_on_change(server, old_state, new_state, runtime_config());

@@ -135,7 +135,8 @@ static void on_poll(struct timer *timer)
 {
 	if (runtime_is_idle() || clock_ms() >= app.deadline_ms) {
 		if (!runtime_is_idle())
-			log_warn("shutdown_grace is over: closing what is left");
+			log_event(LOG_LEVEL_WARN, "grace_over", NULL,
+				  "shutdown_grace is over: closing what is left");
 		stop_now();
 		return;
 	}
@@ -157,7 +158,9 @@ static void on_term(void)
 	upgrade_cancel();
 	app.deadline_ms = clock_ms() + runtime_config()->global.shutdown_grace_ms;
 	app.ending_at_ms = clock_ms() + runtime_config()->global.shutdown_grace_ms / 2;
-	log_info("stopping: no new connections, the others may end");
+	log_event(LOG_LEVEL_INFO, "stopping",
+		  LOG_FIELDS({ "grace_ms", NULL, runtime_config()->global.shutdown_grace_ms }),
+		  "stopping: no new connections, the others may end");
 	process_notify("STOPPING=1");
 	runtime_drain();
 	loop_timer_in(&control_loop, &app.poll, POLL_MS);
@@ -372,8 +375,12 @@ static int run(struct config *config)
 	if (status != 0)
 		return status;
 	process_state.boot_ms = clock_now_us() / 1000 - boot_began_ms;
-	log_info("limpet %s runs: %u threads, %u connections at most", PACKAGE_VERSION,
-		 config->global.threads, process_state.max_connections);
+	log_event(LOG_LEVEL_INFO, "start",
+		  LOG_FIELDS({ "version", PACKAGE_VERSION, 0 },
+			     { "threads", NULL, config->global.threads },
+			     { "max_connections", NULL, process_state.max_connections }),
+		  "limpet %s runs: %u threads, %u connections at most", PACKAGE_VERSION,
+		  config->global.threads, process_state.max_connections);
 	if (!upgrade_new_is_on())
 		tell_ready();
 	timer_init(&app.poll, on_poll);
@@ -381,7 +388,7 @@ static int run(struct config *config)
 	control_fini();
 	runtime_stop();
 	process_remove_pid_file(config->global.pid_file);
-	log_info("stopped");
+	log_event(LOG_LEVEL_INFO, "stop", NULL, "stopped");
 	log_close();
 	close(app.signals.fd);
 	loop_fini(&control_loop);

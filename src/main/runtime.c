@@ -329,11 +329,17 @@ static int load_again(const char *file, char **report)
 		put_in_force(config, &binds);
 		process_state.config_read_unix_ms = clock_unix_ms();
 		count(&process_state.counters, process_reloads);
-		log_info("configuration %s loaded again", file);
+		log_event(LOG_LEVEL_INFO, "reload",
+			  LOG_FIELDS({ "result", "ok", 0 }, { "file", file, 0 },
+				     { "serial", NULL, (int64_t)config->serial }),
+			  "configuration %s loaded again", file);
 		*report = join_messages(&messages, "Reloaded.\n");
 	} else {
 		count(&process_state.counters, process_reloads_failed);
-		log_error("reload of %s failed; the running configuration is unchanged", file);
+		log_event(LOG_LEVEL_ERROR, "reload",
+			  LOG_FIELDS({ "result", "failed", 0 }, { "file", file, 0 },
+				     { "errors", NULL, (int64_t)messages.errors_n + !!why }),
+			  "reload of %s failed; the running configuration is unchanged", file);
 		*report = join_messages(&messages,
 					why ? why : "Reload failed: nothing has changed.\n");
 	}
@@ -347,7 +353,9 @@ static int load_again(const char *file, char **report)
 /* A reload that cannot be now. */
 static int refuse_reload(const char *why, char **report)
 {
-	log_warn("reload refused: %s", why);
+	log_event(LOG_LEVEL_WARN, "reload",
+		  LOG_FIELDS({ "result", "refused", 0 }, { "reason", why, 0 }),
+		  "reload refused: %s", why);
 	*report = xasprintf("Reload refused: %s.\n", why);
 	return -EBUSY;
 }

@@ -249,7 +249,9 @@ static void on_reaped(const char *how)
 {
 	char *text = xasprintf("Upgrade failed: %s (%s). This process goes on.", up.why, how);
 
-	log_error("upgrade failed: %s (%s); this process goes on", up.why, how);
+	log_event(LOG_LEVEL_ERROR, "upgrade",
+		  LOG_FIELDS({ "result", "failed", 0 }, { "reason", up.why, 0 }),
+		  "upgrade failed: %s (%s); this process goes on", up.why, how);
 	up.state = ST_IDLE;
 	free(up.why);
 	up.why = NULL;
@@ -374,10 +376,13 @@ static void hand_over(void)
 	up.deadline_ms = up.since_ms + runtime_config()->global.upgrade_grace_ms;
 	snprintf(text, sizeof(text), "Process %d serves now; process %d ends with its connections.",
 		 (int)up.pid, (int)getpid());
-	log_info("process %d serves now; this one (%d) ends with its connections, %lld s from now "
-		 "at the latest",
-		 (int)up.pid, (int)getpid(),
-		 (long long)runtime_config()->global.upgrade_grace_ms / 1000);
+	log_event(LOG_LEVEL_INFO, "upgrade",
+		  LOG_FIELDS({ "result", "ok", 0 }, { "pid", NULL, up.pid },
+			     { "old_pid", NULL, getpid() }),
+		  "process %d serves now; this one (%d) ends with its connections, %lld s from now "
+		  "at the latest",
+		  (int)up.pid, (int)getpid(),
+		  (long long)runtime_config()->global.upgrade_grace_ms / 1000);
 	close_listening();
 	process_notify_end();
 	control_hand_over();

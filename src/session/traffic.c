@@ -16,6 +16,8 @@
 #include "session/txn.h"
 #include "session/upstream.h"
 
+#define PAUSE_TOLD_MS SEC(10)
+
 struct process_state process_state;
 server_outcome_fn *server_outcome_hook;
 
@@ -127,6 +129,21 @@ static uint32_t limit_of(const struct frontend *frontend)
 	return set == UINT32_MAX ? frontend->max_connections : set;
 }
 
+/* At most one line in PAUSE_TOLD_MS of a thread: it may happen with every connection. */
+static void tell_pause(const struct frontend_acceptor *at, const char *reason)
+{
+	static __thread int64_t told_at_ms;
+
+	if (told_at_ms && clock_ms() - told_at_ms < PAUSE_TOLD_MS)
+		return;
+	told_at_ms = clock_ms();
+	log_event(LOG_LEVEL_WARN, "accept_paused",
+		  LOG_FIELDS({ "frontend", at->frontend->state->name, 0 }, { "reason", reason, 0 },
+			     { "connections", NULL, atomic_load(&process_state.connections) }),
+		  "frontend %s takes no connections for now: %s", at->frontend->state->name,
+		  reason);
+}
+
 /* The next one waits in the kernel until one of ours is closed. */
 static bool may_accept(struct acceptor *acceptor)
 {
@@ -139,6 +156,9 @@ static bool may_accept(struct acceptor *acceptor)
 		if (reserve(&process_state.connections, process_state.max_connections))
 			return true;
 		atomic_fetch_sub_explicit(&frontend->state->used, 1, memory_order_relaxed);
+		tell_pause(at, "global.max_connections is reached");
+	} else {
+		tell_pause(at, "its max_connections is reached");
 	}
 	count(&process_state.counters, process_accept_pauses);
 	return false;
@@ -155,8 +175,11 @@ static void give_back(struct acceptor *acceptor)
 static void on_accept_failed(struct acceptor *acceptor)
 {
 	count(&process_state.counters, process_accept_errors);
-	if (acceptor->is_paused)
-		count(&process_state.counters, process_accept_pauses);
+	if (!acceptor->is_paused)
+		return;
+	count(&process_state.counters, process_accept_pauses);
+	tell_pause(container_of(acceptor, struct frontend_acceptor, acceptor),
+		   "descriptors or memory are out");
 }
 
 static void on_accept(struct acceptor *acceptor, int fd, const struct sock_addr *peer)

@@ -187,6 +187,77 @@ def _(t):
     check(any(5000 <= v < 6000 for v in numbers), "bytes: %r" % line)
 
 
+def events(limpet, name, n):
+    """The JSON objects of the event NAME, when there are N."""
+    def found():
+        got = [l for l in json_lines(limpet.log()) if l.get("event") == name]
+        return got if len(got) >= n else None
+    return until(found, lambda: "%d events %s in:\n%s" % (n, name, limpet.log()[-900:]))
+
+
+@case("json: events have names and fields, so that nobody has to read their text")
+def _(t):
+    server = t.server(serve(lambda m, p: ok("0123456789")))
+    t.env["WORKER"] = server.port
+    limpet = t.limpet((TEXT % ("stderr", "json")).replace(
+        "frontends:", '  stats: {socket: {address: "unix:${RUN}/stats.sock"}}\nfrontends:', 1))
+    stats = t.directory + "/stats.sock"
+    name = "host-z/%s" % server.port
+    begun = events(limpet, "start", 1)[0]
+    same((begun["level"], begun["threads"]), ("info", int(os.environ.get("THREADS", "1"))), "start")
+    check(begun["version"] and begun["max_connections"] > 0 and "runs" in begun["message"], begun)
+
+    limpet.ask_stats("set server back-y/%s state drain" % name, stats)
+    limpet.ask_stats("set server back-y/%s state ready" % name, stats)
+    limpet.ask_stats("set server back-y/%s weight 7" % name, stats)
+    got = events(limpet, "server_state", 2)
+    for line, (before, after) in zip(got, (("UP", "DRAIN"), ("DRAIN", "UP"))):
+        same((line["backend"], line["server"], line["host"], line["from"], line["to"]),
+             ("back-y", name, "host-z", before, after), "server_state")
+        check(line["reason"] and line["servers"] == 1 and line["message"].startswith("server back-y/"), line)
+    line = events(limpet, "server_change", 1)[0]
+    same((line["server"], line["what"], line["to"]), (name, "weight", 7), "server_change")
+
+    limpet.ask_stats("disable frontend front-x", stats)
+    limpet.ask_stats("enable frontend front-x", stats)
+    same([(l["frontend"], l["to"]) for l in events(limpet, "frontend_state", 2)],
+         [("front-x", "disabled"), ("front-x", "enabled")], "frontend_state")
+
+    limpet.signal(1)
+    same(events(limpet, "reload", 1)[0]["result"], "ok", "reload")
+    limpet.write("nonsense: [")
+    limpet.signal(1)
+    line = events(limpet, "reload", 2)[1]
+    same((line["result"], line["level"]), ("failed", "error"), "reload of a broken file")
+    check(line["errors"] >= 1, line)
+    limpet.signal(15)
+    events(limpet, "stopping", 1)
+    events(limpet, "stop", 1)
+    for line in limpet.log().split("\n"):
+        check(not line or isinstance(json.loads(line), dict), line)
+
+
+@case("out of connections: one event, not one for each attempt")
+def _(t):
+    server = t.server(serve(lambda m, p: ok("0123456789")))
+    t.env["WORKER"] = server.port
+    limpet = t.limpet((TEXT % ("stderr", "json")).replace("backend: back-y", "backend: back-y\n    max_connections: 2")
+                      .replace("${THREADS:-1}", "1"))
+    held = [t.connect() for _n in range(2)]
+    for c in held:
+        c.ask(get("/"))
+    more = [t.connect() for _n in range(5)]
+    line = events(limpet, "accept_paused", 1)[0]
+    same((line["frontend"], line["level"]), ("front-x", "warn"), "accept_paused")
+    check("max_connections" in line["reason"], line)
+    for c in held:
+        c.close()
+    for c in more:
+        same(c.ask(get("/")).status, 200, "it was taken when there was room")
+        c.close()
+    same(len(events(limpet, "accept_paused", 1)), 1, "events")
+
+
 @case("a log file is written, and opened anew on SIGUSR1")
 def _(t):
     _, limpet = start(t, "text", target="\"file:${RUN}/access.log\"")
