@@ -16,11 +16,12 @@ static void write_frontend_limit(struct metrics *metrics, int arg)
 {
 	const struct config *config = control_config();
 	const struct frontend_state *state = metrics->object.frontend;
+	uint32_t set = atomic_load(&state->max_connections);
 
 	(void)arg;
 	for (size_t i = 0; config && i < config->frontends_n; i++) {
 		const struct frontend *frontend = &config->frontends[i];
-		uint64_t limit = frontend->max_connections;
+		uint32_t limit = set == UINT32_MAX ? frontend->max_connections : set;
 
 		if (frontend->state == state)
 			metrics_number(metrics, "", limit ? limit : process_state.max_connections);

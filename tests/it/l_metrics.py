@@ -8,10 +8,13 @@ import re
 import shutil
 import subprocess
 import time
+from urllib.parse import quote
+from urllib.request import urlopen
 
 from lib import *
 from lib.case import Skip
 from lib.engine import *
+from lib.limpet import free_port
 
 TOP = os.environ.get("top_srcdir") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$')
@@ -323,6 +326,59 @@ backends: {app: {hosts: {%s}}}
     check(len(m.text) > 4000000, "size %d" % len(m.text))
     check(limpet.rss() - before < 2000000 * SLOW, "memory grew by %d" % (limpet.rss() - before))
     same(promtool("check", "metrics", stdin=m.text), (0, ""), "promtool")
+
+
+@case("Prometheus itself takes every sample, as OpenMetrics, and its rules find nothing wrong")
+def _(t):
+    prometheus = shutil.which("prometheus")
+    if not prometheus:
+        raise Skip("prometheus is not installed")
+    two = Two(t)
+    here = "127.0.0.1:%d" % free_port()
+    two.limpet.write(read(two.limpet.path).replace('/stats.sock"', '/stats.sock", http: "%s"' % here))
+    check("Reloaded." in two.limpet.ask_stats("reload"), "reload")
+    traffic(t, two)
+    want = len(re.findall(r"^[^#\n]", scrape(two.limpet, "openmetrics"), re.M))
+    port = free_port()
+    path = os.path.join(t.directory, "prometheus.yml")
+    with open(path, "w") as f:
+        f.write("""\
+global: {scrape_interval: 500ms, evaluation_interval: 500ms}
+rule_files: ["%s"]
+scrape_configs:
+  - {job_name: limpet, static_configs: [{targets: ["%s"]}]}
+""" % (os.path.abspath(os.path.join(TOP, "contrib/prometheus/limpet-rules.yml")), here))
+    with open(os.path.join(t.directory, "prometheus.log"), "w") as log:
+        process = subprocess.Popen(
+            [prometheus, "--config.file=" + path, "--storage.tsdb.path=" + os.path.join(t.directory, "tsdb"),
+             "--web.listen-address=127.0.0.1:%d" % port, "--log.level=info"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def api(path):
+        try:
+            with urlopen("http://127.0.0.1:%d/api/v1/%s" % (port, path), timeout=5) as answer:
+                return json.load(answer)["data"]
+        except OSError:
+            return None
+
+    def value(query):
+        found = api("query?query=" + quote(query))
+        return found and found["result"] and float(found["result"][0]["value"][1])
+    try:
+        until(lambda: value("up{job=\"limpet\"}") == 1, lambda: "a scrape; targets: %r" % api("targets"), 20)
+        have = value("scrape_samples_scraped")
+        check(abs(have - want) <= 20, "%d samples were taken, of %d" % (have, want))
+        same(value("sum(limpet_server_handshakes_total)"), 5, "handshakes as Prometheus has them")
+        same(value("sum(limpet_server_sessions{transport=\"websocket\"})"), 2, "sessions on WebSockets")
+        same(value("count(limpet_backend_request_seconds_bucket{le=\"1.0\"})"), 2, "bounds as OpenMetrics writes them")
+        until(lambda: value("limpet:sessions:sum"), "a recording rule has run", 10)
+        for group in api("rules")["groups"]:
+            for rule in group["rules"]:
+                same((rule["health"], rule.get("lastError", "")), ("ok", ""), rule["name"])
+                check(rule.get("state") != "firing", "%s fires" % rule["name"])
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 def names_in(query):
