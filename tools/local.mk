@@ -3,7 +3,7 @@
 .PHONY: lint format check-asan check-tsan fuzz fuzz-build bench bench-build cov compdb print-dist
 
 # All checks, or those of CHECKS="layers sizes" alone.
-lint: limpet-gendoc$(EXEEXT) limpet-gencommands$(EXEEXT)
+lint: limpet-gendoc$(EXEEXT) limpet-gencommands$(EXEEXT) limpet-genmetrics$(EXEEXT)
 	@build=$$PWD && cd $(top_srcdir) && tests/lint/lint.sh "$$build" $(CHECKS)
 
 format:

@@ -39,6 +39,7 @@ check_dist() {
 # The generated references are what their generators say now.
 check_docs() {
 	"$build/limpet-gendoc" >"$work/doc" && diff -u doc/configuration.md "$work/doc" || return 1
+	"$build/limpet-genmetrics" >"$work/doc" && diff -u doc/metrics.md "$work/doc" || return 1
 	"$build/limpet-gencommands" >"$work/doc" && python3 -c 'import sys
 made, manual = (open(name).read() for name in sys.argv[1:])
 sys.exit(made not in manual and "doc/runtime-api.md does not have what limpet-gencommands says")' \
