@@ -131,26 +131,6 @@ static void mistakes_in_values_are_told(void **state unused_arg)
 		{ "stats: {http: nowhere}",
 		  "t:1:24: 'http': expected an address like 10.0.0.1:80, [::1]:80 or unix:/path, "
 		  "got 'nowhere'\n" },
-		{ "stats: {http: {address: nowhere}}",
-		  "t:1:34: 'address': expected an address like 10.0.0.1:80, [::1]:80 or "
-		  "unix:/path, got 'nowhere'\n" },
-		{ "stats: {http: [\"127.0.0.1:1\"]}",
-		  "t:1:24: 'http': expected an address or a mapping, got a list\n" },
-		{ "stats: {http: {address: \"127.0.0.1:1\", username: u}}",
-		  "t:1:24: 'http' has a 'username' and no password\n" },
-		{ "stats: {http: {address: \"127.0.0.1:1\", password: p}}",
-		  "t:1:24: 'http' has a password and no 'username'\n" },
-		{ "stats: {http: {address: \"127.0.0.1:1\", username: \"a:b\", password: p}}",
-		  "t:1:24: 'username' must not have a ':'\n" },
-		{ "stats: {http: {address: \"127.0.0.1:1\", username: u, password: p, "
-		  "password_file: /dev/null}}",
-		  "t:1:24: 'http' has both 'password' and 'password_file'\n" },
-		{ "stats: {http: {address: \"127.0.0.1:1\", username: u, password_file: "
-		  "/dev/null}}",
-		  "t:1:24: 'password_file': the first line of /dev/null is no password: 1 to 1024 "
-		  "bytes\n" },
-		{ "stats: {http: {address: \"127.0.0.1:1\", admin: true}}",
-		  "t:1:56: 'admin: true' needs a 'username' and a password\n" },
 		{ "mirror: {redis: \"http://x\"}",
 		  "t:1:26: 'redis': expected redis://, rediss://, unix:/ or sentinel://, got "
 		  "'http://x'\n" },
@@ -329,6 +309,29 @@ static void mistakes_in_checks_and_numbers_are_told(void **state unused_arg)
 		{ "health_check: {http: /, status: 200-99}",
 		  "t:4:37: 'status': expected a status like 200 or 200-299, within 100 to 599, got "
 		  "'200-99'\n" },
+		{ "health_check: {http: /, send: x}",
+		  "t:4:19: 'send' and 'expect' are for tcp checks, not 'http'\n" },
+		{ "health_check: {tcp: true, body: x}",
+		  "t:4:19: 'body' and 'headers' need 'http'\n" },
+		{ "health_check: {http: /, method: HEAD, body: x}",
+		  "t:4:19: 'body': the answer to HEAD has none\n" },
+		{ "health_check: {http: /, body: \"(\"}",
+		  "t:4:35: '(' is not a regular expression: missing closing parenthesis (at "
+		  "character 2)\n" },
+		{ "health_check: {send: \"hex:0\"}",
+		  "t:4:26: 'send': after 'hex:' come pairs of hexadecimal digits\n" },
+		{ "health_check: {http: /, headers: {\"a b\": c}}",
+		  "t:4:39: 'headers': 'a b' is not the name of a header field\n" },
+		{ "health_check: {tcp: true, tls: {ca: /nonexistent}}",
+		  "t:4:36: 'tls' of 'health_check': authorities cannot be read: No such file or "
+		  "directory\n" },
+		{ "health_check: {tcp: true, tls: maybe}",
+		  "t:4:36: 'tls': expected true, false, auto or a mapping, got 'maybe'\n" },
+		{ "agent_check: 0",
+		  "t:4:18: 'agent_check': expected a port or a mapping, got '0'\n" },
+		{ "passive_check: {action: fast_check}",
+		  "t:3:3: backend 'chat': 'passive_check.action: fast_check' needs a "
+		  "'health_check'\n" },
 		{ "health_check: \"/a b\"",
 		  "t:4:19: 'health_check': a path has no spaces or controls\n" },
 		{ "passive_check: no way",
