@@ -11,6 +11,7 @@ EXTRA_DIST += \
 	tests/e2e/lib/app.mjs \
 	tests/e2e/lib/chromium.mjs \
 	tests/e2e/lib/cluster.mjs \
+	tests/e2e/lib/crowd.mjs \
 	tests/e2e/lib/eio.mjs \
 	tests/e2e/lib/fake.mjs \
 	tests/e2e/lib/farm.mjs \
@@ -25,4 +26,5 @@ EXTRA_DIST += \
 	tests/e2e/matrix.mjs \
 	tests/e2e/package-lock.json \
 	tests/e2e/package.json \
+	tests/e2e/rolling.mjs \
 	tests/e2e/run.sh

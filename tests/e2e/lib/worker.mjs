@@ -12,6 +12,8 @@ app.on_shout((payload) => process.send({ shout: payload }));
 
 const COMMANDS = {
 	seen: () => ({ ...app.seen, live: app.live() }),
+	/* As a worker ends in a deploy: its socket file goes, and its connections may end. */
+	close: () => { app.server.close(); return true; },
 	broadcast: (payload) => { app.broadcast(payload); return true; },
 };
 
