@@ -590,8 +590,23 @@ def _(t):
     limpet.wait_log("server app/new: added by the operator, is dropped: the file does not name the backend any more")
     limpet.write(CONFIG)
     ask(limpet, "reload")
-    same(picks(t, 5), {"A": 2, "B": 2, "C": 1}, "shares")
+    same(set(picks(t, 10)), {"A", "B", "C"}, "who serves")
     same(table(ask(limpet, "show config diff")), [], "diff")
+
+
+@case("an upgrade of the program takes along what was changed")
+def _(t):
+    text = CONFIG.replace("{threads: 2,", '{threads: 2, pid_file: "${RUN}/pid",')
+    limpet = three(t, text)
+    ask(limpet, "set weight app/one 30;disable server app/one;add server app/new %s enabled;set host app/two drain"
+        % t.echo(name="D").address)
+    before = ask(limpet, "show config diff")
+    same(len(table(before)), 5, "differences")
+    limpet.upgrade()
+    same(ask(limpet, "show config diff"), before, "diff")
+    same(set(picks(t, 6)), {"D"}, "who serves")
+    ask(limpet, "reload")
+    same(ask(limpet, "show config diff"), before, "diff after a reload")
 
 
 @case("a backend that goes with a reload loses no request on its way out")
