@@ -32,6 +32,7 @@ IT_TESTS = \
 	tests/it/k_haproxy.py \
 	tests/it/k_limpetctl.py \
 	tests/it/k_tools.py \
+	tests/it/k_trace.py \
 	tests/it/k_servers.py \
 	tests/it/l_errors.py \
 	tests/it/l_haproxy.py \

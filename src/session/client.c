@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "proto/proxy.h"
 #include "session/capture.h"
+#include "session/trace.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 #include "session/upstream.h"
@@ -72,6 +73,7 @@ static void client_end(struct client *client, bool is_reset)
 		txn_abort(client->txn, txn_client_gone(client->txn));
 	if (client->state == CLIENT_TUNNEL && client->tunnel)
 		tunnel_abort(client->tunnel, END_TUNNEL_CLIENT);
+	trace_client(client, is_reset ? "reset" : "closed");
 	client->state = CLIENT_CLOSED;
 	if (is_reset)
 		conn_reset(&client->conn);
@@ -398,6 +400,7 @@ void client_open(struct traffic *traffic, const struct frontend *frontend,
 	count(&process_state.counters, process_connections);
 	count(&process_state.counters, process_connections_now);
 	atomic_store_explicit(&traffic->clients_n, traffic->clients_n + 1, memory_order_relaxed);
+	trace_client(client, "accepted");
 	if (bind->is_proxy_required && !is_proxy_wanted(bind, &client->source)) {
 		count(&frontend->state->counters, frontend_connections_refused);
 		client_reset(client);

@@ -8,6 +8,7 @@
 #include "balance/stick_hold.h"
 #include "session/account.h"
 #include "session/ending.h"
+#include "session/trace.h"
 #include "session/txn.h"
 #include "session/upstream.h"
 
@@ -213,6 +214,7 @@ void tunnel_start(struct txn *txn)
 	txn_become_tunnel(txn);
 	client->state = CLIENT_TUNNEL;
 	client->tunnel = tunnel;
+	trace_client(client, "tunnel");
 	upstream_close(client->kept);
 	client->kept = NULL;
 	ending_add_tunnel(tunnel);

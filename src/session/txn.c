@@ -11,6 +11,7 @@
 #include "session/account.h"
 #include "session/ending.h"
 #include "session/forwarded.h"
+#include "session/trace.h"
 #include "session/upstream.h"
 
 #define PROBE_MS 100
@@ -72,6 +73,7 @@ void txn_set_state(struct txn *txn, enum txn_state state)
 	if (txn->state == TXN_RSP_HEAD)
 		ending_remove_poll(txn);
 	txn->state = state;
+	trace_txn(txn, txn_state_name(state));
 	txn->waited = WAIT_NOTHING; /* the next wait has its own time */
 	if (state == TXN_RSP_HEAD && is_poll(txn))
 		ending_add_poll(txn);
