@@ -32,3 +32,7 @@ tests_unit_test_stick_cookie_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_table_model
 tests_unit_test_table_model_SOURCES = tests/unit/test_table_model.c
 tests_unit_test_table_model_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_table_copy
+tests_unit_test_table_copy_SOURCES = tests/unit/test_table_copy.c
+tests_unit_test_table_copy_LDADD = $(LDADD) $(CMOCKA_LIBS)
