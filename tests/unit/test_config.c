@@ -283,52 +283,6 @@ static void health_checks_come_in_all_their_forms(void **state unused_arg)
 	}
 }
 
-static void texts_of_checks_are_bytes(void **state unused_arg)
-{
-	struct config *config =
-		load(FRONT "backends: {b: {" HOSTS
-			   ", health_check: {send: \"a\\r\\n\", expect: \"hex:00 fF0a\"},\n"
-			   "  agent_check: {port: 7, send: \"hex:\"}}}\n");
-	const struct backend *backend = &config->backends[0];
-
-	assert_int_equal(backend->health.kind, CHECK_TCP);
-	assert_str(backend->health.send, "a\r\n");
-	assert_int_equal(backend->health.expect.bytes.len, 3);
-	assert_memory_equal(backend->health.expect.bytes.p, "\0\xff\n", 3);
-	assert_null(backend->health.expect.regex);
-	assert_int_equal(backend->agent.port, 7);
-	assert_int_equal(backend->agent.send.len, 0);
-	assert_int_equal(backend->agent.interval_ms, 2000);
-	config_unref(config);
-}
-
-static void checks_go_over_tls_when_told_so(void **state unused_arg)
-{
-	static const struct {
-		const char *text;
-		bool has_tls;
-	} rows[] = {
-		{ "tls", true },
-		{ "tcp", false },
-		{ "{tcp: true, tls: true}", true },
-		{ "{http: /, tls: {verify: false}}", true },
-		{ "{http: /, tls: false}, tls: true", false },
-		{ "{http: /}, tls: true", true }, /* auto: as traffic */
-		{ "none, tls: true", false },
-	};
-
-	for (size_t i = 0; i < ARRAY_N(rows); i++) {
-		char text[256];
-		struct config *config;
-
-		snprintf(text, sizeof(text), FRONT "backends: {b: {" HOSTS ", health_check: %s}}\n",
-			 rows[i].text);
-		config = load(text);
-		assert_int_equal(config->backends[0].health.tls_ctx != NULL, rows[i].has_tls);
-		config_unref(config);
-	}
-}
-
 static void binds_come_in_all_their_forms(void **state unused_arg)
 {
 	struct config *config = load(
@@ -475,17 +429,6 @@ static const char *const round_trips[] = {
 	"    hosts:\n      a: {address: 10.0.0.1, workers: 3001-3002, weight: 0}\n"
 	"      c: \"unix:/x/*.sock\"\n      d: {workers: \"unix:/y/*.sock\", backup: true}\n"
 	"      e: {address: \"[::1]:9\", send_proxy: none}\n",
-	FRONT
-	"backends:\n  b:\n    " HOSTS "\n"
-	"    health_check: {http: /, method: HEAD, host: a.b, headers: {X-K: \"a b\", B: c},\n"
-	"      tls: {verify: false, sni: x, min_version: \"1.3\"}, spread: 0, port: 80}\n"
-	"    passive_check: {action: fast_check}\n    on_marked_down: close\n"
-	"    agent_check: {port: 9, address: \"::1\", send: \"hex:00 ff\", interval: 1s}\n",
-	FRONT "backends:\n  b:\n    hosts: {a: {address: \"10.0.0.1:1\", agent_port: 7}}\n"
-	      "    health_check: {tcp: true, send: \"PING\\r\\n\", expect: \"~^\\\\+PONG\",\n"
-	      "      tls: false, address: 127.0.0.1}\n",
-	FRONT "backends:\n  b: {" HOSTS ", agent_check: 9999,\n"
-	      "    health_check: {http: /, body: \"a|b$$\", tls: auto}}\n",
 	"frontends: {t: {mode: tcp, bind: \":1\", backend: b}}\n"
 	"backends: {b: {mode: tcp, stick: ip, " HOSTS "}}\n",
 };
@@ -649,8 +592,6 @@ int main(void)
 		cmocka_unit_test(hosts_and_workers_come_in_all_their_forms),
 		cmocka_unit_test(a_hosts_settings_reach_its_workers),
 		cmocka_unit_test(health_checks_come_in_all_their_forms),
-		cmocka_unit_test(texts_of_checks_are_bytes),
-		cmocka_unit_test(checks_go_over_tls_when_told_so),
 		cmocka_unit_test(binds_come_in_all_their_forms),
 		cmocka_unit_test(routes_say_what_to_do_and_edit),
 		cmocka_unit_test(defaults_apply_to_those_that_do_not_say),
