@@ -21,6 +21,7 @@ const SHOTS = process.env.E2E_SHOTS;
 /* A worker that gives out Engine.IO sessions and answers the rest; SICK of them with 5xx. */
 async function start_worker(port)
 {
+	const sockets = new Set();
 	let births = 0;
 	const server = http.createServer((req, res) => {
 		const url = new URL(req.url, 'http://x');
@@ -33,9 +34,14 @@ async function start_worker(port)
 		res.statusCode = Number(url.searchParams.get('status')) || 200;
 		res.end('ok');
 	});
+	server.on('upgrade', (req, socket) => {
+		socket.on('error', () => {});
+		socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n');
+		sockets.add(socket.once('close', () => sockets.delete(socket)));
+	});
 	server.keepAliveTimeout = 600000;
 	await new Promise((done) => server.listen(port, '127.0.0.1', done));
-	return { port, kill: () => new Promise((done) => { server.close(done); server.closeAllConnections(); }) };
+	return { port, kill: () => new Promise((done) => { server.close(done); server.closeAllConnections(); sockets.forEach((socket) => socket.destroy()); }) };
 }
 
 async function start_fleet(shape)
@@ -63,6 +69,15 @@ async function start_fleet(shape)
 const ask = (agent, port, where) => new Promise((done) => {
 	const req = http.get({ agent, port, host: '127.0.0.1', path: where }, (res) => { res.resume(); res.once('end', () => done(res.statusCode)); });
 	req.once('error', () => done(0));
+});
+
+/* A WebSocket through Limpet, silent until the other side ends it. */
+const upgrade = (port, where) => new Promise((done) => {
+	const req = http.get({ port, host: '127.0.0.1', path: where, agent: false, headers: { Connection: 'Upgrade', Upgrade: 'websocket',
+		'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': 'dGhlIHNhbXBsZSBub25jZQ==' } });
+	req.once('upgrade', (res, socket) => { socket.on('error', () => {}); done(socket); });
+	req.once('response', (res) => { res.resume(); done(null); });
+	req.once('error', () => done(null));
 });
 
 /* A page of the dashboard that keeps what the browser had to say. */
@@ -295,12 +310,14 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 			}
 		})();
 		await fleet.workers.get('chat/app-2/3003').kill();
-		await limpet.stats('set server chat/app-3/3001 state drain');
 		await limpet.stats('set server api/api-2/3002 state maint');
 		const light = await page_of();
 		const dark = await page_of({ scheme: 'dark' });
-		const phone = await page_of({ viewport: { width: 360, height: 780 }, scheme: 'dark' });
+		const phone = await page_of({ viewport: { width: 360, height: 1160 }, scheme: 'dark' });
+		const sockets = await Promise.all(Array.from({ length: 60 }, () => upgrade(port, '/socket.io/?EIO=4&transport=websocket')));
 		await sleep(Number(process.env.E2E_SHOTS_SECONDS || 60) * 1000);
+		await limpet.stats('set server chat/app-3/3001 state drain');
+		await sleep(8000);
 		await shoot(light, 'dashboard-light.png');
 		await shoot(phone, 'dashboard-phone.png');
 		await phone.mouse.wheel(0, 900);
@@ -316,6 +333,7 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await sleep(300);
 		await shoot(dark, 'confirm.png');
 		is_over = true;
+		sockets.forEach((socket) => socket?.destroy());
 		await traffic;
 		for (const page of [light, dark, phone]) {
 			is_clean(page);
