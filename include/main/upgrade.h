@@ -45,6 +45,19 @@ pid_t upgrade_spawn(const char *binary, char **argv, int control_fd, int tables_
 /* "exited with status 1"; kills it when it does not end by itself.  False: not yet. */
 bool upgrade_reap(pid_t pid, bool is_last_try, char *how, size_t how_size);
 
+/* upgrade_drain.c: accepts no more, and calls STOP when nobody is left, or upgrade_grace is over.
+ */
+void upgrade_drain(void (*stop)(void));
+void upgrade_drain_stop(void); /* SIGTERM: another grace counts from now on */
+struct upgrade_left {
+	uint32_t clients, tunnels;
+	bool is_quiet;     /* tunnels alone */
+	bool has_counters; /* tell what was counted since, too */
+	int64_t left_ms;
+};
+/* Tells the new process. */
+void upgrade_say_left(const struct upgrade_left *left);
+
 /*
  * The new side, in the order of the calls.  upgrade_new_begin(): 1 when this process was started by
  * an old one and has heard it, 0 when not, negative errno after a message.  Those that can fail say

@@ -8,7 +8,7 @@ liblimpet_a_SOURCES += \
 	include/main/runtime_binds.h src/main/runtime_binds.c \
 	include/main/upgrade.h include/main/upgrade_msg.h src/main/upgrade.c \
 	src/main/upgrade_msg.c src/main/upgrade_new.c src/main/upgrade_state.c \
-	src/main/upgrade_spawn.c src/main/runtime_mail.c \
+	src/main/upgrade_spawn.c src/main/upgrade_drain.c src/main/runtime_mail.c \
 	include/main/runtime_sets.h src/main/runtime_sets.c \
 	include/main/slow_start.h src/main/slow_start.c \
 	include/main/wiring.h src/main/wiring.c

@@ -27,7 +27,6 @@
 #include "base/siphash.h"
 #include "main/process.h"
 #include "main/runtime.h"
-#include "session/ending.h"
 #include "session/traffic.h"
 
 enum state {
@@ -45,8 +44,6 @@ enum state {
 #define LISTENERS_MAX   4096
 #define REAP_TRIES      100
 #define REAP_MS         20
-#define LEFT_MS         200
-#define LEFT_FIRST_MS   500 /* the console that asked hears the answer */
 
 struct listening {
 	enum upgrade_listener kind;
@@ -80,12 +77,6 @@ static struct {
 	enum upgrade_msg last; /* to be sent when there are no more; 0 = none */
 	struct listening *listening;
 	size_t listening_n, listening_at;
-
-	/* ST_HANDED_OVER */
-	int64_t since_ms, deadline_ms;
-	bool is_known; /* every thread has stopped accepting */
-	bool is_ending, is_quiet;
-	unsigned turns;
 } up = { .tables_fd = -1, .peer = -1 };
 
 static struct upgrade_packet packet;
@@ -299,10 +290,7 @@ static void fail(const char *fmt, ...)
 	reap();
 }
 
-/*
- * Handed over: the rest of this process' life.
- */
-static void say_left(const struct runtime_left *left)
+void upgrade_say_left(const struct upgrade_left *left)
 {
 	if (up.lf.fd < 0 || up.has_packet || up.write)
 		return; /* it is slow: the next time */
@@ -310,61 +298,10 @@ static void say_left(const struct runtime_left *left)
 	pack_u32(&packet.out, (uint32_t)getpid());
 	pack_u32(&packet.out, left->clients);
 	pack_u32(&packet.out, left->tunnels);
-	pack_u8(&packet.out, up.is_quiet);
-	pack_u64(&packet.out, (uint64_t)(up.deadline_ms - clock_ms()));
-	if (packet_send(up.lf.fd, &packet) == 0 && up.turns % 5 == 0)
+	pack_u8(&packet.out, left->is_quiet);
+	pack_u64(&packet.out, (uint64_t)left->left_ms);
+	if (packet_send(up.lf.fd, &packet) == 0 && left->has_counters)
 		set_writer(write_counters, 0);
-}
-
-static void end_tunnels(void)
-{
-	int64_t over_ms = up.deadline_ms - clock_ms();
-
-	up.is_ending = true;
-	log_info("upgrade_grace: what is left is ended evenly over %lld s",
-		 (long long)over_ms / 1000);
-	for (uint32_t i = 0; i < servers_n(); i++)
-		ending_post(server_by_number(i), 1000, over_ms - over_ms / 10, ENDING_POLITE);
-}
-
-static void stop_drained(const char *why)
-{
-	timer_stop(&up.timer);
-	log_info("%s: process %d ends", why, (int)getpid());
-	if (up.lf.fd >= 0 && !up.has_packet)
-		set_writer(write_counters, 0);
-	up.stop();
-}
-
-static void watch_drain(void)
-{
-	struct runtime_left left;
-	int64_t now = clock_ms();
-
-	runtime_count_left(&left);
-	up.turns++;
-	if (up.is_known && !up.is_quiet && left.clients == left.tunnels && !up.is_ending) {
-		up.is_quiet = true; /* no requests here any more: the new one need not tell us */
-		if (left.tunnels)
-			log_info("process %d has %u WebSockets left", (int)getpid(), left.tunnels);
-	}
-	say_left(&left);
-	if (up.is_known && runtime_is_idle() && now - up.since_ms >= LEFT_FIRST_MS) {
-		stop_drained("all connections have ended");
-		return;
-	}
-	if (now >= up.deadline_ms) {
-		stop_drained("upgrade_grace is over");
-		return;
-	}
-	if (!up.is_ending && now - up.since_ms >= runtime_config()->global.upgrade_grace_ms / 2)
-		end_tunnels();
-	loop_timer_in(&control_loop, &up.timer, LEFT_MS);
-}
-
-static void on_handed_over(void)
-{
-	up.is_known = true;
 }
 
 static void hand_over(void)
@@ -372,8 +309,7 @@ static void hand_over(void)
 	char text[128];
 
 	up.state = ST_HANDED_OVER;
-	up.since_ms = clock_ms();
-	up.deadline_ms = up.since_ms + runtime_config()->global.upgrade_grace_ms;
+	timer_stop(&up.timer);
 	snprintf(text, sizeof(text), "Process %d serves now; process %d ends with its connections.",
 		 (int)up.pid, (int)getpid());
 	log_event(LOG_LEVEL_INFO, "upgrade",
@@ -386,8 +322,7 @@ static void hand_over(void)
 	close_listening();
 	process_notify_end();
 	control_hand_over();
-	runtime_hand_over(on_handed_over);
-	loop_timer_in(&control_loop, &up.timer, LEFT_MS);
+	upgrade_drain(up.stop);
 	tell(true, text);
 }
 
@@ -472,9 +407,6 @@ static void on_timer(struct timer *timer)
 	case ST_REAP:
 		reap();
 		break;
-	case ST_HANDED_OVER:
-		watch_drain();
-		break;
 	case ST_COLLECT:
 	case ST_HELLO:
 	case ST_STATES:
@@ -482,6 +414,7 @@ static void on_timer(struct timer *timer)
 	case ST_GO:
 		fail("the new process was not ready within global.upgrade_timeout");
 		break;
+	case ST_HANDED_OVER:
 	case ST_IDLE:
 		break;
 	}
@@ -634,7 +567,7 @@ bool upgrade_is_handed_over(void)
 void upgrade_cancel(void)
 {
 	if (up.state == ST_HANDED_OVER)
-		timer_stop(&up.timer);
+		upgrade_drain_stop();
 	else if (up.state != ST_IDLE && up.state != ST_REAP)
 		fail("this process was told to stop");
 }

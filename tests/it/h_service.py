@@ -174,6 +174,7 @@ def _(t):
     bind_only = "%016x" % (1 << 10)
 
     def look(pid):
+        until(lambda: status_of(pid)["NoNewPrivs"] == ["1"], "privileges are dropped")
         status = status_of(pid)
         same(status["Uid"], [str(nobody.pw_uid)] * 4, "Uid")
         same(status["Gid"], [str(nobody.pw_gid)] * 4, "Gid")
@@ -204,6 +205,7 @@ def _(t):
     open_to_all(t)
     t.echo()
     limpet = t.limpet(DROPPED % '"127.0.0.1:${PORT}"', ASAN_OPTIONS=NO_LEAKS)
+    until(lambda: status_of(limpet.pid)["NoNewPrivs"] == ["1"], "privileges are dropped")
     status = status_of(limpet.pid)
     for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb"):
         same(status[name], ["0" * 16], name)
@@ -214,6 +216,7 @@ def _(t):
     group = grp.getgrnam("nogroup")
     other = t.limpet((DROPPED % '"127.0.0.1:${PORT_TWO}"').replace("user: nobody", "group: nogroup").replace(
         "/pid", "/pid2").replace("stats.sock", "two.sock"), name="two", ports=("PORT_TWO",))
+    until(lambda: "runs:" in other.log(), "it runs")
     status = status_of(other.pid)
     same((status["Gid"], status["Groups"]), ([str(group.gr_gid)] * 4, [str(group.gr_gid)]), "group and groups")
 
