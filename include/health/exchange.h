@@ -59,12 +59,13 @@ typedef void exchange_done_fn(struct exchange *exchange, enum verdict verdict, c
 typedef bool exchange_line_fn(struct exchange *exchange, struct str line);
 
 struct exchange {
-	/* The owner's to set; may change while it is EXCHANGE_IDLE, conf at any time. */
-	const struct sock_addr *addr;         /* (view) */
-	const struct health_conf *conf;       /* (view) TEXT, HTTP */
-	const struct tls_client_ctx *tls_ctx; /* (view) needed at the start alone; NULL = plain */
-	struct str send;                      /* (view) LINE; needed at the start alone */
+	/* The owner's to set while it is EXCHANGE_IDLE. */
+	const struct sock_addr *addr; /* (view) */
 	int64_t timeout_ms;
+	/* Views into a configuration; the owner sets them anew when it takes another one. */
+	const struct health_conf *conf;       /* TEXT, HTTP */
+	const struct tls_client_ctx *tls_ctx; /* NULL = plain */
+	struct str send;                      /* LINE */
 	enum exchange_kind kind;
 	enum proxy_mode send_proxy; /* open with a LOCAL header */
 	exchange_done_fn *on_done;

@@ -159,6 +159,8 @@ void agent_apply(struct check *check, uint32_t port)
 	} else if (check->agent->port != port) {
 		check->agent->port = port;
 		agent_restart(check->agent);
+	} else if (!check->agent->send) {
+		check->agent->exchange.send = check->backend->agent.send;
 	}
 }
 

@@ -412,7 +412,10 @@ static void apply_member(const struct srvset_member *member, const struct backen
 	if (has_moved)
 		check->is_proven = false;
 	check->backend = backend;
+	/* A run that goes on must not look into the old configuration. */
 	check->exchange.conf = &backend->health;
+	if (check->exchange.tls_ctx)
+		check->exchange.tls_ctx = backend->health.tls_ctx;
 	check->addr = member->addr;
 	check->target = target;
 	check->send_proxy = member->send_proxy;
