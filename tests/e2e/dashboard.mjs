@@ -289,6 +289,37 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		evil.closeAllConnections();
 	});
 
+	test('a node that hangs is told to be stale, and found again when it goes on', async () => {
+		const page = await page_of();
+		limpet.child.kill('SIGSTOP');
+		try {
+			await wait_for(async () => (await page.locator('#live-text').textContent()).startsWith('Stale'), 'the page says that it is stale', slack(8000), 50);
+			assert.ok(await page.locator('#banner').isVisible());
+		} finally {
+			limpet.child.kill('SIGCONT');
+		}
+		await wait_for(async () => (await page.locator('#live-text').textContent()) === 'Live', 'live again', slack(8000), 50);
+		assert.ok(await page.locator('#banner').isHidden());
+		is_clean(page);
+		await page.close();
+	});
+
+	test('a page whose node went away goes on when it is back', async () => {
+		const page = await page_of();
+		const text = fs.readFileSync(limpet.file, 'utf8');
+		const config = JSON.parse(text);
+		delete config.global.stats.http;
+		fs.writeFileSync(limpet.file, JSON.stringify(config));
+		await limpet.stats('reload');
+		await wait_for(async () => (await page.locator('#live-text').textContent()).startsWith('Stale'), 'the page has no news any more', slack(8000), 50);
+		fs.writeFileSync(limpet.file, text);
+		await limpet.stats('reload');
+		await wait_for(async () => (await page.locator('#live-text').textContent()) === 'Live', 'live again', slack(12000), 50);
+		assert.deepEqual(page.seen.complaints.filter((line) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(line)), []);
+		assert.deepEqual(page.seen.elsewhere, []);
+		await page.close();
+	});
+
 	test('on a phone nothing is wider than the screen', async () => {
 		const page = await page_of({ viewport: { width: 360, height: 780 } });
 		assert.ok(await page.evaluate('document.documentElement.scrollWidth <= 360'), 'no sideways scrolling');

@@ -408,6 +408,26 @@ def _(t):
     check(grown < 4 << 20 if not is_sanitized else grown < 64 << 20, "memory grew by %d bytes" % grown)
 
 
+@case("a document stays whole when the configuration changes while it is read")
+def _(t):
+    board = Board(t)
+    many = ", ".join('h%04d: "127.0.0.1:%d"' % (n, 20000 + n) for n in range(1500))
+    less = (CONFIG % PLAIN).replace("  empty: {hosts: {gone: \"unix:${RUN}/none/*.sock\"}}\n", "")
+    board.limpet.write((CONFIG % PLAIN).replace("  empty:", "  big: {hosts: {%s}}\n  empty:" % many))
+    board.limpet.ask_stats("reload")
+    for after in (less, less.replace("backends:\n", "backends:\n  zero: {hosts: {z: \"127.0.0.1:9\"}}\n")):
+        client = connect(board.port, rcvbuf=4096)
+        t.clients.append(client)
+        client.send(get("/api/v1/stat", host=board.host))
+        client.fill(most=2000)
+        board.limpet.write(after)
+        board.limpet.ask_stats("reload")
+        stat = json.loads(client.read_response().body)
+        check(stat["backends"][0]["servers"], "servers at its begin")
+        board.limpet.write((CONFIG % PLAIN).replace("  empty:", "  big: {hosts: {%s}}\n  empty:" % many))
+        board.limpet.ask_stats("reload")
+
+
 @case("the 33rd stream is told to come back; 64 connections, and the longest idle one makes room")
 def _(t):
     board = Board(t)

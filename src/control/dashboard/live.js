@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The stream of events and its ends; the filter; light and dark. */
 
-const live = { source: null, last: 0, tries: 0, timer: null };
+const live = { source: null, opened: 0, last: 0, tries: 0, timer: null };
 
 function show_live(kind, text, banner)
 {
@@ -25,7 +25,8 @@ function live_check()
 	}
 	if (live.last)
 		show_live('down', `Stale, ${duration(age)}`, `No news from the node for ${duration(age)}: what you see is old. Trying again…`);
-	if (live.source?.readyState === EventSource.CLOSED)
+	/* A stream that is open and silent is dead, whatever the browser thinks; one that is being made may wait for a password. */
+	if (live.source?.readyState === EventSource.CLOSED || (live.last && live.source?.readyState === EventSource.OPEN && Date.now() - Math.max(live.last, live.opened) > 10000))
 		reconnect();
 }
 
@@ -72,6 +73,7 @@ function on_event(event, is_full)
 
 function connect()
 {
+	live.opened = Date.now();
 	live.source = new EventSource('api/v1/events');
 	live.source.addEventListener('full', (event) => on_event(event, true));
 	live.source.addEventListener('delta', (event) => model.process && on_event(event, false));
