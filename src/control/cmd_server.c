@@ -88,6 +88,51 @@ static unsigned op_state_of(const struct srvset_member *member)
 	return member->throttle_pct < 100 ? 1 : 2;
 }
 
+/* HAProxy's numbers of the last check's status. */
+static unsigned check_status_number(const char *code)
+{
+	static const char *const codes[] = {
+		[1] = "INI",     [5] = "SOCKERR", [6] = "L4OK",    [7] = "L4TOUT",
+		[8] = "L4CON",   [9] = "L6OK",    [10] = "L6TOUT", [11] = "L6RSP",
+		[12] = "L7TOUT", [13] = "L7RSP",  [15] = "L7OK",   [17] = "L7STS",
+	};
+
+	for (unsigned i = 0; i < ARRAY_N(codes); i++)
+		if (codes[i] && strcmp(codes[i], code) == 0)
+			return i;
+	return 1;
+}
+
+/* "port address" of checks where the operator has moved them, else as if nothing was said. */
+static void print_target(struct run *run, const struct sock_addr *target,
+			 const struct sock_addr *addr)
+{
+	char text[ADDR_TEXT_SIZE];
+	unsigned port;
+
+	if (!target->size || sock_addr_eq(target, addr)) {
+		run_text(run, STR(" 0 -"));
+		return;
+	}
+	port = address_parts(target, text);
+	run_print(run, " %u %s", port, text);
+}
+
+static void print_agent_target(struct run *run, const struct health_info *health,
+			       const struct sock_addr *addr)
+{
+	struct ip_addr ip = sock_addr_ip(&health->agent_addr), own = sock_addr_ip(addr);
+	char text[ADDR_TEXT_SIZE];
+	unsigned port;
+
+	if (!health->has_agent || !health->agent_addr.size) {
+		run_text(run, STR(" - 0\n"));
+		return;
+	}
+	port = address_parts(&health->agent_addr, text);
+	run_print(run, " %s %u\n", ip_addr_same_ip(&ip, &own) ? "-" : text, port);
+}
+
 static void print_state(struct run *run, const struct backend *backend, struct srvset *set,
 			const struct srvset_member *member)
 {
@@ -100,16 +145,26 @@ static void print_state(struct run *run, const struct backend *backend, struct s
 	unsigned admin = (state & (SERVER_MAINT | SERVER_AGENT_MAINT) ? 1 : 0) |
 			 (state & (SERVER_DRAIN | SERVER_AGENT_DRAIN) ? 8 : 0);
 	unsigned result = 0; /* 0 unknown, 2 failed, 3 passed */
+	bool is_checked;
 
 	(void)set;
 	stat_health(&health, server);
-	if (health.kind != CHECK_NONE && health.at_ms)
+	is_checked = health.kind != CHECK_NONE;
+	if (is_checked && health.at_ms)
 		result = strstr(health.code, "OK") ? 3 : 2;
-	run_print(run, "%u %.*s %u %s %s %u %u %u %u %lld 0 %u %u %u 0 0 0 - %u - 0 0 - - 0\n",
+	run_print(run, "%u %.*s %u %s %s %u %u %u %u %lld %u %u %u %u %u 0 0 - %u - %u",
 		  backend->state->id, STR_ARG(backend->name), stat_sid(server), server->name, addr,
 		  op_state_of(member), admin, member->user_weight, member->initial_weight,
-		  (long long)(since_ms > 0 ? since_ms / 1000 : 0), result,
-		  stat_check_level(server, &health), health.kind != CHECK_NONE ? 6 : 0, port);
+		  (long long)(since_ms > 0 ? since_ms / 1000 : 0),
+		  is_checked ? check_status_number(health.code) : 1, result,
+		  stat_check_level(server, &health), is_checked ? health.is_enabled ? 6 : 2 : 0,
+		  health.has_agent ? health.is_agent_enabled ? 22 : 18 : 0, port,
+		  backend->tls != NULL);
+	if (is_checked)
+		print_target(run, &health.addr, &member->addr);
+	else
+		run_text(run, STR(" 0 -"));
+	print_agent_target(run, &health, &member->addr);
 }
 
 enum run_step command_show_servers_state(struct run *run)

@@ -518,6 +518,8 @@ def _(t):
     until(lambda: rows_of(limpet)["one"]["status"] == "no check", "ready again")
     said[0] = "100% up"
     until(lambda: rows_of(limpet)["one"]["weight"] == "10", "all of its weight")
+    line = [l.split() for l in ask(limpet, "show servers state").split("\n") if " one " in l][0]
+    same((line[14], line[23:]), ("22", ["-", t.env["AGENT"]]), "agent state, address and port")
     says(limpet, "disable agent app/one")
     says(limpet, "set server app/one agent down")
     same(rows_of(limpet)["one"]["status"], "DOWN (agent)", "status")
@@ -547,6 +549,15 @@ def _(t):
     until(lambda: rows_of(limpet)["one"]["status"] == "DOWN", "down")
     says(limpet, "set server app/one check-addr 127.0.0.1 port " + t.env["PB"])
     until(lambda: rows_of(limpet)["one"]["status"] == "UP", "up")
+
+    def state():
+        return [l.split() for l in ask(limpet, "show servers state").split("\n") if " one " in l][0]
+    same(state()[10:15], ["6", "3", "1", "6", "0"], "check status, result, health, state, agent state")
+    same(state()[21:], [t.env["PB"], "127.0.0.1", "-", "0"], "where the checks go")
+    ask(limpet, "disable health app/one")
+    same(state()[13], "2", "check state")
+    ask(limpet, "enable health app/one; set server app/one check-port " + t.env["PA"])
+    same(state()[21:], ["0", "-", "-", "0"], "where the checks go")
     same(rows_of(limpet)["one"]["addr"], "127.0.0.1:" + t.env["PA"], "addr")
 
 
@@ -625,7 +636,7 @@ def _(t):
 
 @case("a hundred changes of all kinds under load: no request fails")
 def _(t):
-    limpet = three(t)
+    limpet = three(t, CONFIG.replace("balance:", "slow_start: 1s\n    balance:"))
     d = t.echo(name="D")
     load = Load(t, 6)
     ports = [t.env["PA"], str(d.port)]
