@@ -158,7 +158,7 @@ static void take_wire_facts(const struct txn *txn, struct log_facts *facts)
 {
 	const struct client *client = txn->client;
 	const struct txn_times *times = &txn->times;
-	bool is_request = txn->method_name[0] != '-'; /* else what came was none */
+	bool is_request = txn->target_len || strcmp(txn->method_name, "-") != 0;
 	int64_t connected_us = times->connected_us ? times->connected_us : times->connect_us;
 
 	facts->is_tls = client->is_tls;
@@ -287,7 +287,8 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 
 	if (!wants_line(client))
 		return;
-	take_load(&facts, client, tunnel->backend, tunnel->server);
+	if (log_wants_line(LOG_STYLE_HAPROXY))
+		take_load(&facts, client, tunnel->backend, tunnel->server);
 	access_log_write(&facts, end, NULL);
 }
 
@@ -319,6 +320,7 @@ void access_log_txn(const struct txn *txn)
 	if (!wants_line(txn->client))
 		return;
 	take_facts(txn, &facts);
-	take_load(&facts, txn->client, txn->backend, txn->server);
+	if (log_wants_line(LOG_STYLE_HAPROXY))
+		take_load(&facts, txn->client, txn->backend, txn->server);
 	access_log_write(&facts, txn->end, txn->why);
 }
