@@ -28,7 +28,6 @@ int control_init(struct loop *loop, struct config *config, const char **why) mus
  * from within the reload hook.
  */
 void control_apply(struct config *config);
-unsigned control_reloads(void); /* how many times so far */
 /* Closes everything; before loop_fini(). */
 void control_fini(void);
 /*

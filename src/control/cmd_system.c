@@ -127,7 +127,6 @@ enum run_step command_show_fd(struct run *run)
 	return RUN_DONE;
 }
 
-/* As HAProxy's master tells of its workers; ours is one process over all reloads. */
 /* As HAProxy: 3 days are "3d00h00m00s". */
 static const char *uptime_text(int64_t started_unix_ms, char out[32])
 {
@@ -138,6 +137,7 @@ static const char *uptime_text(int64_t started_unix_ms, char out[32])
 	return out;
 }
 
+/* As HAProxy's master tells of its workers; ours is one process over all reloads. */
 enum run_step command_show_proc(struct run *run)
 {
 	const struct control_old *old;
@@ -146,7 +146,7 @@ enum run_step command_show_proc(struct run *run)
 	run_print(run,
 		  "#<PID>          <type>          <reloads>       <uptime>        <version>\n"
 		  "# workers\n%-15d %-15s %-15llu %-15s %s\n# old workers\n",
-		  (int)getpid(), "worker", (unsigned long long)control_config()->serial - 1,
+		  (int)getpid(), "worker", (unsigned long long)(control_config()->serial - 1),
 		  uptime_text(process_state.started_unix_ms, uptime), PACKAGE_VERSION);
 	/* Behind HAProxy's columns: connections and WebSockets left, and for how long at most. */
 	for (size_t i = 0; control_old_hook && (old = control_old_hook(i)); i++)

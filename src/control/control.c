@@ -22,7 +22,6 @@ control_old_fn *control_old_hook;
 
 static struct loop *the_loop;
 static struct config *the_config; /* (ref) in force */
-static unsigned reloads_n;
 static struct list sockets = { &sockets, &sockets };
 static bool is_held; /* until the process before this one has let go */
 
@@ -270,14 +269,8 @@ void control_hand_over(void)
 		socket_let_go(list_entry(at, struct control_socket, link));
 }
 
-unsigned control_reloads(void)
-{
-	return reloads_n;
-}
-
 void control_apply(struct config *config)
 {
-	reloads_n++;
 	frontends_apply(the_config, config);
 	set_config(config);
 	list_for_each_safe(at, after, &sockets) {

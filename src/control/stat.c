@@ -226,11 +226,16 @@ void stat_status(char *out, size_t size, const struct srvset_member *member,
 static const char *check_description(const char *code)
 {
 	static const char *const texts[][2] = {
-		{ "L4OK", "Layer4 check passed" },        { "L4TOUT", "Layer4 timeout" },
-		{ "L4CON", "Layer4 connection problem" }, { "L6OK", "Layer6 check passed" },
-		{ "L6TOUT", "Layer6 timeout" },           { "L6RSP", "Layer6 invalid response" },
-		{ "L7OK", "Layer7 check passed" },        { "L7TOUT", "Layer7 timeout" },
-		{ "L7RSP", "Layer7 invalid response" },   { "L7STS", "Layer7 wrong status" },
+		{ "L4OK", "Layer4 check passed" },
+		{ "L4TOUT", "Layer4 timeout" },
+		{ "L4CON", "Layer4 connection problem" },
+		{ "L6OK", "Layer6 check passed" },
+		{ "L6TOUT", "Layer6 timeout" },
+		{ "L6RSP", "Layer6 invalid response" },
+		{ "L7OK", "Layer7 check passed" },
+		{ "L7TOUT", "Layer7 timeout" },
+		{ "L7RSP", "Layer7 invalid response" },
+		{ "L7STS", "Layer7 wrong status" },
 		{ "SOCKERR", "Socket error" },
 	};
 
@@ -457,10 +462,8 @@ static void backend_gauges(struct stat_row *row, const struct backend_state *sta
 	number(row, STAT_chkdown, sample->downs);
 	number(row, STAT_lastchg, sample->changed_ms ? seconds_since(sample->changed_ms) : 0);
 	/* What we answered in place of a server. */
-	add(row, STAT_hrsp_4xx, counters_sum(&state->counters, backend_sid_dead));
-	add(row, STAT_hrsp_5xx,
-	    counters_sum(&state->counters, backend_no_server) +
-		    counters_sum(&state->counters, backend_queue_timeouts));
+	add(row, STAT_hrsp_4xx, counters_sum(&state->counters, backend_responses_own_4xx));
+	add(row, STAT_hrsp_5xx, counters_sum(&state->counters, backend_responses_own_5xx));
 }
 
 void stat_backend(struct stat_row *row, const struct backend *backend, struct srvset *set,

@@ -130,6 +130,7 @@ int runtime_start(struct config *config, bool is_held, char **why)
 	rc = binds_open(config, NULL, traffics_n, &binds, why);
 	if (rc != 0)
 		return rc;
+	config->serial = 1;
 	current = config_ref(config);
 	started = config_ref(config);
 	link_states(config);

@@ -65,6 +65,9 @@ static enum step answer(struct txn *txn, unsigned status, struct str lines, stru
 	txn->status = status;
 	txn_count_status(txn, status);
 	count(&txn->client->frontend_state->counters, frontend_responses_own);
+	if (txn->backend && status >= 400)
+		count(&txn->backend->state->counters,
+		      status < 500 ? backend_responses_own_4xx : backend_responses_own_5xx);
 	n = snprintf(head, sizeof(head), "HTTP/1.1 %u %s\r\n%s", status, http_status_reason(status),
 		     txn->is_closing_client ? "Connection: close\r\n"
 		     : txn->minor == 0      ? "Connection: keep-alive\r\n"
