@@ -24,6 +24,7 @@ EXTRA_DIST += \
 	tests/e2e/lib/util.mjs \
 	tests/e2e/lib/worker.mjs \
 	tests/e2e/matrix.mjs \
+	tests/e2e/metrics.mjs \
 	tests/e2e/package-lock.json \
 	tests/e2e/package.json \
 	tests/e2e/rolling.mjs \
