@@ -5,12 +5,15 @@ import collections
 import os
 import re
 import shutil
+import socket
 import subprocess
 import threading
 import time
 
 from lib import *
 from lib.engine import WS_FIELDS, HANDSHAKE, POLL, OPEN
+from lib.haproxy import Haproxy, find_haproxy
+from lib.peer import Fail
 
 TEXT = """\
 global:
@@ -239,6 +242,119 @@ def _(t):
 
     slow = [l for l in halog("-rt", "100", path=site.path).split("\n") if l]
     same(len(slow), 4, "-rt 100: %r" % slow)
+
+
+HAPROXY = """\
+global
+    log "127.0.0.1:${LOG}" local0
+    stats socket "${HA_SOCK}-admin.sock" level admin
+defaults
+    mode http
+    log global
+    option httplog
+    timeout client 5s
+    timeout server 5s
+    timeout connect 2s
+    timeout http-request 400ms
+frontend web
+    bind "127.0.0.1:${HA_PORT}"
+    http-request return status 403 if { path /denied }
+    use_backend dead if { path_beg /dead }
+    default_backend chat
+backend chat
+    server app "127.0.0.1:${WORKER}"
+backend dead
+    retries 1
+    server gone 127.0.0.1:1
+"""
+SAME = """\
+global:
+  threads: 1
+  log: {target: "udp:127.0.0.1:${LOG}", format: haproxy}
+defaults:
+  timeouts: {client_head: 400ms}
+frontends:
+  web:
+    bind: "127.0.0.1:${PORT}"
+    routes:
+      - {match: {path: /denied}, respond: {status: 403}}
+      - {match: {path_prefix: /dead}, backend: dead}
+    backend: chat
+backends:
+  chat: {hosts: {app: "127.0.0.1:${WORKER}"}}
+  dead: {retries: 1, hosts: {gone: "127.0.0.1:1"}}
+"""
+
+
+@case("the lines are those of HAProxy, given the same traffic")
+def _(t):
+    if not find_haproxy():
+        raise Skip("no haproxy here")
+    receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    receiver.bind(("127.0.0.1", 0))
+    receiver.settimeout(5)
+    t.env["LOG"] = receiver.getsockname()[1]
+
+    def worker(peer):
+        while True:
+            try:
+                head = peer.read_to(b"\r\n\r\n")
+            except Fail:
+                return
+            if b"/close" in head:
+                return peer.close()
+            if b"/bad" in head:
+                peer.send(b"HTTP/1.1 200 OK\r\nBad Field: x\r\n\r\n")
+                return peer.close()
+            if b"/slow" in head:
+                time.sleep(0.2)
+            if b"/ws" in head:
+                peer.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                          b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nhello")
+                peer.read_all(5)
+                return peer.close()
+            peer.send(answer(404, b"0123456789") if b"/missing" in head else ok(b"0123456789"))
+    t.env["WORKER"] = t.server(worker).port
+    t.limpet(SAME)
+    haproxy = Haproxy(t, HAPROXY)
+
+    def line():
+        """The next request's line, without its header; PRI is checked."""
+        while True:
+            text = receiver.recv(65536).decode()
+            if "[" in text and '"' in text:
+                check(text.startswith("<134>"), text)
+                return text.rstrip("\n").split("]: ", 1)[1]
+
+    def plain(text):
+        """What must be alike: all but ports, instants, milliseconds, bytes of answers made up here."""
+        m = LINE.fullmatch("Nov 22 10:00:00 h t[1]: " + text)
+        check(m, "not the layout: %r" % text)
+        signs = "/".join("-1" if m[k] == "-1" else "n" for k in ("TR", "Tw", "Tc", "Tr"))
+        return (m["ip"], m["frontend"], m["backend"], m["server"], signs, m["status"], m["tsc"],
+                "/".join(m[k] for k in ("ac", "fc", "bc", "sc", "sq", "bq")), m["request"])
+
+    def talk(port, data, upto):
+        c = t.connect(port)
+        c.send(data)
+        if upto is not None:
+            c.read_to(upto)
+        c.close()
+    try:
+        for data, upto in ((get("/page?a=b"), b"0123456789"), (get("/missing"), b"0123456789"),
+                           (get("/slow"), b"0123456789"), (get("/a'b{c}", method="DELETE"), b"0123456789"),
+                           (get("/denied"), b"\r\n\r\n"), (get("/dead/1"), b"\r\n\r\n"),
+                           (get("/close"), b"\r\n\r\n"), (get("/bad"), b"\r\n\r\n"),
+                           (get("/ws", WS_FIELDS), b"hello"),
+                           (b"GET /x y HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n\r\n"),
+                           (b"GET /slow-head HTTP/1.1\r\nHost:", b"\r\n\r\n")):
+            talk(haproxy.port, data, upto)
+            theirs = plain(line())
+            talk(int(t.env["PORT"]), data, upto)
+            same(plain(line()), theirs, "the line for %r" % data[:40])
+    finally:
+        haproxy.stop()
+        receiver.close()
 
 
 @case("events have the same header, and halog passes over them")
