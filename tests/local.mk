@@ -33,6 +33,7 @@ IT_TESTS = \
 	tests/it/k_limpetctl.py \
 	tests/it/k_tools.py \
 	tests/it/k_trace.py \
+	tests/it/k_server_add.py \
 	tests/it/k_servers.py \
 	tests/it/l_errors.py \
 	tests/it/l_haproxy.py \
@@ -50,6 +51,7 @@ IT_LIB = \
 	tests/it/lib/limpet.py tests/it/lib/load.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
+	tests/it/lib/servers.py \
 	tests/it/lib/haproxy.py tests/it/lib/terminal.py
 TESTS += $(IT_TESTS)
 EXTRA_DIST += $(IT_TESTS) $(IT_LIB) tests/it/README.md
