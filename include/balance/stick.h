@@ -38,6 +38,7 @@ struct stick {
 	const struct stick_rule *engineio_rule, *cookie_rule, *learn_rule, *ip_rule;
 	struct engineio_query query;  /* valid when is_engineio */
 	uint32_t idle_ms;             /* of a known session: its entry's; 0 = not known */
+	uint32_t was_idle_ms;         /* of a known session: since its last request had ended */
 	struct table_key key;         /* of the sid; valid when has_key */
 	bool has_key;                 /* has_sid, of 1 to 128 bytes */
 	const struct server *chosen;  /* what stick_chosen() was told last */

@@ -78,7 +78,10 @@ void table_prefetch(const struct table *table, const struct table_key *key);
 
 /* True and *VALUE when KEY is there and not expired. */
 bool table_find(struct table *table, const struct table_key *key, struct table_value *value);
-/* The same, and the entry is held open: the caller owes one table_close(). */
+/*
+ * The same, and the entry is held open: the caller owes one table_close().  VALUE's expires_in_ms
+ * is that of before: when nobody held it, it tells for how long nobody did.
+ */
 bool table_open(struct table *table, const struct table_key *key, struct table_value *value);
 /* Lets go; the idle time starts now.  Fine when the entry has gone meanwhile. */
 void table_close(struct table *table, const struct table_key *key);

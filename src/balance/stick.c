@@ -105,6 +105,8 @@ static void ask_sid(struct stick *stick, const struct stick_facts *facts)
 	struct server *server = server_by_number(value.server);
 
 	stick->idle_ms = value.idle_ms;
+	if (value.expires_in_ms < (int64_t)value.idle_ms)
+		stick->was_idle_ms = value.idle_ms - (uint32_t)value.expires_in_ms;
 	if (server && is_same_generation(server, value.generation) && server_is_able(server) &&
 	    srvset_find(facts->set, server)) {
 		stick->is_sid_known = true;
@@ -278,7 +280,7 @@ static void stick_init(struct stick *stick)
 	stick->has_sid = stick->is_sid_known = stick->has_valid_cookie = stick->has_key = false;
 	stick->cookie_server = stick->chosen = stick->pending = NULL;
 	stick->engineio_rule = stick->cookie_rule = stick->learn_rule = stick->ip_rule = NULL;
-	stick->idle_ms = 0;
+	stick->idle_ms = stick->was_idle_ms = 0;
 	stick->learn_key_len = 0;
 }
 

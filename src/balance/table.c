@@ -190,12 +190,15 @@ static bool table_use_once(struct table *table, const struct table_key *key,
 	int64_t now = table_now(table);
 	struct shard_gone gone;
 	struct shard_entry *entry;
+	int64_t left = 0;
 	uint32_t cell;
 
 	gone_init(table, &gone);
 	pthread_mutex_lock(&shard->mutex);
 	entry = find_live(shard, key, now, &gone, &cell);
 	shard->lookups++;
+	if (entry)
+		left = entry->opens ? (int64_t)entry->idle_ms : shard_left_ms(entry, now);
 	if (entry && use == USE_OPEN) {
 		if (entry->opens == SHARD_OPENS_MAX)
 			entry = NULL; /* more than there can be connections */
@@ -207,6 +210,8 @@ static bool table_use_once(struct table *table, const struct table_key *key,
 	if (entry) {
 		shard->hits++;
 		shard_value(entry, now, value);
+		if (use == USE_OPEN)
+			value->expires_in_ms = left;
 	}
 	unlock(table, shard, &gone, 0);
 	return entry != NULL;
@@ -416,6 +421,7 @@ bool table_retire(struct table *table, const struct table_key *key, const struct
 {
 	struct shard *shard = shard_of(table, key);
 	int64_t now = table_now(table);
+	struct table_value value;
 	struct shard_entry *entry;
 	struct shard_gone gone;
 	bool is_retired = false;
@@ -430,8 +436,11 @@ bool table_retire(struct table *table, const struct table_key *key, const struct
 		shard_note_gone(entry, TABLE_GONE_REPLACED, now, &gone);
 		entry->generation = (uint16_t)(entry->generation - 1);
 		shard_use(entry, now);
+		shard_value(entry, now, &value);
 	}
 	unlock(table, shard, &gone, is_retired);
+	if (is_retired)
+		tell(table, key, &value, TABLE_SET);
 	return is_retired;
 }
 

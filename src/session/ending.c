@@ -3,6 +3,11 @@
  * Pace.  Every TICK_MS a thread earns credit: of what it has for the server, as much as the tick is
  * of the time that is left.  Each whole credit ends one tunnel or session.  So the rate is even
  * though things come and go, and all are gone when the time is over.
+ *
+ * A session between two requests is on no list.  When its next request comes it brings, in the same
+ * way, as much credit of a second kind as its silence was of the time that was left.  (How many are
+ * silent nobody can know: the table counts sessions whose clients went away without a word.  When
+ * only a share has to go, it is taken from those on the lists.)
  */
 #include "config.h"
 
@@ -46,8 +51,8 @@ struct ending {
 	struct ending_state *state;
 	struct srvpool *pool;
 	unsigned generation; /* newer ones stay */
-	int64_t until_ms, ticked_ms;
-	uint64_t credit;                /* in parts of ONE */
+	int64_t started_ms, until_ms, ticked_ms;
+	uint64_t credit, credit_silent; /* in parts of ONE */
 	uint32_t quota;                 /* still to be ended here; NO_QUOTA = all */
 	struct ending_count here, told; /* told: what is in the state's sums */
 	bool is_polls_turn;
@@ -153,23 +158,37 @@ void ending_remove_poll(struct txn *txn)
 		count_poll(pool->ending, txn, UINT32_MAX);
 }
 
-static void count_ended(struct ending *ending)
+static void count_ended(struct ending *ending, uint64_t *credit)
 {
 	atomic_fetch_add_explicit(&ending->state->ended, 1, memory_order_relaxed);
-	ending->credit -= ending->credit < ONE ? ending->credit : ONE;
+	*credit -= *credit < ONE ? *credit : ONE;
 	if (ending->quota != NO_QUOTA && ending->quota)
 		ending->quota--;
+}
+
+/* Of N things, as many as PART_MS is of WHOLE_MS. */
+static uint64_t earn(uint64_t n, int64_t part_ms, int64_t whole_ms)
+{
+	if (part_ms <= 0)
+		return 0;
+	return part_ms < whole_ms ? n * ONE * (uint64_t)part_ms / (uint64_t)whole_ms : n * ONE;
 }
 
 bool ending_takes(struct txn *txn)
 {
 	struct ending *ending = srvpool_of(txn->traffic, txn->stick.server)->ending;
+	int64_t since_ms = clock_ms() - txn->stick.was_idle_ms;
 
-	if (!ending || ending->credit < ONE || !ending->quota || txn->method != HTTP_GET ||
-	    txn->wants_upgrade || ending->generation != atomic_load(&ending->server->generation) ||
+	if (!ending || ending->quota != NO_QUOTA || txn->method != HTTP_GET || txn->wants_upgrade ||
+	    ending->generation != atomic_load(&ending->server->generation))
+		return false;
+	if (since_ms < ending->started_ms)
+		since_ms = ending->started_ms;
+	ending->credit_silent += earn(1, clock_ms() - since_ms, ending->until_ms - since_ms);
+	if (ending->credit_silent < ONE ||
 	    !stick_retire_sid(&txn->stick, txn->backend, ending->server))
 		return false;
-	count_ended(ending);
+	count_ended(ending, &ending->credit_silent);
 	return true;
 }
 
@@ -210,7 +229,7 @@ static bool end_one(struct ending *ending)
 
 	if (!tunnel && !txn)
 		return false;
-	count_ended(ending);
+	count_ended(ending, &ending->credit);
 	ending->is_polls_turn = !ending->is_polls_turn;
 	if (txn && (!tunnel || ending->is_polls_turn))
 		end_poll(txn);
@@ -219,18 +238,35 @@ static bool end_one(struct ending *ending)
 	return true;
 }
 
-/* Our part of the sessions that are between two requests. */
-static uint32_t idle_sessions(const struct ending *ending)
+static unsigned count_threads(void)
+{
+	unsigned n = 0;
+
+	while (traffic_by_index(n))
+		n++;
+	return n ? n : 1;
+}
+
+/* Our part of the sessions that are between two requests, or forgotten: at most so many. */
+static uint32_t silent_sessions(const struct ending *ending, unsigned threads_n)
 {
 	unsigned sessions = atomic_load_explicit(&ending->server->sessions, memory_order_relaxed);
 	unsigned seen = atomic_load_explicit(&ending->state->sessions, memory_order_relaxed);
-	unsigned threads_n = 0;
 
 	if (ending->generation != atomic_load(&ending->server->generation) || sessions <= seen)
 		return 0;
-	while (traffic_by_index(threads_n))
-		threads_n++;
-	return (sessions - seen + threads_n - 1) / (threads_n ? threads_n : 1);
+	return (sessions - seen + threads_n - 1) / threads_n;
+}
+
+/* Our part of the share; the threads round differently, so that their sum is right. */
+static uint32_t quota_of(const struct ending *ending, unsigned share_permille)
+{
+	unsigned threads_n = count_threads();
+	uint64_t n = (uint64_t)ending->here.tunnels + ending->here.polls +
+		     silent_sessions(ending, threads_n);
+	unsigned bias = (ending->traffic->index * 2 + 1) * 500 / threads_n;
+
+	return (uint32_t)((n * share_permille + bias) / 1000);
 }
 
 static void tell_counts(struct ending *ending)
@@ -255,24 +291,17 @@ static void ending_free(struct ending *ending)
 /* False: it is over. */
 static bool ending_tick(struct ending *ending)
 {
-	int64_t now_ms = clock_ms(), left_ms = ending->until_ms - ending->ticked_ms;
-	int64_t passed_ms = now_ms - ending->ticked_ms;
-	uint32_t idle = idle_sessions(ending);
-	uint64_t n = (uint64_t)ending->here.tunnels + ending->here.polls + idle;
+	int64_t now_ms = clock_ms();
 	bool is_last = now_ms >= ending->until_ms;
+	bool is_all = ending->quota == NO_QUOTA;
+	uint64_t n = is_all ? (uint64_t)ending->here.tunnels + ending->here.polls : ending->quota;
 
-	if (n > ending->quota)
-		n = ending->quota;
-	if (passed_ms > left_ms)
-		passed_ms = left_ms;
-	if (left_ms > 0)
-		ending->credit += n * ONE * (uint64_t)passed_ms / (uint64_t)left_ms;
+	ending->credit += earn(n, now_ms - ending->ticked_ms, ending->until_ms - ending->ticked_ms);
 	ending->ticked_ms = now_ms;
 	while (ending->quota && (ending->credit >= ONE || is_last) && end_one(ending))
 		;
-	/* What is left over is for those who come; it is not saved for a herd. */
-	if (ending->credit > (idle + UINT64_C(1)) * ONE)
-		ending->credit = (idle + UINT64_C(1)) * ONE;
+	if (is_all && ending->credit > ONE)
+		ending->credit = ONE; /* nothing was there: not saved for a herd */
 	tell_counts(ending);
 	return !is_last && ending->quota;
 }
@@ -314,7 +343,6 @@ static void ending_begin(const struct ending_mail *mail)
 {
 	struct endings *endings = endings_of(mail->traffic);
 	struct ending *ending = xcalloc(1, sizeof(*ending));
-	uint64_t n;
 
 	ending->traffic = mail->traffic;
 	ending->server = mail->server;
@@ -322,15 +350,13 @@ static void ending_begin(const struct ending_mail *mail)
 	ending->pool = srvpool_of(mail->traffic, mail->server);
 	ending->generation = mail->generation;
 	ending->until_ms = mail->until_ms;
-	ending->ticked_ms = clock_ms();
+	ending->started_ms = ending->ticked_ms = clock_ms();
 	ending->quota = NO_QUOTA;
 	ending->pool->ending = ending;
 	count_all(ending);
 	tell_counts(ending);
-	if (mail->share_permille < 1000) {
-		n = (uint64_t)ending->here.tunnels + ending->here.polls + idle_sessions(ending);
-		ending->quota = (uint32_t)((n * mail->share_permille + 500) / 1000);
-	}
+	if (mail->share_permille < 1000)
+		ending->quota = quota_of(ending, mail->share_permille);
 	list_push_back(&endings->list, &ending->link);
 	loop_timer_in(&mail->traffic->loop, &endings->timer, 1);
 }

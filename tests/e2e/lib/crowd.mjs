@@ -23,6 +23,7 @@ export const CROWD_MODES = [
 	{ name: 'polling', share: 3, options: { transports: ['polling'], upgrade: false } },
 ];
 const PER_PROCESS = 350;
+const PER_SECOND = 150;         /* that come at first, in all */
 const ECHO_LIMIT = 15000;
 
 /* How it was told to move, or null: then it is a failure. */
@@ -72,7 +73,7 @@ function run_client(io, port, i, say)
 
 if (process.argv[1] === ME) {
 	const { io } = createRequire(import.meta.url)('socket.io-client');
-	const { port, first, count } = JSON.parse(process.env.E2E_CROWD);
+	const { port, first, count, pause } = JSON.parse(process.env.E2E_CROWD);
 	const sockets = [];
 	let events = [];
 	const say = (i, what, detail) => events.push([Date.now(), i, what, detail]);
@@ -90,8 +91,7 @@ if (process.argv[1] === ME) {
 	/* Not all in one instant: that is another suite. */
 	for (let n = 0; n < count; n++) {
 		sockets.push(run_client(io, port, first + n, say));
-		if (n % 10 === 9)
-			await sleep(30);
+		await sleep(pause);
 	}
 }
 
@@ -99,9 +99,10 @@ if (process.argv[1] === ME) {
 export async function start_crowd(port, count, limit = 60000)
 {
 	const crowd = { count, events: [], where: new Map(), children: [] };
+	const pause = 1000 * Math.ceil(count / PER_PROCESS) / PER_SECOND;
 	for (let first = 0; first < count; first += PER_PROCESS) {
 		const child = watch_child(fork(ME, {
-			env: { ...process.env, E2E_CROWD: JSON.stringify({ port, first, count: Math.min(PER_PROCESS, count - first) }) },
+			env: { ...process.env, E2E_CROWD: JSON.stringify({ port, first, count: Math.min(PER_PROCESS, count - first), pause }) },
 			stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [],
 		}));
 		child.on('message', (events) => {
