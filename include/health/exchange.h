@@ -16,7 +16,6 @@
 
 #include <errno.h>
 
-#include "base/buf.h"
 #include "base/list.h"
 #include "loop/loop.h"
 #include "model/config.h"

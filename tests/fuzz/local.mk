@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
 include tests/fuzz/http1.mk
+include tests/fuzz/health.mk
 include tests/fuzz/proto.mk
 include tests/fuzz/model.mk
