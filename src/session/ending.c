@@ -54,6 +54,7 @@ struct ending {
 	int64_t started_ms, until_ms, ticked_ms;
 	uint64_t credit, credit_silent; /* in parts of ONE */
 	uint32_t quota;                 /* still to be ended here; NO_QUOTA = all */
+	unsigned share_permille;        /* of which the quota is still to be made; 0 = it is */
 	struct ending_count here, told; /* told: what is in the state's sums */
 	bool is_polls_turn;
 };
@@ -179,7 +180,8 @@ bool ending_takes(struct txn *txn)
 	struct ending *ending = srvpool_of(txn->traffic, txn->stick.server)->ending;
 	int64_t since_ms = clock_ms() - txn->stick.was_idle_ms;
 
-	if (!ending || ending->quota != NO_QUOTA || txn->method != HTTP_GET || txn->wants_upgrade ||
+	if (!ending || ending->quota != NO_QUOTA || ending->share_permille ||
+	    txn->method != HTTP_GET || txn->wants_upgrade ||
 	    ending->generation != atomic_load(&ending->server->generation))
 		return false;
 	if (since_ms < ending->started_ms)
@@ -259,14 +261,14 @@ static uint32_t silent_sessions(const struct ending *ending, unsigned threads_n)
 }
 
 /* Our part of the share; the threads round differently, so that their sum is right. */
-static uint32_t quota_of(const struct ending *ending, unsigned share_permille)
+static uint32_t quota_of(const struct ending *ending)
 {
 	unsigned threads_n = count_threads();
 	uint64_t n = (uint64_t)ending->here.tunnels + ending->here.polls +
 		     silent_sessions(ending, threads_n);
 	unsigned bias = (ending->traffic->index * 2 + 1) * 500 / threads_n;
 
-	return (uint32_t)((n * share_permille + bias) / 1000);
+	return (uint32_t)((n * ending->share_permille + bias) / 1000);
 }
 
 static void tell_counts(struct ending *ending)
@@ -293,6 +295,13 @@ static bool ending_tick(struct ending *ending)
 {
 	int64_t now_ms = clock_ms();
 	bool is_last = now_ms >= ending->until_ms;
+
+	if (ending->share_permille) {
+		if (now_ms < ending->started_ms + TICK_MS)
+			return true; /* the other threads have not told their counts yet */
+		ending->quota = quota_of(ending);
+		ending->share_permille = 0;
+	}
 	bool is_all = ending->quota == NO_QUOTA;
 	uint64_t n = is_all ? (uint64_t)ending->here.tunnels + ending->here.polls : ending->quota;
 
@@ -356,7 +365,7 @@ static void ending_begin(const struct ending_mail *mail)
 	count_all(ending);
 	tell_counts(ending);
 	if (mail->share_permille < 1000)
-		ending->quota = quota_of(ending, mail->share_permille);
+		ending->share_permille = mail->share_permille;
 	list_push_back(&endings->list, &ending->link);
 	loop_timer_in(&mail->traffic->loop, &endings->timer, 1);
 }
