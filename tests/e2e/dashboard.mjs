@@ -202,6 +202,7 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await has_state(page, 'app-2/3003', 'Down');
 		const host = page.locator('.host', { has: page.locator('.host-name', { hasText: 'app-2' }) });
 		await wait_for(async () => (await host.locator('.badge').textContent()) === '3/4 up', 'its host says so', slack(3000), 50);
+		assert.equal(await page.title(), '(1 down) lb-1 – Limpet');
 		await page.locator('.chip.down').click();
 		assert.equal(await page.locator('.tile:visible').count(), 1);
 		await page.locator('.chip.down').click();
@@ -317,6 +318,27 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 		await wait_for(async () => (await page.locator('#live-text').textContent()) === 'Live', 'live again', slack(12000), 50);
 		assert.deepEqual(page.seen.complaints.filter((line) => !/ERR_CONNECTION_REFUSED|ERR_INCOMPLETE_CHUNKED/.test(line)), []);
 		assert.deepEqual(page.seen.elsewhere, []);
+		await page.close();
+	});
+
+	test('a worker that leaves the configuration leaves the page, also an open sheet', async () => {
+		const page = await page_of();
+		const text = fs.readFileSync(limpet.file, 'utf8');
+		const config = JSON.parse(text);
+		config.backends.chat.hosts['app-3'].workers.pop();
+		config.backends['new-one'] = { hosts: { solo: `127.0.0.1:${await free_port()}` } };
+		await tile(page, 'app-3/3004').click();
+		fs.writeFileSync(limpet.file, JSON.stringify(config));
+		await limpet.stats('reload');
+		await wait_for(async () => (await tile(page, 'solo').count()) === 1, 'the new one', slack(4000), 50);
+		assert.equal(await tile(page, 'app-3/3004').count(), 0);
+		assert.equal(await page.locator('.tile').count(), 17);
+		assert.equal(await page.locator('#sheet .sheet-state .muted').textContent(), 'It is not there any more.');
+		assert.ok(await page.locator('#sheet button[data-action="drain"]').isDisabled());
+		fs.writeFileSync(limpet.file, text);
+		await limpet.stats('reload');
+		await wait_for(async () => (await tile(page, 'app-3/3004').count()) === 1, 'it is back', slack(4000), 50);
+		is_clean(page);
 		await page.close();
 	});
 

@@ -487,6 +487,22 @@ def is_open(port):
         return False
 
 
+@case("an upgrade hands the dashboard over: pages end, and the new process answers them")
+def _(t):
+    board = Board(t)
+    client = board.connect()
+    client.send(get("/api/v1/events", host=board.host))
+    stream = events(client)
+    same(next(stream)[0], "full", "an open page")
+    before = board.json("/api/v1/info")["pid"]
+    pid = board.limpet.upgrade()
+    client.wait_gone(allow=b".*")
+    for _ in range(5):
+        same(board.json("/api/v1/info")["pid"], pid, "who answers")
+        same(board.ask("/healthz").status, 200, "/healthz")
+    check(before != pid, "another process")
+
+
 @case("a Unix socket with its mode, and a password from a file")
 def _(t):
     with open(t.directory + "/password", "w") as f:

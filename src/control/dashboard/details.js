@@ -100,6 +100,12 @@ const sheet = {
 		if (!$('sheet').open || !it)
 			return;
 		const is_host = it.worker === undefined, sum = is_host ? it.sum : sum_up([it]);
+		if (model.backends.get(it.backend.name) !== it.backend || (is_host ? it.backend.hosts.get(it.name) : model.servers.get(it.id)) !== it) {
+			set_text(this.says, 'It is not there any more.');
+			for (const button of this.buttons)
+				button.disabled = true;
+			return;
+		}
 		const state = is_host ? STATES[sum.group] || UNKNOWN : state_of(it.state);
 		this.badge.className = `badge ${is_host && sum.group === 'up' && sum.up < sum.n ? 'part' : state.group}`;
 		set_text(this.badge, is_host && sum.group === 'up' ? `${sum.up}/${sum.n} up` : state.label);

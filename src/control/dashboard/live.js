@@ -24,7 +24,7 @@ function live_check()
 		return;
 	}
 	if (live.last)
-		show_live('down', `Stale, ${duration(age)}`, `No news from the node for ${duration(age)}: what you see is old. Trying again…`);
+		show_live('down', `Stale, ${duration(age)}`, 'No news from the node: what you see is old. Trying again…');
 	/* A stream that is open and silent is dead, whatever the browser thinks; one that is being made may wait for a password. */
 	if (live.source?.readyState === EventSource.CLOSED || (live.last && live.source?.readyState === EventSource.OPEN && Date.now() - Math.max(live.last, live.opened) > 10000))
 		reconnect();

@@ -347,10 +347,12 @@ function draw(is_full)
 		for (const view of backend_views.values())
 			view.place();
 		set_text($('node'), model.node);
-		document.title = `${model.node} – Limpet`;
 		$('frontends-section').hidden = !model.frontends.size;
 	}
 	set_text($('version'), `Limpet ${model.version} · up ${duration(model.process.uptime_s)}`);
+	const title = `${all.down ? `(${all.down} down) ` : ''}${model.node} – Limpet`;
+	if (document.title !== title)
+		document.title = title;
 	kpis_update(all);
 	for (const view of frontend_views.values())
 		view.update();
