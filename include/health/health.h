@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * health - which servers may serve: active checks, probes of servers that are down, and what
- * traffic tells (passive checks).
+ * health - which servers may serve: active checks (TCP, TLS, HTTP), probes of servers that are
+ * down, agents beside servers, and what traffic tells (passive checks).
  *
  * Every member of a srvset in force has a struct check (server->check).  What runs on it:
  *
@@ -15,6 +15,11 @@
  * A refused connect (ECONNREFUSED, ENOENT) means that the process is gone: the server is DOWN at
  * once and gets a new generation, exactly once until it has come up again.  Other failures never
  * touch the generation.
+ *
+ * That holds where checks go where traffic goes; elsewhere a refusal is a failure like others, and
+ * a server that traffic found dead is probed at its own address until somebody listens there.
+ *
+ * An agent's words become bits of their own (SERVER_AGENT_...) and a share of the weight.
  *
  * Threads: everything runs on the control thread but for health_passive() and health_poke().
  */

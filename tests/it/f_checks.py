@@ -244,7 +244,8 @@ class Pki:
 class TlsServer:
     """A TLS server of Python's ssl module; SAY gets the connection after the handshake."""
 
-    def __init__(self, t, say, certificate="good", versions=None):
+    def __init__(self, t, say, certificate="good", versions=None, has_proxy=False):
+        self.has_proxy = has_proxy      # a PROXY v2 header comes before the handshake
         d = Pki.get(t)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain("%s/%s.crt" % (d, certificate), "%s/%s.key" % (d, certificate))
@@ -268,6 +269,10 @@ class TlsServer:
     def serve(self, raw):
         raw.settimeout(5)
         try:
+            if self.has_proxy:
+                head = raw.recv(16, socket.MSG_WAITALL)
+                rest = raw.recv(int.from_bytes(head[14:16], "big"), socket.MSG_WAITALL)
+                self.names.append((head[:13], len(rest)))
             with self.context.wrap_socket(raw, server_side=True) as s:
                 self.say(s)
         except (OSError, ssl.SSLError):
@@ -293,6 +298,13 @@ def _(t):
     lim = limpet(t, "{http: /, body: ready, tls: {ca: %s/ca.pem, sni: app.test}, TIMES}" % d)
     settles(lim, "L7OK", "UP")
     same(server.names[0], "app.test", "SNI")
+
+
+@case("tls: the PROXY LOCAL header goes before the handshake, in plain")
+def _(t):
+    server = TlsServer(t, say_http, has_proxy=True)
+    settles(limpet(t, "{http: /, tls: {verify: false}, TIMES}", "    send_proxy: v2\n"), "L7OK", "UP")
+    same(server.names[0][0], b"\r\n\r\n\0\r\nQUIT\n\x20", "signature and LOCAL")
 
 
 @case("tls: without sni the check's host is what the certificate must have")
