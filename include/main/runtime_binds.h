@@ -24,6 +24,8 @@ struct binds {
  */
 int binds_open(const struct config *config, const struct config *old, unsigned threads_n,
 	       struct binds *binds, char **why) must_check;
+/* A reload: log lines of listeners that came and went. */
+void binds_tell(const struct config *config, const struct config *old);
 /* Frees the rows; the sockets are somebody else's by now. */
 void binds_free(struct binds *binds);
 

@@ -263,6 +263,7 @@ static void put_in_force(struct config *config, const struct binds *binds)
 	if (config_log_open(&config->global, &log, &why) != 0)
 		log_error("log target %.*s: %s; the old ones stay", STR_ARG(log->target),
 			  why ? why : "cannot be opened");
+	binds_tell(config, old);
 	config_unref(old);
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "model/server.h"
 #include "net/listener.h"
 
 #define DEFER_ACCEPT_S 3
@@ -76,6 +77,35 @@ static bool has_bind(const struct config *config, struct str text)
 			if (str_eq(config->frontends[i].binds[j].text, text))
 				return true;
 	return false;
+}
+
+/* Of CONFIG those that OTHER has not. */
+static void tell_others(const struct config *config, const struct config *other, const char *to,
+			const char *text)
+{
+	for (size_t i = 0; i < config->frontends_n; i++) {
+		const struct frontend *frontend = &config->frontends[i];
+
+		for (size_t j = 0; j < frontend->binds_n; j++) {
+			char *address;
+
+			if (has_bind(other, frontend->binds[j].text))
+				continue;
+			address = xstrndup(frontend->binds[j].text);
+			log_event(LOG_LEVEL_INFO, "listener",
+				  LOG_FIELDS({ "frontend", frontend->state->name, 0 },
+					     { "address", address, 0 }, { "to", to, 0 }),
+				  "frontend %s listens on %s%s", frontend->state->name, address,
+				  text);
+			free(address);
+		}
+	}
+}
+
+void binds_tell(const struct config *config, const struct config *old)
+{
+	tell_others(config, old, "open", "");
+	tell_others(old, config, "closed", " no more");
 }
 
 void binds_free(struct binds *binds)

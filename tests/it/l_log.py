@@ -225,9 +225,18 @@ def _(t):
 
     limpet.signal(1)
     same(events(limpet, "reload", 1)[0]["result"], "ok", "reload")
+    text = open(limpet.path).read()
+    other = "127.0.0.1:%d" % free_port()
+    limpet.write(text.replace('bind: "127.0.0.1:${PORT}"', 'bind: ["127.0.0.1:${PORT}", "%s"]' % other))
+    limpet.signal(1)
+    events(limpet, "reload", 2)
+    limpet.write(text)
+    limpet.signal(1)
+    same([(l["frontend"], l["address"], l["to"]) for l in events(limpet, "listener", 2)],
+         [("front-x", other, "open"), ("front-x", other, "closed")], "listener")
     limpet.write("nonsense: [")
     limpet.signal(1)
-    line = events(limpet, "reload", 2)[1]
+    line = events(limpet, "reload", 4)[3]
     same((line["result"], line["level"]), ("failed", "error"), "reload of a broken file")
     check(line["errors"] >= 1, line)
     limpet.signal(15)
