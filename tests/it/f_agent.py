@@ -27,7 +27,10 @@ class Agent:
 
         def script(peer):
             if listens:
-                self.heard.append(peer.read(listens))
+                try:
+                    self.heard.append(peer.read(listens))
+                except Fail:        # Limpet ends while it asks
+                    return
             self.count += 1
             if self.line is None:
                 peer.read_all(3600)
