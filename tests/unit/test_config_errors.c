@@ -122,7 +122,13 @@ static void mistakes_in_values_are_told(void **state unused_arg)
 					"haproxy; did you mean 'json'?\n" },
 		{ "log: {target: file}",
 		  "t:1:24: 'target': expected a target like stderr or file:/path, got 'file'\n" },
-		{ "log: stderr", "t:1:15: 'log': expected a mapping, got 'stderr'\n" },
+		{ "log: nonsense", "t:1:15: 'target': expected a target like stderr or file:/path, "
+				   "got 'nonsense'\n" },
+		{ "log: {tag: \"a b\"}",
+		  "t:1:21: 'tag': expected 1 to 48 printable characters without "
+		  "':' and '[', got 'a b'\n" },
+		{ "log: [stderr, stderr, stderr, stderr, stdout]",
+		  "t:1:15: 'log' has 5 targets; 4 are possible\n" },
 		{ "pid_file: x", "t:1:20: 'pid_file': 'x' must begin with '/'\n" },
 		{ "node: \"\"", "t:1:16: 'node' must not be empty\n" },
 		{ "stats: {socket: {level: admin}}", "t:1:26: 'socket' needs 'address'\n" },
