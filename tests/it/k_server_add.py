@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Servers added and deleted on the stats socket; what of all changes outlives reloads and upgrades."""
+import random
 import signal
+import time
 
 from lib import *
 from lib.engine import *
@@ -234,6 +236,98 @@ def _(t):
             same(t.ask(get()).status, 200, "status")
         load.passed(5)
     load.finish()
+
+
+class Model:
+    """What must be in force, by the manual's rules alone.  A server is (weight, limit)."""
+
+    def __init__(self, file):
+        self.file = dict(file)
+        self.changed = {}       # (name, field) -> (value, what the file said)
+        self.added = {}         # name -> server
+        self.deleted = {}       # name -> what the file said
+
+    def names(self):
+        return [n for n in self.file if n not in self.deleted] + list(self.added)
+
+    def set(self, name, field, value):
+        if name in self.added:
+            self.added[name] = tuple(value if i == field else v for i, v in enumerate(self.added[name]))
+        elif value == self.file[name][field]:
+            self.changed.pop((name, field), None)
+        else:
+            self.changed[name, field] = (value, self.file[name][field])
+
+    def delete(self, name):
+        self.changed = {k: v for k, v in self.changed.items() if k[0] != name}
+        if not self.added.pop(name, None):
+            self.deleted[name] = self.file[name]
+
+    def add(self, name, server):
+        if self.deleted.pop(name, None):
+            for field in (0, 1):
+                self.set(name, field, server[field])
+        else:
+            self.added[name] = server
+
+    def reload(self, file):
+        self.file = dict(file)
+        self.changed = {(n, f): v for (n, f), v in self.changed.items() if n in file and file[n][f] == v[1]}
+        self.added = {n: v for n, v in self.added.items() if n not in file}
+        self.deleted = {n: v for n, v in self.deleted.items() if file.get(n) == v}
+
+    def servers(self):
+        def one(name, field):
+            return self.changed.get((name, field), (self.file[name][field],))[0]
+        have = {n: (one(n, 0), one(n, 1)) for n in self.file if n not in self.deleted}
+        have.update(self.added)
+        return have
+
+
+@case("random changes and reloads: what is in force is what the rules say, always")
+def _(t):
+    seed = time.time_ns() % 10 ** 9
+    t.note("seed %d" % seed)
+    chance = random.Random(seed)
+    t.echo()
+    names = ("p", "q", "r", "s")
+
+    def server():
+        return chance.choice((5, 100)), chance.choice((0, 8, 9))
+
+    def text(file):
+        return CONFIG[:CONFIG.index("    hosts:")].replace("max_connections_per_server: 50", "retries: 0") + (
+            "    hosts: {%s}\n" % ", ".join('%s: {address: "${A}", weight: %d, max_connections: %d}' % ((n,) + v)
+                                         for n, v in file.items()))
+    file = {n: server() for n in names[:3]}
+    limpet, model = t.limpet(text(file)), Model(file)
+    for step in range(300):
+        name, (weight, limit), what = chance.choice(names), server(), chance.randrange(8)
+        if what < 4 and name in model.names():
+            field = what % 2
+            ask(limpet, "set %s app/%s %d" % (("weight", "maxconn server")[field], name, (weight, limit)[field]))
+            model.set(name, field, (weight, limit)[field])
+        elif what == 4 and name in model.names() and len(model.names()) > 1:
+            says(limpet, "disable server app/" + name)
+            says(limpet, "del server app/" + name, 6, "Server deleted.")
+            model.delete(name)
+        elif what == 5 and name not in model.names():
+            says(limpet, "add server app/%s %s weight %d maxconn %d" % (name, t.env["A"], weight, limit), 6,
+                 "New server registered.")
+            model.add(name, (weight, limit))
+        elif what > 5:
+            if chance.random() < 0.7:
+                file = dict(file, **{name: server()})
+                if chance.random() < 0.3 and len(file) > 1:
+                    del file[chance.choice(list(file))]
+            limpet.write(text(file))
+            check("Success=1" in ask(limpet, "reload"), "reload")
+            model.reload(file)
+        have = {n: (int(r["uweight"]), int(r["slim"] or 0)) for n, r in rows_of(limpet).items() if r["type"] == "2"}
+        same(have, model.servers(), "servers after step %d" % step)
+    diff = {(r["object"][4:], r["setting"]) for r in table(ask(limpet, "show config diff")) if r["setting"] != "state"}
+    same(diff, {(n, ("weight", "max_connections")[f]) for n, f in model.changed} |
+         {(n, "added") for n in model.added} | {(n, "deleted") for n in model.deleted}, "diff")
 
 
 main()
