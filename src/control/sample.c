@@ -81,12 +81,14 @@ static void take_rate(struct sample_rate *rate, uint64_t value)
 		rate->max = rate->now;
 }
 
-/* Adds what SERVER has counted. */
+/* Adds what SERVER had counted at its own sample, just now. */
 static void add_times(const struct server *server, uint64_t *requests, uint64_t us[SPENT_N])
 {
-	*requests += counters_sum(&server->counters, server_timed_requests);
+	const struct sample_times *times = &sample_at(&servers, server->number)->times;
+
+	*requests += times->requests_last;
 	for (int i = 0; i < SPENT_N; i++)
-		us[i] += counters_sum(&server->counters, server_queue_us + i);
+		us[i] += times->us_last[i];
 }
 
 /* Requests since the last sample push as many of the oldest out of the averages. */
@@ -127,12 +129,13 @@ static void take_frontend(struct frontend_state *frontend)
 static void take_server(const struct server *server)
 {
 	struct sample *sample = sample_at(&servers, server->number);
-	uint64_t timed = 0, us[SPENT_N] = { 0 };
+	uint64_t us[SPENT_N];
 
 	take_rate(&sample->requests, counters_sum(&server->counters, server_requests));
 	raise_max(&sample->open_max, atomic_load(&server->used));
-	add_times(server, &timed, us);
-	take_times(&sample->times, timed, us);
+	for (int i = 0; i < SPENT_N; i++)
+		us[i] = counters_sum(&server->counters, server_queue_us + i);
+	take_times(&sample->times, counters_sum(&server->counters, server_timed_requests), us);
 	if (server_state(server) & SERVER_DOWN)
 		sample->down_s++;
 	sample->is_known = true;
@@ -185,10 +188,10 @@ static void sample_take(void)
 	take_rate(&process.requests, counters_sum(&process_state.counters, process_requests));
 	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
 		take_frontend(f);
-	for (struct backend_state *b = backend_state_first(); b; b = b->next)
-		take_backend(b);
 	for (uint32_t i = 0; i < servers_n(); i++)
 		take_server(server_by_number(i));
+	for (struct backend_state *b = backend_state_first(); b; b = b->next)
+		take_backend(b);
 }
 
 static void on_second(struct timer *t)

@@ -134,9 +134,9 @@ def _(t):
     rows_ = re.findall(r'^COUNTER\((\w+), (\w+), (COUNT|GAUGE),\s*"([^"]*)"', text, re.M)
     check(len(rows_) > 60 and len(rows_) == len(re.findall("^COUNTER", text, re.M)), "rows are read")
     for scope, name, kind, text in rows_:
-        code = re.match(r"responses_(\dxx)$", name)
+        code = re.match(r"(\w+)_(\dxx)$", name)
         if code:
-            have.get("limpet_%s_responses_total" % scope, code=code.group(1))
+            have.get("limpet_%s_%s_total" % (scope, code.group(1)), code=code.group(2))
             continue
         if name in ("reloads", "reloads_failed"):
             have.get("limpet_config_reloads_total",
@@ -267,6 +267,42 @@ def _(t):
     same(t.ask(get(POLL + sid)).status, 400, "status")
     m = settled(two.limpet, lambda m: m.get("limpet_server_unknown_sids_total", server=two.owner(sid)) == 1, "seen")
     same(m.get("limpet_backend_session_unknown_answers_total"), 0, "none of ours")
+
+
+@case("sessions that are told to move leave the gauges, and the tunnels' ends say so")
+def _(t):
+    two = Two(t, frames=ws_text("0"))     # a close frame goes between frames: so there must be such
+    sids, upgraded, failed, own = traffic(t, two)
+    settled(two.limpet, lambda m: m.get("limpet_server_upgrades_completed_total") == 1, "upgraded")
+    failed.close()
+    settled(two.limpet, lambda m: m.get("limpet_server_upgrades_failed_total") == 1, "failed")
+    for name in "AB":
+        two.limpet.ask_stats("drain chat/%s now" % name)
+    for c in (upgraded, own):
+        c.read_to(b"moving")            # the reason in the close frame
+        c.close()
+    for server in two.servers.values():
+        for peer in server.peers:
+            peer.shut_both()
+    m = settled(two.limpet, lambda m: m.get("limpet_server_tunnels_now") == 0, "the tunnels end")
+    ends = {(l["side"], l["reason"]): v for l, v in m.samples["limpet_frontend_tunnels_ended_total"] if v}
+    same(sum(ends.values()), 3, "ends in %r" % ends)
+    same([v for (side, reason), v in ends.items() if side == "limpet"], [2], "ends by Limpet in %r" % ends)
+    same(m.get("limpet_server_websocket_sessions_now"), 0, "sessions on WebSockets")
+    same(m.get("limpet_server_state", state="drain"), 2, "draining")
+    same(m.get("limpet_server_up"), 2, "but up")
+    same(m.get("limpet_backend_up"), 0, "no server takes new sessions")
+
+
+@case("clear counters all: counters begin anew, gauges stay as they are")
+def _(t):
+    two = Two(t)
+    traffic(t, two)
+    settled(two.limpet, lambda m: m.get("limpet_server_upgrades_completed_total") == 1, "upgraded")
+    two.limpet.ask_stats("clear counters all")
+    m = Scrape(scrape(two.limpet))
+    same((m.get("limpet_frontend_requests_total"), m.get("limpet_server_handshakes_total")), (0, 0), "counters")
+    same((m.get("limpet_frontend_tunnels_now"), m.get("limpet_server_sessions", transport="websocket")), (3, 2), "gauges")
 
 
 @case("reloads: how many, how the last one went, and when")
