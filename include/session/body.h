@@ -19,12 +19,12 @@ struct body;
 typedef void body_tap_fn(void *arg, struct str piece);
 
 struct body {
-	enum http_framing from; /* how it comes */
-	enum http_framing to;   /* how it goes on */
-	bool is_done;           /* decoded to its end and encoded into out */
-	bool is_dropped;        /* read but not sent on */
-	uint32_t room;          /* bytes asked of recv(); grows in bulk */
-	uint64_t bytes;         /* of body so far, without framing */
+	enum http_framing from : 8; /* how it comes */
+	enum http_framing to : 8;   /* how it goes on */
+	bool is_done;               /* decoded to its end and encoded into out */
+	bool is_dropped;            /* read but not sent on */
+	uint32_t room;              /* bytes asked of recv(); grows in bulk */
+	uint64_t bytes;             /* of body so far, without framing */
 	union {
 		uint64_t left; /* FRAMING_LENGTH */
 		struct http1_chunked chunked;

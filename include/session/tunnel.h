@@ -36,13 +36,10 @@ struct tunnel {
 	const struct backend *backend; /* (view) in client->config */
 	struct server *server;         /* (view); one slot is owed */
 	struct list link;              /* srvpool.tunnels, until it leaves */
-	union {
-		int64_t limit_ms; /* both silent; for Engine.IO at least the session's figures */
-		int64_t leave_until_ms; /* is_leaving: monotonic */
-	};
 	struct body to_server, to_client;
 	struct websocket_walk up, down; /* of what has gone to the server, to the client */
 	struct stick_hold *hold;        /* (own) the session's entry, held open; NULL = none */
+	uint32_t limit_ms;   /* both silent; for Engine.IO at least the session's figures */
 	unsigned generation; /* of the server, for a session that began with this tunnel */
 	bool is_own_session; /* the session began with this tunnel and is not in the table */
 	bool is_upgraded;    /* has a hold, and the client's second data frame has been seen */
@@ -64,6 +61,7 @@ void tunnel_on_timer(struct tunnel *tunnel);
 /* Its server has to be left: a Close frame to both sides, then the end.  May close the client. */
 void tunnel_leave(struct tunnel *tunnel);
 void tunnel_leave_run(struct tunnel *tunnel); /* tunnel_leave.c; for tunnel_run() */
+void tunnel_leave_timeout(struct tunnel *tunnel);
 /* Ends and logs it, and closes the client. */
 void tunnel_end(struct tunnel *tunnel, enum txn_end end);
 /* Ends and logs it; the client is the caller's to close. */

@@ -174,7 +174,7 @@ void tunnel_run(struct tunnel *tunnel)
 void tunnel_on_timer(struct tunnel *tunnel)
 {
 	if (tunnel->is_leaving)
-		tunnel_leave_run(tunnel);
+		tunnel_leave_timeout(tunnel);
 	else
 		tunnel_end(tunnel, tunnel->end ? tunnel->end : END_TUNNEL_TIMEOUT);
 }
@@ -195,15 +195,17 @@ void tunnel_start(struct txn *txn)
 {
 	struct client *client = txn->client;
 	struct tunnel *tunnel = xcalloc(1, sizeof(*tunnel) + access_log_text_size(txn));
+	int64_t limit_ms;
 
 	tunnel->magic = TUNNEL_MAGIC;
 	tunnel->client = client;
 	tunnel->upstream = txn->upstream;
 	tunnel->backend = txn->backend;
 	tunnel->server = txn->server;
-	tunnel->limit_ms = timeout_of(client->frontend, txn->backend, tunnel_ms);
-	if (txn->stick.is_engineio && tunnel->limit_ms < txn_session_ms(txn))
-		tunnel->limit_ms = txn_session_ms(txn);
+	limit_ms = timeout_of(client->frontend, txn->backend, tunnel_ms);
+	if (txn->stick.is_engineio && limit_ms < txn_session_ms(txn))
+		limit_ms = txn_session_ms(txn);
+	tunnel->limit_ms = limit_ms < UINT32_MAX ? (uint32_t)limit_ms : UINT32_MAX;
 	access_log_mark(txn, &tunnel->mark, tunnel->text);
 	body_init(&tunnel->to_server, FRAMING_CLOSE, 0, FRAMING_CLOSE);
 	body_init(&tunnel->to_client, FRAMING_CLOSE, 0, FRAMING_CLOSE);

@@ -141,7 +141,6 @@ void tunnel_leave_run(struct tunnel *tunnel)
 	struct way down = { &upstream->conn,       &upstream->in, &client->conn,
 			    &client->out,          &tunnel->down, &tunnel->to_client,
 			    &tunnel->is_down_told, false };
-	int64_t left_ms = tunnel->leave_until_ms - clock_ms();
 	enum way_result results[2];
 
 	/* Not RFC 6455: nobody can tell where a Close might stand. */
@@ -151,16 +150,20 @@ void tunnel_leave_run(struct tunnel *tunnel)
 	}
 	results[0] = way_run(&up);
 	results[1] = way_run(&down);
-	if (results[0] == WAY_BROKEN || results[1] == WAY_BROKEN || left_ms <= 0 ||
+	if (results[0] == WAY_BROKEN || results[1] == WAY_BROKEN ||
 	    (results[0] == WAY_DONE && results[1] == WAY_DONE)) {
 		tunnel_end(tunnel, end_of(tunnel));
 		return;
 	}
 	if (results[0] == WAY_YIELD || results[1] == WAY_YIELD)
 		tunnel_run_soon(tunnel);
-	client_set_timer(client, left_ms);
 	if (conn_watch(&client->traffic->loop, &client->conn) != 0)
 		tunnel_end(tunnel, end_of(tunnel));
+}
+
+void tunnel_leave_timeout(struct tunnel *tunnel)
+{
+	tunnel_end(tunnel, end_of(tunnel));
 }
 
 void tunnel_leave(struct tunnel *tunnel)
@@ -170,7 +173,7 @@ void tunnel_leave(struct tunnel *tunnel)
 	ending_remove_tunnel(tunnel);
 	ending_leaving(tunnel, false);
 	tunnel->is_leaving = true;
-	tunnel->leave_until_ms = clock_ms() + TUNNEL_LEAVE_MS;
+	client_set_timer(tunnel->client, TUNNEL_LEAVE_MS);
 	if (tunnel->hold)
 		stick_hold_retire(tunnel->hold, tunnel->server);
 	tunnel_leave_run(tunnel);
