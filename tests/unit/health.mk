@@ -12,6 +12,9 @@ tests_unit_test_config_health_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_tls_client
 tests_unit_test_tls_client_SOURCES = tests/unit/test_tls_client.c
 tests_unit_test_tls_client_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_host_state
+tests_unit_test_host_state_SOURCES = tests/unit/test_host_state.c
+tests_unit_test_host_state_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_checks
 tests_unit_test_checks_SOURCES = tests/unit/test_checks.c \
 	tests/unit/health_rig.c tests/unit/health_rig.h
