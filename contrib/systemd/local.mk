@@ -3,7 +3,7 @@
 # other examples.
 SYSTEMD_FILES = contrib/systemd/limpet.service.in \
 	contrib/systemd/limpet.sysusers contrib/systemd/limpet.tmpfiles
-EXTRA_DIST += $(SYSTEMD_FILES)
+EXTRA_DIST += $(SYSTEMD_FILES) tests/service/systemd.sh
 CLEANFILES += contrib/systemd/limpet.service \
 	contrib/systemd/sysusers.d/limpet.conf contrib/systemd/tmpfiles.d/limpet.conf
 
