@@ -83,6 +83,18 @@ void account_txn(struct txn *txn)
 		account_times(txn);
 }
 
+void account_bytes(struct txn *txn)
+{
+	struct client *client = txn->client;
+
+	count_add(&client->frontend_state->counters, frontend_bytes_out,
+		  client->conn.sent - client->sent_counted);
+	client->sent_counted = client->conn.sent;
+	if (txn->server)
+		count_add(&txn->server->counters, server_bytes_out,
+			  txn->response.bytes + txn->response_head_size);
+}
+
 static bool lives_on_websocket(const struct tunnel *tunnel)
 {
 	return tunnel->is_own_session || (tunnel->hold && tunnel->is_upgraded);

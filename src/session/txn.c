@@ -275,19 +275,6 @@ enum txn_end txn_client_gone(const struct txn *txn)
 	return txn->end;
 }
 
-/* Heads included, as they went over the wire. */
-static void txn_count_bytes(struct txn *txn)
-{
-	struct client *client = txn->client;
-
-	count_add(&client->frontend_state->counters, frontend_bytes_out,
-		  client->conn.sent - client->sent_counted);
-	client->sent_counted = client->conn.sent;
-	if (txn->server)
-		count_add(&txn->server->counters, server_bytes_out,
-			  txn->response.bytes + txn->response_head_size);
-}
-
 /* Stickiness, texts and memory. */
 static void txn_fini(struct txn *txn)
 {
@@ -314,7 +301,7 @@ static void txn_free(struct txn *txn)
 
 	access_log_txn(txn);
 	account_txn(txn);
-	txn_count_bytes(txn);
+	account_bytes(txn);
 	queue_leave(txn);
 	txn->upstream = NULL;
 	if (upstream && txn->end == END_DONE && txn->request.is_done && txn->response.is_done)
@@ -327,7 +314,7 @@ static void txn_free(struct txn *txn)
 
 void txn_become_tunnel(struct txn *txn)
 {
-	txn_count_bytes(txn);
+	account_bytes(txn);
 	txn->upstream = NULL;
 	txn->has_slot = false;
 	txn_fini(txn);
