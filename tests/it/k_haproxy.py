@@ -173,6 +173,24 @@ def _(t):
         haproxy.stop()
 
 
+@case("lines that are too long or have too many words, and a line that comes byte by byte")
+def _(t):
+    _, haproxy = both(t)
+    try:
+        compare(t, [b"show cli level" + b" " * 8000 + b"\n", b"get weight " + b"x" * 8000 + b"\n",
+                    [b"prompt\n"] + [b"show cli level\n"] * 20 + [b"quit\n"]])
+        for who in ("ha", "limpet"):
+            peer = connect(os.path.join(t.directory, who + "-admin.sock"), name=who)
+            for byte in b"set severity-output number;enable server chat/x\n":
+                peer.send(bytes([byte]))
+            same(peer.read_all(), b"\n[3]: No such server.\n\n", who)
+            peer.close()
+        said = talk(t, "limpet", b"show " + b"x" * 20000 + b"\n")
+        same(said, b"The line is too long.\n\n", "a line over 16 kB")
+    finally:
+        haproxy.stop()
+
+
 @case("what commands say, right and wrong, is the same to the byte")
 def _(t):
     _, haproxy = both(t)
@@ -212,8 +230,19 @@ def _(t):
         haproxy.stop()
 
 
-def without_time(text):
-    return re.sub(rb"\d+", b"N", text)
+@case("an idle session ends after its timeout without a word, and a client that sends no line hears nothing")
+def _(t):
+    _, haproxy = both(t)
+    try:
+        for who in ("ha", "limpet"):
+            for start, said in ((b"prompt\nset timeout cli 1\n", b"\n> \n> "), (b"set timeout cli 1;prompt\n", None)):
+                began = time.monotonic()
+                text = talk(t, who, [start[:7], start[7:]] if said else start)
+                took = time.monotonic() - began
+                check(0.7 < took < 3, "%s: ended after %.1f s" % (who, took))
+                same(text, said or b"\n\n> ", who)
+    finally:
+        haproxy.stop()
 
 
 @case("show servers state and conn: the same rows, but for times")
