@@ -238,6 +238,10 @@ def _(t):
         for target in ("/", "/api/v1/stat"):
             same(board.ask(target, host=host).status, status, "%s of %s" % (target, host))
         same(board.ask("/healthz", host=host).status, 200, "/healthz by " + host)
+    for host in (None, ""):                     # HTTP/1.0 may do without
+        client = board.connect()
+        client.send(get("/", host=host, version="HTTP/1.0"))
+        same(client.read_response().status, 421, "no Host")
 
 
 @case("/healthz turns to 503 at SIGTERM and is answered until the end")
