@@ -12,7 +12,9 @@
  *
  * tunnel_leave() has both sides told to go: at the next boundary of each direction our Close frame
  * (1001, RFC 6455 7.4.1) is put in, and nothing of that direction is passed on any more.  The
- * tunnel is over when both have said Close or ended, or after TUNNEL_LEAVE_MS.
+ * tunnel is over when both have said Close or ended, or after TUNNEL_LEAVE_MS.  While an upgrade is
+ * under way its WebSocket is let alone, at most as long: a client that has paused its polling would
+ * hang until its ping timeout.
  */
 #ifndef SESSION_TUNNEL_H
 #define SESSION_TUNNEL_H
@@ -43,7 +45,8 @@ struct tunnel {
 	unsigned generation; /* of the server, for a session that began with this tunnel */
 	bool is_own_session; /* the session began with this tunnel and is not in the table */
 	bool is_upgraded;    /* has a hold, and the client's second data frame has been seen */
-	bool is_leaving;
+	bool has_to_leave;   /* tunnel_leave() was called; perhaps it waits for is_upgraded */
+	bool is_leaving;     /* the Close frames are on their way */
 	bool is_up_told, is_down_told; /* is_leaving: that direction has had its last frame */
 	union {
 		struct soon again;  /* while it lives */

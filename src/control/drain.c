@@ -131,7 +131,7 @@ static void begin_ending(struct drain *drain)
 static void end_ending(struct drain *drain)
 {
 	drain->phase = DRAIN_CLOSING;
-	drain->until_ms = clock_ms() + TUNNEL_LEAVE_MS + SEC(1);
+	drain->until_ms = clock_ms() + 2 * TUNNEL_LEAVE_MS + SEC(1);
 	if (drain->why == DRAIN_SERVER)
 		server_new_generation(drain->server);
 	loop_timer_in(console_loop(), &drain->timer, LOOK_MS);

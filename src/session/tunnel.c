@@ -32,7 +32,7 @@ static bool is_session_over(const struct tunnel *tunnel)
 {
 	if (!tunnel->hold)
 		return true;
-	if (tunnel->is_leaving)
+	if (tunnel->has_to_leave)
 		return false; /* its entry stays, dead, for the requests that come late */
 	if (tunnel->is_upgraded)
 		return true;
@@ -45,7 +45,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 
 	check_magic(tunnel, TUNNEL_MAGIC);
 	ending_remove_tunnel(tunnel);
-	if (tunnel->is_leaving)
+	if (tunnel->has_to_leave)
 		ending_leaving(tunnel, true);
 	access_log_tunnel(tunnel, end);
 	count_add(&client->frontend_state->counters, frontend_bytes_in, tunnel->to_server.bytes);
@@ -166,7 +166,12 @@ void tunnel_run(struct tunnel *tunnel)
 	}
 	if ((tunnel->to_server.is_done || tunnel->to_client.is_done) && limit_ms > HALF_CLOSED_MS)
 		limit_ms = HALF_CLOSED_MS;
-	client_set_timer(client, limit_ms);
+	if (tunnel->has_to_leave && tunnel->is_upgraded) {
+		tunnel_leave(tunnel);
+		return;
+	}
+	if (!tunnel->has_to_leave)
+		client_set_timer(client, limit_ms);
 	if (conn_watch(&client->traffic->loop, &client->conn) != 0)
 		tunnel_end(tunnel, END_TUNNEL_CLIENT);
 }
@@ -175,6 +180,8 @@ void tunnel_on_timer(struct tunnel *tunnel)
 {
 	if (tunnel->is_leaving)
 		tunnel_leave_timeout(tunnel);
+	else if (tunnel->has_to_leave)
+		tunnel_leave(tunnel);
 	else
 		tunnel_end(tunnel, tunnel->end ? tunnel->end : END_TUNNEL_TIMEOUT);
 }

@@ -168,13 +168,22 @@ void tunnel_leave_timeout(struct tunnel *tunnel)
 
 void tunnel_leave(struct tunnel *tunnel)
 {
+	bool is_first = !tunnel->has_to_leave;
+
 	if (tunnel->is_leaving)
 		return;
-	ending_remove_tunnel(tunnel);
-	ending_leaving(tunnel, false);
-	tunnel->is_leaving = true;
 	client_set_timer(tunnel->client, TUNNEL_LEAVE_MS);
-	if (tunnel->hold)
-		stick_hold_retire(tunnel->hold, tunnel->server);
+	if (is_first) {
+		ending_remove_tunnel(tunnel);
+		ending_leaving(tunnel, false);
+		tunnel->has_to_leave = true;
+		if (tunnel->hold)
+			stick_hold_retire(tunnel->hold, tunnel->server);
+	}
+	/* Its polls hear it already.  engine.io-client forgets to poll again when the WebSocket
+	 * ends between the answer to its probe and its "5". */
+	if (is_first && tunnel->hold && !tunnel->is_upgraded && !tunnel->up.is_bad)
+		return;
+	tunnel->is_leaving = true;
 	tunnel_leave_run(tunnel);
 }

@@ -489,7 +489,20 @@ def _(t):
     unknown_session(c.ask(get(POLL + sid)))
 
 
-@case("an upgrade that is not complete: its WebSocket is told, and its polling session too")
+@case("an upgrade under way is let through, and its WebSocket is told as soon as it is complete")
+def _(t):
+    farm = Farm(t)
+    sid = farm.handshake("A")
+    w = farm.websocket("A", UPGRADE + sid)
+    w.send(ws_client_text("2probe"))
+    farm.cmd("drain chat/A now")
+    not_told(w)                         # a client that has paused its polling would hang
+    w.send(ws_client_text("5"))
+    told(w)
+    unknown_session(t.ask(get(POLL + sid)))
+
+
+@case("an upgrade under way whose session still polls: the poll is told, and the WebSocket may end by itself")
 def _(t):
     farm = Farm(t)
     sid = farm.handshake("A")
@@ -497,12 +510,26 @@ def _(t):
     w = farm.websocket("A", UPGRADE + sid)
     w.send(ws_client_text("2probe"))
     farm.cmd("drain chat/A now")
-    told(w)
     unknown_session(c.read_response(), "http://page.test")
+    w.close()
+    farm.limpet.wait_log(r"tunnel .* chat A CT")
     unknown_session(t.ask(get(POLL + sid)))
 
 
-@case("an upgrade that completes after its server was emptied is told at once")
+@case("an upgrade that is never completed: its WebSocket is told after 5 s")
+def _(t):
+    farm = Farm(t)
+    sid = farm.handshake("A")
+    w = farm.websocket("A", UPGRADE + sid)
+    w.send(ws_client_text("2probe"))
+    started = time.monotonic()
+    farm.cmd("drain chat/A now")
+    told(w)
+    took = time.monotonic() - started
+    check(4.9 < took < 5.5 * SLOW, "after %.2f s" % took)
+
+
+@case("an upgrade that completes after its server was emptied is told then")
 def _(t):
     farm = Farm(t)
     sid = farm.handshake("A")
@@ -526,6 +553,7 @@ def _(t):
     until(farm.is_quiet, "the ending is over")
     t.events.fire("go on")
     same(w.read_response().status, 101, "upgrade")
+    w.send(ws_client_text("2probe") + ws_client_text("5"))
     told(w)
 
 
@@ -695,12 +723,13 @@ def _(t):
     check(re.search(r"chat/A 100 20 10 10\n", said), said)
     check(re.search(r"chat/B 100 0 10 0\n", said), said)
     check("warning" not in said, said)
-    until(farm.is_quiet, "over", 5 * SLOW)
+    until(lambda: farm.cmd("show endings").count("closing") == 1, "all are told", 5 * SLOW)
     n = 0
     for c in cs:
         if not c.is_silent(0):
             told(c)
             n += 1
+    until(farm.is_quiet, "over")
     check(9 <= n <= 11, "%d of 20 were told" % n)       # each thread rounds its own
     same(farm.worker_row("A")[17], "no check", "status")
     for _ in range(10):
