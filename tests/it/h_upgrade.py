@@ -176,6 +176,53 @@ def _(t):
     same(t.ask(get(POLL + sid)).body.decode(), two.owner(sid), "owner")
 
 
+@case("under four upgrades no session is lost: each is polled all the time, and born ones are asked for at once")
+def _(t):
+    two = Two(t, threads="${THREADS:-2}")
+    limpet = two.limpet
+    is_over = threading.Event()
+    wrong, asked = [], [0]
+
+    def client(number):
+        kept = [t.connect()]
+        sids = []
+
+        def ask(data):
+            asked[0] += 1
+            if (number + asked[0]) % 3 == 0:
+                return t.ask(data)
+            said = kept[0].ask(data)
+            if "close" in said.get("connection", ""):
+                kept[0].close()
+                kept[0] = t.connect()
+            return said
+        while not is_over.is_set() and not wrong:
+            try:
+                born = re.search(rb'"sid":"([^"]+)"', ask(get(HANDSHAKE)).body).group(1).decode()
+                sids = sids[-7:] + [born]
+                for sid in reversed(sids):
+                    for each in (get(POLL + sid), post(POLL + sid, b"4x")):
+                        said = ask(each).body.decode()
+                        if said != two.owner(sid):
+                            wrong.append("%s of %s: %r" % (sid, two.owner(sid), said))
+            except Exception as err:
+                wrong.append("%s: %s" % (type(err).__name__, err))
+    threads = [threading.Thread(target=client, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(4):
+            limpet.upgrade(60)
+            time.sleep(0.3)             # traffic in between is what is tested
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join(10)
+    same(wrong[:3], [], "what went wrong in %d requests" % asked[0])
+    check(asked[0] > 100, asked)
+    t.note("%d requests of sessions" % asked[0])
+
+
 @case("a pending poll is answered by the old process, and its session goes on in the new one")
 def _(t):
     waiting = threading.Event()
