@@ -11,6 +11,7 @@ import time
 
 from lib import *
 from lib.engine import *
+from lib.peer import connect
 from lib.load import Load, LoadServer
 
 CONFIG = """\
@@ -221,6 +222,33 @@ def _(t):
     same(wrong[:3], [], "what went wrong in %d requests" % asked[0])
     check(asked[0] > 100, asked)
     t.note("%d requests of sessions" % asked[0])
+
+
+@case("a table of 30,000 sessions is taken over whole")
+def _(t):
+    two = Two(t, threads="${THREADS:-2}")
+    limpet = two.limpet
+    sid = two.handshake()
+    rows = limpet.ask_stats("show servers state chat").split("\n")
+    ids = [line.split()[2] for line in rows if line.split()[1:2] == ["chat"]]
+    peer = connect(os.path.join(t.directory, "stats.sock"), name="stats")
+    n = 30000
+    for at in range(0, n, 100):
+        peer.send((";".join("set table chat/engineio key sid-%05d data.server_id %s" % (i, ids[i % 2])
+                            for i in range(at, at + 100)) + "\n").encode())
+        peer.read_all()
+        peer = connect(os.path.join(t.directory, "stats.sock"), name="stats")
+    peer.close()
+
+    def used():
+        return int(re.search(r"chat/engineio.*used:(\d+)", limpet.ask_stats("show table")).group(1))
+    before = used()
+    check(before > n, "entries before: %d" % before)
+    limpet.upgrade(60)
+    same(used(), before, "entries after")
+    same(t.ask(get(POLL + sid)).body.decode(), two.owner(sid), "owner")
+    owners = [t.ask(get(POLL + "sid-%05d" % i)).body for i in (0, 1, 17, 29998, 29999)]
+    same(owners[0] == owners[3] and owners[1] == owners[2] == owners[4] and owners[0] != owners[1], True, owners)
 
 
 @case("a pending poll is answered by the old process, and its session goes on in the new one")
