@@ -19,6 +19,7 @@ IT_TESTS = \
 	tests/it/e_cookie.py \
 	tests/it/e_drain.py \
 	tests/it/e_ends.py \
+	tests/it/e_pace.py \
 	tests/it/e_sid.py \
 	tests/it/f_agent.py \
 	tests/it/f_checks.py \
@@ -47,7 +48,7 @@ IT_TESTS = \
 IT_LIB = \
 	tests/it/lib/__init__.py \
 	tests/it/lib/case.py \
-	tests/it/lib/engine.py \
+	tests/it/lib/engine.py tests/it/lib/farm.py \
 	tests/it/lib/limpet.py tests/it/lib/load.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
