@@ -182,8 +182,10 @@ void tunnel_leave(struct tunnel *tunnel)
 	}
 	/* Its polls hear it already.  engine.io-client forgets to poll again when the WebSocket
 	 * ends between the answer to its probe and its "5". */
-	if (is_first && tunnel->hold && !tunnel->is_upgraded && !tunnel->up.is_bad)
+	if (is_first && tunnel->hold && !tunnel->is_upgraded && !tunnel->up.is_bad) {
+		tunnel_run(tunnel);
 		return;
+	}
 	tunnel->is_leaving = true;
 	tunnel_leave_run(tunnel);
 }

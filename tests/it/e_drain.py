@@ -327,7 +327,7 @@ def _(t):
     w = farm.websocket("A", UPGRADE + sid)
     w.send(ws_client_text("2probe"))
     farm.cmd("drain chat/A now")
-    not_told(w)                         # a client that has paused its polling would hang
+    not_told(w)                     # a client that has paused its polling would hang
     w.send(ws_client_text("5"))
     told(w)
     unknown_session(t.ask(get(POLL + sid)))
@@ -382,8 +382,10 @@ def _(t):
     t.events.wait("upgrade is there")
     farm.cmd("drain chat/A now")
     until(farm.is_quiet, "the ending is over")
+    started = time.monotonic()
     t.events.fire("go on")
     same(w.read_response().status, 101, "upgrade")
+    check(time.monotonic() - started < 1 * SLOW, "the 101 comes at once")
     w.send(ws_client_text("2probe") + ws_client_text("5"))
     told(w)
 

@@ -118,7 +118,10 @@ export async function start_crowd(port, count, limit = 60000)
 		crowd.children.push(child);
 	}
 	crowd.is_whole = () => crowd.where.size === count;
-	crowd.whole = (limit_ms) => wait_for(crowd.is_whole, () => `all of ${count} clients connected (${crowd.where.size} are)`, limit_ms, 50);
+	crowd.whole = (limit_ms) => wait_for(crowd.is_whole, () => `all of ${count} clients connected (${crowd.where.size} are)${crowd.missing()}`, limit_ms, 50);
+	/* The last of what some of those saw who are not there. */
+	crowd.missing = () => Array.from({ length: count }, (_, i) => i).filter((i) => !crowd.where.has(i)).slice(0, 5)
+		.map((i) => `\n  client ${i}: ${crowd.events.filter((event) => event[1] === i).slice(-4).map(([at, , what, detail]) => `${what} ${detail} ${Date.now() - at} ms ago`).join(', ')}`).join('');
 	crowd.since = (at) => crowd.events.filter((event) => event[0] >= at);
 	/* worker -> how many clients live there */
 	crowd.spread = () => {
