@@ -314,6 +314,7 @@ def _(t):
         c = t.connect()
         same(c.ask(get(UPGRADE + sid, WS_FIELDS)).status, 101, "status")
         same(c.read(4), ws_text("hi"), "first bytes")
+        c.send(ws_client_text("2probe") + ws_client_text("5"))      # the session's upgrade is complete
         sockets.append(c)
     limpet.upgrade()
     began = time.monotonic()
