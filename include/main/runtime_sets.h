@@ -14,6 +14,8 @@ void runtime_servers_changed(struct backend_state *backend);
 void runtime_weights_changed(struct backend_state *backend);
 /* For a backend that the configuration has no more. */
 void runtime_drop_set(struct backend_state *backend);
+/* Those that wait for their last requests go without waiting: for tests. */
+void runtime_drop_sets_now(void);
 /* When no thread runs any more. */
 void runtime_free_sets(void);
 /* Idle connections to servers that are gone, moved or in maintenance are closed.  Any thread. */

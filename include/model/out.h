@@ -15,7 +15,7 @@ struct config;
 struct out {
 	char *p; /* (own) NUL-terminated */
 	size_t len, size;
-	bool with_secrets; /* of a dump */
+	bool with_secrets;          /* of a dump */
 	const struct config *marks; /* (view) of a dump: comments tell where values were said */
 };
 

@@ -129,14 +129,14 @@ struct backend_state {
 	_Atomic bool is_gone;     /* not in the configuration any more */
 	_Atomic bool is_cut_on_down; /* on_marked_down: close */
 	struct counters counters;
-	struct tally times; /* TIMES_N histograms: enum backend_time */
+	struct tally times;         /* TIMES_N histograms: enum backend_time */
 	struct backend_state *next; /* registry */
 };
 
 struct frontend_state {
 	unsigned magic;
-	const char *name; /* (own, const) */
-	uint32_t id;      /* (const) iid */
+	const char *name;     /* (own, const) */
+	uint32_t id;          /* (const) iid */
 	atomic_uint used;     /* client connections open */
 	atomic_uint used_max; /* the most of them at once */
 	_Atomic bool is_gone;

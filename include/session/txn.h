@@ -119,7 +119,7 @@ struct txn {
 	uint32_t retries_left, retries, redispatches;
 	uint32_t backlog_tries;
 	uint32_t queue_ahead; /* who waited already when it began to wait */
-	uint32_t interims; /* 1xx heads of the server so far */
+	uint32_t interims;    /* 1xx heads of the server so far */
 	uint32_t response_head_size;
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */
 	int64_t connect_deadline_ms;
@@ -213,7 +213,8 @@ void txn_count_status(struct txn *txn, unsigned status);
 void queue_wait(struct txn *txn);
 void queue_leave(struct txn *txn);
 
-/* capture.c: what was refused, for "show errors": the response's head or body, or the request's body.
+/* capture.c: what was refused, for "show errors": the response's head or body, or the request's
+ * body.
  */
 void txn_capture(const struct txn *txn, bool is_response, const char *why);
 

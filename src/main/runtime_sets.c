@@ -375,6 +375,12 @@ static void on_drop(struct timer *timer)
 	drop_set(backend);
 }
 
+void runtime_drop_sets_now(void)
+{
+	while (droppings)
+		on_drop(&droppings->timer);
+}
+
 void runtime_drop_set(struct backend_state *backend)
 {
 	struct srvset *old = atomic_load(&backend->set);

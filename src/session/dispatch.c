@@ -69,8 +69,8 @@ static enum step wait_for_slot(struct txn *txn)
 		return txn_answer(txn, 503, END_QUEUE_FULL, "the queue is full");
 	if (!txn->times.queued_us) {
 		txn->times.queued_us = clock_us();
-		txn->queue_ahead = (uint32_t)counters_sum(&txn->backend->state->counters,
-							  backend_queued_now);
+		txn->queue_ahead =
+			(uint32_t)counters_sum(&txn->backend->state->counters, backend_queued_now);
 		count(&txn->backend->state->counters, backend_queued);
 	}
 	if (txn->state != TXN_QUEUE)

@@ -184,7 +184,7 @@ static void severity_is_told_when_asked_for(void **state)
 	say(f, "set severity-output number;enable server x;set severity-output string;"
 	       "enable server x;show cli level\n");
 	assert_string_equal(heard(f), "\n[3]: Require 'backend/server'.\n\n\n"
-				      "[err]: Require 'backend/server'.\n\nadmin\n\nEOF");
+				      "[err]: Require 'backend/server'.\n\n[info]: admin\n\nEOF");
 }
 
 static void lines_and_payloads_without_end_are_refused(void **state)
