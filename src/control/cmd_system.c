@@ -31,9 +31,13 @@ static bool is_secret(struct str name)
 {
 	static const char *const parts[] = { "KEY", "SECRET", "PASS", "TOKEN", "CREDENTIAL" };
 
-	for (size_t i = 0; i < ARRAY_N(parts); i++)
-		if (str_find(name, str_of(parts[i])) >= 0)
-			return true;
+	for (size_t i = 0; i < ARRAY_N(parts); i++) {
+		struct str part = str_of(parts[i]), rest = name;
+
+		for (; rest.len >= part.len; rest.p++, rest.len--)
+			if (str_istarts(rest, part))
+				return true;
+	}
 	return false;
 }
 

@@ -35,6 +35,8 @@ int delay_parse(struct str text, int64_t unit_us, int64_t *ms)
 			return -EINVAL;
 		unit_us = units[i].us;
 	}
+	if ((int64_t)n > INT64_MAX / unit_us)
+		return -EINVAL;
 	*ms = (int64_t)n * unit_us / 1000;
 	return 0;
 }

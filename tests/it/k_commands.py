@@ -185,6 +185,7 @@ def _(t):
     check(limpet.ask_stats("wait -h").startswith("Usage: wait"), "help")
     same(limpet.ask_stats("wait soon"), "Expects a duration in milliseconds.\n\n", "not a duration")
     same(limpet.ask_stats("wait 1s srv-unused chat/X"), "No such server.\n\n", "no such server")
+    same(limpet.ask_stats("wait 2147483647d"), "Expects a duration in milliseconds.\n\n", "longer than any clock")
 
 
 @case("a client that leaves during its wait gives its place back")
@@ -366,7 +367,7 @@ def _(t):
 def _(t):
     for _ in "AB":
         t.echo()
-    limpet = t.limpet(CONFIG % "", COOKIE_KEY="hush-hush", MY_PASSWORD="hush-hush", LINES_HERE="a\n\nb")
+    limpet = t.limpet(CONFIG % "", COOKIE_KEY="hush-hush", MY_PASSWORD="hush-hush", api_token="hush-hush", LINES_HERE="a\n\nb")
     text = limpet.ask_stats("show env")
     check("hush" not in text and "COOKIE_KEY=***" in text, "secrets")
     check("LINES_HERE=a..b\n" in text, "one line each")
