@@ -23,9 +23,10 @@
 #include "net/tls_client.h"
 #include "proto/http1.h"
 
-#define EXCHANGES_MAX     256
-#define EXCHANGE_BODY_MAX BUF_SIZE /* bytes of a body, or of a text, that are looked at */
-#define EXCHANGE_LINE_MAX 1024     /* bytes of an agent's line */
+#define EXCHANGES_MAX        256
+#define EXCHANGE_BODY_MAX    BUF_SIZE /* bytes of a body, or of a text, that are looked at */
+#define EXCHANGE_LINE_MAX    1024     /* bytes of an agent's line */
+#define EXCHANGE_INTERIM_MAX 16       /* 1xx responses before the one that counts */
 
 enum exchange_state {
 	EXCHANGE_IDLE,
@@ -81,9 +82,10 @@ struct exchange {
 	struct conn conn;
 	struct tls_session tls; /* ssl is NULL when there is none */
 	struct buf out, in;
-	struct buf body; /* HTTP: what has come of it, decoded */
-	size_t seen;     /* bytes of `in` that the parser has had */
-	bool has_head;   /* HTTP: the body follows */
+	struct buf body;    /* HTTP: what has come of it, decoded */
+	size_t seen;        /* bytes of `in` that the parser has had */
+	unsigned interim_n; /* HTTP: 1xx responses so far */
+	bool has_head;      /* HTTP: the body follows */
 	enum http_framing framing;
 	uint64_t body_left; /* FRAMING_LENGTH */
 	struct http1_chunked chunked;

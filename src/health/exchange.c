@@ -342,6 +342,7 @@ static void begin(struct exchange *exchange)
 	exchange->deadline_ms = clock_ms() + exchange->timeout_ms;
 	exchange->seen = 0;
 	exchange->has_head = false;
+	exchange->interim_n = 0;
 	exchange->http_status = 0;
 	exchange->tls.why[0] = '\0';
 	open_conn(exchange);

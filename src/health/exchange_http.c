@@ -101,8 +101,13 @@ static bool take_head(struct exchange *exchange)
 	}
 	exchange->seen = 0;
 	buf_consume(in, head.size);
-	if (head.status < 200 && head.status != 101)
-		return false; /* the real one follows */
+	if (head.status < 200 && head.status != 101) {
+		/* The real one follows; who never sends it must not keep the thread busy. */
+		if (++exchange->interim_n <= EXCHANGE_INTERIM_MAX)
+			return false;
+		exchange_end(exchange, VERDICT_FAILED, "L7RSP", "too many 1xx responses");
+		return true;
+	}
 	exchange->http_status = head.status;
 	if (!exchange->conf->body.regex || !is_wanted(exchange->conf, head.status)) {
 		judge_status(exchange, is_wanted(exchange->conf, head.status));

@@ -115,6 +115,21 @@ def _(t):
     settles(lim, "L7OK", "UP")
 
 
+@case("http: 16 responses of 1xx may come before the one that counts; who sends more gives no answer")
+def _(t):
+    n = [16]
+
+    def script(peer):
+        peer.read_request()
+        peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * n[0] + b"HTTP/1.1 200 OK\r\n\r\n")
+    t.server(script, name="A")
+    lim = limpet(t, "{http: /, TIMES}")
+    settles(lim, "L7OK", "UP")
+    n[0] = 17
+    settles(lim, "L7RSP", "DOWN")
+    check("1xx" in row(lim)["last_chk"], row(lim))
+
+
 @case("http: a body that is cut short is no answer")
 def _(t):
     t.server(lambda p: (p.read_request(), p.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nready")), name="A")
