@@ -68,16 +68,13 @@ static void on_time(struct timer *timer)
 	run_wake(tracing->console);
 }
 
-static void end_current(void)
+/* Its console may go on with a command that begins a trace: everything is in order before. */
+static void end_tracing(struct tracing *tracing)
 {
-	struct tracing *tracing = current;
-
-	trace_stop();
-	current = NULL;
-	if (tracing) {
-		tracing->is_over = true;
-		run_wake(tracing->console);
-	}
+	if (!tracing)
+		return;
+	tracing->is_over = true;
+	run_wake(tracing->console);
 }
 
 /* "~0123456789abcdef" or an address; false when it is neither. */
@@ -99,12 +96,14 @@ static bool read_filter(struct str text, struct trace_filter *filter)
 
 static enum run_step begin(struct run *run)
 {
+	struct tracing *tracing, *before = current;
 	struct trace_filter filter;
-	struct tracing *tracing;
 	int64_t ms = TRACE_MS;
 
 	if (str_eq(run->args[0], STR("off"))) {
-		end_current();
+		trace_stop();
+		current = NULL;
+		end_tracing(before);
 		return RUN_DONE;
 	}
 	if (!read_filter(run->args[0], &filter))
@@ -114,7 +113,6 @@ static enum run_step begin(struct run *run)
 	    (!str_eq(run->args[1], STR("for")) || delay_parse(run_arg(run, 2), 1000000, &ms) != 0 ||
 	     ms < 1 || ms > TRACE_MAX_MS))
 		return run_error(run, "Expects 'for' and a duration, at most 1h.");
-	end_current();
 	tracing = xcalloc(1, sizeof(*tracing));
 	tracing->console = run->console;
 	tracing->until_ms = clock_ms() + ms;
@@ -125,7 +123,8 @@ static enum run_step begin(struct run *run)
 	current = tracing;
 	trace_start(&filter, console_loop(), on_line);
 	run_print(run, "# tracing for %llds; 'trace off' ends it\n", (long long)(ms / 1000));
-	return RUN_WAIT;
+	end_tracing(before);
+	return tracing->is_over ? RUN_MORE : RUN_WAIT;
 }
 
 enum run_step command_trace(struct run *run)

@@ -87,6 +87,19 @@ def _(t):
     check(limpet.ask_stats("trace 10.0.0.1 for ever").startswith("Expects 'for'"), "for ever")
 
 
+@case("a trace that ends another one, whose console goes on with a trace at once, ends too: none is left over")
+def _(t):
+    two = Two(t)
+    limpet = two.limpet
+    first = console(limpet, "prompt i\ntrace 10.0.0.1\ntrace 10.0.0.2")
+    lines_until(first, lambda s: len(s) >= 2, [])
+    second = console(limpet, "trace 10.0.0.3")
+    same(second.read_all(), b"# tracing for 60s; 'trace off' ends it\n\n", "the second, ended by the third")
+    same(limpet.ask_stats("trace off"), "\n", "off")
+    first.send(b"quit\n")
+    check(first.read_all().count(b"tracing") == 1, "the third, ended by 'off'")
+
+
 @case("a console that does not read costs bounded memory, and traffic goes on")
 def _(t):
     two = Two(t)
