@@ -25,6 +25,7 @@ IT_TESTS = \
 	tests/it/f_checks.py \
 	tests/it/f_workers.py \
 	tests/it/g_proxy.py \
+	tests/it/h_chaos.py \
 	tests/it/h_reload.py \
 	tests/it/h_service.py \
 	tests/it/h_upgrade.py \

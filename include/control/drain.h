@@ -60,5 +60,7 @@ bool drain_next(const struct server **at, struct drain_info *info);
 const char *drain_why_name(enum drain_why why); /* "drain", "socket-gone", "rebalance" */
 const char *drain_phase_name(enum drain_phase phase);
 uint32_t drain_tunnels(const struct server *server); /* open, those being closed included */
+/* Those under way are forgotten, and changes begin none.  Before console_loop() is gone. */
+void drain_fini(void);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/console.h"
+#include "control/drain.h"
 #include "control/frontends.h"
 #include "control/http.h"
 #include "control/sample.h"
@@ -302,6 +303,7 @@ void control_fini(void)
 	if (!the_loop)
 		return;
 	sample_stop();
+	drain_fini();
 	list_for_each_safe(at, after, &sockets)
 		socket_close(list_entry(at, struct control_socket, link));
 	consoles_close();

@@ -241,7 +241,7 @@ void drain_on_change(struct server *server, unsigned old_state, unsigned new_sta
 	const struct backend *backend;
 	struct drain *drain;
 
-	if (!(changed & (DRAIN_BITS | SERVER_MAINT | SERVER_GONE)))
+	if (!(changed & (DRAIN_BITS | SERVER_MAINT | SERVER_GONE)) || !console_loop())
 		return;
 	backend = config ? config_backend(config, str_of(server->backend->name)) : NULL;
 	drain = find(server);
@@ -280,4 +280,10 @@ bool drain_next(const struct server **at, struct drain_info *info)
 		return true;
 	}
 	return false;
+}
+
+void drain_fini(void)
+{
+	while (!list_is_empty(&drains))
+		drain_free(list_entry(drains.next, struct drain, link));
 }
