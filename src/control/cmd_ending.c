@@ -177,7 +177,7 @@ static void rebalance(struct run *run, const struct srvset *set, uint64_t percen
 		struct server *server = member->server;
 		uint64_t sessions = atomic_load(&server->sessions), share, to_end;
 
-		if (!takes_part(member, has_backups))
+		if (!takes_part(member, has_backups) || !shares.weight)
 			continue;
 		share = (shares.sessions * member->weight + shares.weight - 1) / shares.weight;
 		to_end = sessions > share ? (sessions - share) * percent / 100 : 0;

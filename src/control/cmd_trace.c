@@ -148,6 +148,6 @@ enum run_step command_trace(struct run *run)
 		return RUN_MORE;
 	if (tracing->dropped_n + trace_dropped())
 		run_print(run, "# %llu lines were dropped\n",
-			  (unsigned long long)(tracing->dropped_n + trace_dropped()));
+			  (unsigned long long)tracing->dropped_n + trace_dropped());
 	return RUN_DONE;
 }

@@ -245,44 +245,6 @@ static void a_hosts_settings_reach_its_workers(void **state unused_arg)
 	config_unref(config);
 }
 
-static void health_checks_come_in_all_their_forms(void **state unused_arg)
-{
-	static const struct {
-		const char *text;
-		enum check_kind kind;
-		const char *path;
-	} rows[] = {
-		{ "none", CHECK_NONE, "" },
-		{ "false", CHECK_NONE, "" },
-		{ "tcp", CHECK_TCP, "" },
-		{ "/healthz", CHECK_HTTP, "/healthz" },
-		{ "{http: /h}", CHECK_HTTP, "/h" },
-		{ "{tcp: true}", CHECK_TCP, "" },
-		{ "{interval: 5s}", CHECK_TCP, "" },
-	};
-
-	for (size_t i = 0; i < ARRAY_N(rows); i++) {
-		char text[256];
-		struct config *config;
-		const struct health_conf *health;
-
-		snprintf(text, sizeof(text), FRONT "backends: {b: {health_check: %s, " HOSTS "}}\n",
-			 rows[i].text);
-		config = load(text);
-		health = &config->backends[0].health;
-		assert_int_equal(health->kind, rows[i].kind);
-		assert_true(str_eq(health->path, str_of(rows[i].path)));
-		assert_str(health->method, "GET");
-		assert_int_equal(health->timeout_ms, 2000);
-		assert_int_equal(health->fall, 3);
-		assert_int_equal(health->rise, 2);
-		assert_int_equal(health->statuses_n, 1);
-		assert_int_equal(health->statuses[0].from, 200);
-		assert_int_equal(health->statuses[0].to, 399);
-		config_unref(config);
-	}
-}
-
 static void binds_come_in_all_their_forms(void **state unused_arg)
 {
 	struct config *config = load(
@@ -591,7 +553,6 @@ int main(void)
 		cmocka_unit_test(balance_comes_in_all_its_forms),
 		cmocka_unit_test(hosts_and_workers_come_in_all_their_forms),
 		cmocka_unit_test(a_hosts_settings_reach_its_workers),
-		cmocka_unit_test(health_checks_come_in_all_their_forms),
 		cmocka_unit_test(binds_come_in_all_their_forms),
 		cmocka_unit_test(routes_say_what_to_do_and_edit),
 		cmocka_unit_test(defaults_apply_to_those_that_do_not_say),

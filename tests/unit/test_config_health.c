@@ -33,6 +33,44 @@ static void assert_str(struct str have, const char *want)
 		fail_msg("'%.*s' is not '%s'", STR_ARG(have), want);
 }
 
+static void health_checks_come_in_all_their_forms(void **state unused_arg)
+{
+	static const struct {
+		const char *text;
+		enum check_kind kind;
+		const char *path;
+	} rows[] = {
+		{ "none", CHECK_NONE, "" },
+		{ "false", CHECK_NONE, "" },
+		{ "tcp", CHECK_TCP, "" },
+		{ "/healthz", CHECK_HTTP, "/healthz" },
+		{ "{http: /h}", CHECK_HTTP, "/h" },
+		{ "{tcp: true}", CHECK_TCP, "" },
+		{ "{interval: 5s}", CHECK_TCP, "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_N(rows); i++) {
+		char text[256];
+		struct config *config;
+		const struct health_conf *health;
+
+		snprintf(text, sizeof(text), FRONT "backends: {b: {health_check: %s, " HOSTS "}}\n",
+			 rows[i].text);
+		config = load(text);
+		health = &config->backends[0].health;
+		assert_int_equal(health->kind, rows[i].kind);
+		assert_true(str_eq(health->path, str_of(rows[i].path)));
+		assert_str(health->method, "GET");
+		assert_int_equal(health->timeout_ms, 2000);
+		assert_int_equal(health->fall, 3);
+		assert_int_equal(health->rise, 2);
+		assert_int_equal(health->statuses_n, 1);
+		assert_int_equal(health->statuses[0].from, 200);
+		assert_int_equal(health->statuses[0].to, 399);
+		config_unref(config);
+	}
+}
+
 static void texts_of_checks_are_bytes(void **state unused_arg)
 {
 	struct config *config =
@@ -186,6 +224,7 @@ static void mistakes_are_told(void **state unused_arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(health_checks_come_in_all_their_forms),
 		cmocka_unit_test(texts_of_checks_are_bytes),
 		cmocka_unit_test(checks_go_over_tls_when_told_so),
 		cmocka_unit_test(a_dump_loads_to_the_same_again),
