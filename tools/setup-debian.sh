@@ -32,7 +32,15 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing:$missing"
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+# The services of haproxy and prometheus are not wanted, only their programs.
+policy=/usr/sbin/policy-rc.d
+if [ -e $policy ]; then
+	policy=
+else
+	printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+	$sudo chmod 755 $policy
+fi
+trap 'rm -f "$log"; [ -z "$policy" ] || $sudo rm -f "$policy"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 {
 	$sudo apt-get -q -o Acquire::Retries=3 update &&
