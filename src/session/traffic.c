@@ -77,6 +77,9 @@ void traffic_fini(struct traffic *traffic)
 {
 	check_magic(traffic, TRAFFIC_MAGIC);
 	loop_fini(&traffic->loop);
+	/* What mails that came after traffic_quit() have begun. */
+	ending_fini(traffic);
+	upstream_pool_fini(traffic);
 	atomic_store(&traffics[traffic->index], NULL);
 	config_unref(traffic->config);
 	slab_fini(&traffic->client_slab);

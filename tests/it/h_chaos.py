@@ -7,7 +7,7 @@ that are disabled or limited, and an end in the middle of it.  Whatever happens:
 status 0, nobody waits for ever, a request to servers that nobody touched never fails, a session is answered by
 its owner alone, and when all have gone nothing is counted any more.
 
-    SEED=number H_SECONDS=60 python3 tests/it/h_chaos.py "4 threads"
+    SEED=number H_SECONDS=60 H_CLIENTS=8 python3 tests/it/h_chaos.py "4 threads"
 """
 import asyncio
 import os
@@ -25,7 +25,7 @@ from lib.load import Child
 
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 30))
 SECONDS = float(os.environ.get("H_SECONDS", "12")) / 4
-CLIENTS = 2 if is_sanitized else 6                  # of each kind
+CLIENTS = int(os.environ.get("H_CLIENTS") or (2 if is_sanitized else 6))     # of each kind
 PATIENCE = 10 + 4 * SLOW
 CHAT, CALM, SPARE = "ABCD", "XY", "E"
 AT = "/socket.io/?EIO=4&transport="
@@ -57,6 +57,7 @@ backends:
     health_check: {http: /health, interval: 60ms, timeout: 500ms, rise: 1, fall: 1}
     agent_check: {port: "${AGENT}", interval: 110ms, timeout: 500ms}
     hosts:
+      U: "unix:${RUN}/u*.sock"
 %(hosts)s"""
 
 
@@ -73,7 +74,8 @@ def configuration(rng, threads):
         "max": rng.choice((0, 0, 1, 2, 5)),
         "drain_grace": rng.choice(("0", "50ms", "300ms")),
         "drain_over": rng.choice(("0", "100ms", "500ms")),
-        "hosts": "".join("      %s: {address: \"${%s}\", weight: %d}\n" % (h, h, rng.choice((1, 50, 100)))
+        "hosts": "".join("      %s: {address: \"${%s}\", weight: %d%s}\n" % (
+            h, h, rng.choice((1, 50, 100)), rng.choice(("", "", ", send_proxy: v1")))
                          for h in hosts)}
 
 
@@ -82,7 +84,7 @@ class Workers(Child):
 
     def __init__(self, t, rng):
         self.errors, self.threads, self.rng = [], [], rng
-        self.listeners = {}
+        self.listeners, self.directory = {}, t.directory
         for name in CHAT + CALM + SPARE + "G":
             self.listeners[name] = socket.create_server(("127.0.0.1", 0), backlog=1024)
             port = self.listeners[name].getsockname()[1]
@@ -103,8 +105,24 @@ class Workers(Child):
         for name, listener in self.listeners.items():
             await asyncio.start_server(self.agent if name == "G" else
                                        lambda r, w, name=name: self.guarded(name, r, w), sock=listener)
+        births = asyncio.create_task(self.births())
         await over.wait()
+        births.cancel()
         return {"errors": self.wrong[:5]}
+
+    async def births(self):
+        """Workers on Unix sockets: a new process takes the place of the one before, which goes on for a while."""
+        old = {}
+        for n in range(10 ** 9):
+            path, name = "%s/u%d.sock" % (self.directory, n % 2), "abcdefghijklmnopqrstuvw"[n % 23]
+            if path in old:
+                os.unlink(path)
+                old.pop(path).close()
+                await asyncio.sleep(self.rng.choice((0, 0, 0.2)))
+            if self.rng.random() < 0.8:
+                old[path] = await asyncio.start_unix_server(
+                    lambda r, w, name=name: self.guarded(name, r, w), path)
+            await asyncio.sleep(self.rng.random())
 
     async def agent(self, reader, writer):
         words = ["up"] * 6 + ["ready", "50%", "100%", "3%", "drain", "maint", "down", "stopped #x", "up 20% ready"]
@@ -114,7 +132,7 @@ class Workers(Child):
     async def guarded(self, name, reader, writer):
         try:
             await self.serve(name, reader, writer)
-        except (OSError, EOFError, asyncio.LimitOverrunError):
+        except (OSError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -122,6 +140,8 @@ class Workers(Child):
     async def serve(self, name, reader, writer):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            if head.startswith("PROXY "):
+                head = head.partition("\r\n")[2]
             length = re.search(r"(?i)\r\ncontent-length: *(\d+)", head)
             if length:
                 await reader.readexactly(int(length.group(1)))
@@ -383,7 +403,7 @@ class Operator:
                 self.limpet.heirs.append(int(new))
 
     def server(self):
-        return "chat/" + self.rng.choice(CHAT[:4])
+        return "chat/" + self.rng.choice(("A", "B", "C", "D", "U.u0", "U.u1"))
 
     def step(self):
         r, s = self.rng, self.server()
@@ -400,7 +420,7 @@ class Operator:
             ["drain %s over 200ms" % s, "disable server " + s, "enable server " + s],
             ["rebalance chat %s over %s" % (r.choice(("10", "50", "100")), r.choice(("100ms", "1s")))],
             ["rebalance chat", "rebalance chat stop"],
-            ["set server %s addr 127.0.0.1 port %s" % (s, self.t.env[r.choice((SPARE, s[-1]))].split(":")[1])],
+            ["set server %s addr 127.0.0.1 port %s" % (s, self.t.env[r.choice((SPARE, s[-1] if s[-1] in CHAT else SPARE))].split(":")[1])],
             ["add server chat/N%d %s maxconn 3 check" % (r.randrange(3), self.t.env[SPARE])],
             ["enable server chat/N%d" % r.randrange(3)],
             self.deleting(r.randrange(3)),
@@ -453,6 +473,11 @@ class Operator:
             time.sleep(self.rng.random() * 0.03)
 
 
+def sessions(limpet):
+    return [line for line in limpet.ask_stats("show metrics").split("\n")
+            if line.startswith("limpet_server_sessions{") and float(line.split()[-1]) != 0]
+
+
 def nothing_is_left(operator):
     """The processes before the last have ended, and the last counts nothing any more."""
     limpet = operator.limpet
@@ -466,6 +491,9 @@ def nothing_is_left(operator):
                   if re.match(r"limpet_(?!process)\w+_now[{ ]", line) and float(line.split()[-1]) != 0]
         return found
     until(lambda: not busy(), lambda: "nothing is counted; %s" % busy()[:8], 10 + SLOW)
+    for table in ("calm", "chat"):
+        limpet.ask_stats("clear table %s/engineio" % table)
+    until(lambda: not sessions(limpet), lambda: "no sessions are counted; %s" % sessions(limpet)[:8], 1 + SLOW)
     for pid in [limpet.process.pid] + limpet.heirs[:-1]:
         if limpet.heirs:
             status = limpet.wait_exit(10) if pid == limpet.process.pid else limpet.end_pid(pid, 10)
@@ -491,6 +519,9 @@ def chaos(t, threads, seconds=SECONDS, is_cut=False):
             t.note("%d commands, slowest %.2f s, %d upgrades; %s" % (
                 operator.n, operator.slowest, len(limpet.heirs), done.get("counts")))
         else:
+            if rng.random() < 0.5:
+                os.kill(limpet.pid, signal.SIGUSR2)     # and in the middle of that
+                time.sleep(rng.random() * 0.03 * SLOW)
             operator.heirs()
             at = time.monotonic()
             pid = limpet.pid
@@ -498,6 +529,7 @@ def chaos(t, threads, seconds=SECONDS, is_cut=False):
             status = limpet.wait_exit(20) if not limpet.heirs else limpet.end_pid(pid, 20)
             t.note("ended in %.1f s" % (time.monotonic() - at))
             clients.finish()
+            operator.heirs()
             limpet.is_ended_by_test = True
             same(status, 0, "status")
             check(time.monotonic() - at < 3 + 2 * SLOW, "within shutdown_grace")
