@@ -6,7 +6,7 @@
  *   word   = "up" / "down" / "failed" / "fail" / "stopped"     is the service there?
  *          / "ready" / "drain" / "maint"                       may it be used?
  *          / number "%"                                        of its weight
- *          / "maxconn:" number                                 read, and let alone
+ *          / "maxconn:" number                                 the limit of its connections
  *
  * Case does not matter, of several words of one kind the last counts, and words that are not known
  * are skipped; a line without a known one makes no sense.

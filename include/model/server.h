@@ -70,8 +70,9 @@ struct server {
 	_Atomic int64_t changed_at_ms;      /* last change of state, monotonic */
 	_Atomic int64_t last_session_at_ms; /* last request; 0 = never */
 	atomic_uint downs;
-	atomic_uint agent_weight_pct;   /* of the user's weight; 100 unless its agent says */
-	_Atomic int64_t ready_since_ms; /* slow start: when it came up; 0 = not slowed */
+	atomic_uint agent_weight_pct;      /* of the user's weight; 100 unless its agent says */
+	atomic_uint agent_max_connections; /* its agent's limit; UINT32_MAX = not said */
+	_Atomic int64_t ready_since_ms;    /* slow start: when it came up; 0 = not slowed */
 
 	_Atomic uint64_t longest_us[SPENT_N]; /* of one request, since the maxima were cleared */
 

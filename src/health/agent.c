@@ -19,6 +19,12 @@ static void set_weight(struct server *server, unsigned pct)
 		server_weight_hook(server);
 }
 
+static void set_max_connections(struct server *server, uint32_t max)
+{
+	if (atomic_exchange(&server->agent_max_connections, max) != max && server_weight_hook)
+		server_weight_hook(server);
+}
+
 static void obey(struct agent *agent, const struct agent_words *words)
 {
 	struct server *server = agent->check->server;
@@ -52,6 +58,8 @@ static void obey(struct agent *agent, const struct agent_words *words)
 	}
 	if (words->weight_pct >= 0)
 		set_weight(server, (unsigned)words->weight_pct);
+	if (words->maxconn >= 0)
+		set_max_connections(server, (uint32_t)words->maxconn);
 	snprintf(why, sizeof(why), "its agent says: %s", agent->text);
 	if (set || clear)
 		server_set_state(server, set, clear, why);
@@ -152,6 +160,9 @@ void agent_apply(struct check *check, uint32_t port)
 	if (!port) {
 		agent_free(check);
 		if (atomic_exchange(&check->server->agent_weight_pct, 100) != 100)
+			check->is_weight_due = true;
+		if (atomic_exchange(&check->server->agent_max_connections, UINT32_MAX) !=
+		    UINT32_MAX)
 			check->is_weight_due = true;
 		server_set_state(check->server, 0, AGENT_BITS, "it has no agent any more");
 	} else if (!check->agent) {

@@ -172,6 +172,8 @@ static void adjust(const struct backend *backend, struct srvset *old, bool is_fo
 		if (!is_forced && old && backend->slow_start_ms && !srvset_find(old, server))
 			slow_start_begin(server);
 		specs->agent_pcts[i] = atomic_load(&server->agent_weight_pct);
+		if (atomic_load(&server->agent_max_connections) != UINT32_MAX)
+			spec->max_connections = atomic_load(&server->agent_max_connections);
 		spec->throttle_pct = slow_start_pct(atomic_load(&server->ready_since_ms),
 						    backend->slow_start_ms, clock_ms());
 	}

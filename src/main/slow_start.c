@@ -114,8 +114,10 @@ static void on_agents(struct timer *timer)
 	const struct config *config = runtime_config();
 
 	(void)timer;
-	for (size_t i = 0; traffic_by_index(0) && i < config->backends_n; i++)
+	for (size_t i = 0; traffic_by_index(0) && i < config->backends_n; i++) {
 		runtime_weights_changed(config->backends[i].state);
+		queue_wake_all(config->backends[i].state); /* a limit may have been raised */
+	}
 }
 
 void slow_start_weigh(struct server *server)

@@ -110,6 +110,7 @@ static struct server *server_new(struct backend_state *backend, struct str host,
 	server->name_hash = server_name_hash(str_of(name));
 	atomic_init(&server->changed_at_ms, clock_ms());
 	atomic_init(&server->agent_weight_pct, 100);
+	atomic_init(&server->agent_max_connections, UINT32_MAX);
 	counters_init(&server->counters, SCOPE_server);
 	return server;
 }

@@ -167,4 +167,13 @@ def _(t):
     shows(lim, "no check", "B")
 
 
+@case("maxconn:N is the limit of its connections, until the agent says another")
+def _(t):
+    agent, limpet = start(t)
+    agent.say("up maxconn:7\n")
+    until(lambda: row(limpet)["slim"] == "7", lambda: "slim 7; it is %s" % row(limpet)["slim"])
+    agent.say("up maxconn:9\n")
+    until(lambda: row(limpet)["slim"] == "9", lambda: "slim 9; it is %s" % row(limpet)["slim"])
+
+
 main()
