@@ -69,6 +69,7 @@ def start(t, line="up\n", conf="{port: \"${GPORT}\", interval: 50ms, timeout: 20
 def _(t):
     agent, lim = start(t, "down # disk full\n")
     shows(lim, "DOWN (agent)")
+    shows(lim, "DOWN (agent)", "B")
     r = row(lim)
     same((r["agent_status"].replace("* ", ""), r["last_agt"], r["agent_health"]), ("L7STS", "down # disk full", "0"), "columns")
     check(re.search(r"server app/A is DOWN \(agent\): its agent says: down # disk full; \d of 2 servers left", lim.log()), lim.log())
