@@ -179,12 +179,13 @@ def _(t):
     try:
         compare(t, [b"show cli level" + b" " * 8000 + b"\n", b"get weight " + b"x" * 8000 + b"\n",
                     [b"prompt\n"] + [b"show cli level\n"] * 20 + [b"quit\n"]])
-        for who in ("ha", "limpet"):
-            peer = connect(os.path.join(t.directory, who + "-admin.sock"), name=who)
-            for byte in b"set severity-output number;enable server chat/x\n":
-                peer.send(bytes([byte]))
-            same(peer.read_all(), b"\n[3]: No such server.\n\n", who)
-            peer.close()
+        line = b"set severity-output number;enable server chat/x\n"
+        same(talk(t, "ha", line), b"\n[3]: No such server.\n\n", "HAProxy")
+        peer = connect(os.path.join(t.directory, "limpet-admin.sock"), name="limpet")
+        for byte in line:               # HAProxy 2.6 forgets about some of these on a busy machine
+            peer.send(bytes([byte]))
+        same(peer.read_all(), b"\n[3]: No such server.\n\n", "byte by byte")
+        peer.close()
         said = talk(t, "limpet", b"show " + b"x" * 20000 + b"\n")
         same(said, b"The line is too long.\n\n", "a line over 16 kB")
     finally:
