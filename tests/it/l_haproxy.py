@@ -327,12 +327,13 @@ def _(t):
                 return text.rstrip("\n").split("]: ", 1)[1]
 
     def plain(text):
-        """What must be alike: all but ports, instants, milliseconds, bytes of answers made up here."""
+        """What must be alike: all but ports, instants, milliseconds, bytes of answers made up here, and the
+        connections open, among which the one before may still be."""
         m = LINE.fullmatch("Nov 22 10:00:00 h t[1]: " + text)
         check(m, "not the layout: %r" % text)
         signs = "/".join("-1" if m[k] == "-1" else "n" for k in ("TR", "Tw", "Tc", "Tr"))
         return (m["ip"], m["frontend"], m["backend"], m["server"], signs, m["status"], m["tsc"],
-                "/".join(m[k] for k in ("ac", "fc", "bc", "sc", "sq", "bq")), m["request"])
+                "/".join(m[k] for k in ("bc", "sc", "sq", "bq")), m["request"])
 
     def talk(port, data, upto):
         c = t.connect(port)
