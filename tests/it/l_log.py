@@ -239,9 +239,11 @@ def _(t):
     line = events(limpet, "reload", 4)[3]
     same((line["result"], line["level"]), ("failed", "error"), "reload of a broken file")
     check(line["errors"] >= 1, line)
+    limpet.is_ended_by_test = True
     limpet.signal(15)
     events(limpet, "stopping", 1)
     events(limpet, "stop", 1)
+    same(limpet.wait_exit(), 0, "exit status")
     for line in limpet.log().split("\n"):
         check(not line or isinstance(json.loads(line), dict), line)
 
