@@ -142,6 +142,9 @@ static bool text_matches(const struct text_match *match, struct str text)
 {
 	if (match->regex)
 		return regex_matches(match->regex, text);
+	/* A reload may have taken it away since the connection was made. */
+	if (!match->bytes.len)
+		return true;
 	return text.len >= match->bytes.len &&
 	       memmem(text.p, text.len, match->bytes.p, match->bytes.len);
 }

@@ -74,7 +74,10 @@ static void judge_status(struct exchange *exchange, bool is_fine)
 
 static void judge_body(struct exchange *exchange)
 {
-	if (regex_matches(exchange->conf->body.regex, buf_str(&exchange->body)))
+	const struct regex *regex = exchange->conf->body.regex;
+
+	/* A reload may have taken it away since the request went out. */
+	if (!regex || regex_matches(regex, buf_str(&exchange->body)))
 		judge_status(exchange, true);
 	else
 		exchange_end(exchange, VERDICT_FAILED, "L7RSP", "the body does not match");

@@ -130,6 +130,36 @@ def _(t):
     check("1xx" in row(lim)["last_chk"], row(lim))
 
 
+TAKEN_AWAY = [
+    ("http: a body's pattern", "http: /", "body: ready", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"),
+    ("http: a pattern of a body in chunks", "http: /", "body: ready",
+     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n"),
+    ("tcp: an expected text", "tcp: true", "expect: ready", b"not "),
+    ("tcp: an expected pattern", "tcp: true", "expect: '~ready'", b"not "),
+]
+for what, kind, wanted, begun in TAKEN_AWAY:
+    @case("%s is taken away by a reload while the answer comes: the check ends well" % what)
+    def _(t, kind=kind, wanted=wanted, begun=begun):
+        begins, goes_on = threading.Event(), threading.Event()
+
+        def script(peer):
+            if kind.startswith("http"):
+                peer.read_request()
+            peer.send(begun)
+            begins.set()
+            goes_on.wait(5)
+            peer.send(b"yet\r\n0\r\n\r\n" if b"chunked" in begun else b"yet")
+        t.server(script, name="A")
+        check_ = "{%s, %s, interval: 100ms, timeout: 5s}"
+        lim = limpet(t, check_ % (kind, wanted))
+        check(begins.wait(5), "it is asked")
+        time.sleep(0.1)         # it has heard the beginning
+        lim.write(HEAD + "    health_check: {%s, interval: 100ms, timeout: 5s}\n    hosts: {A: \"${A}\"}\n" % kind)
+        check("Success=1" in lim.ask_stats("reload"), "reloaded")
+        goes_on.set()
+        until(lambda: row(lim)["status"].startswith("UP") and row(lim)["last_chk"], lambda: row(lim))
+
+
 @case("http: a body that is cut short is no answer")
 def _(t):
     t.server(lambda p: (p.read_request(), p.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nready")), name="A")
