@@ -135,7 +135,7 @@ void api_host_add(struct api_host_sum *sum, const struct srvset_member *member)
 		sum->state.maint++;
 	else
 		sum->state.down++;
-	sum->weight += member->weight;
+	sum->weight += stat_weight(member);
 	sum->open += atomic_load(&server->used);
 	sum->sessions += atomic_load(&server->sessions);
 	sum->request_rate += sample_server(server)->requests.now;
@@ -219,7 +219,7 @@ void api_server_object(struct json *json, const struct srvset_member *member, bo
 	json_bool(json, "backup", member->is_backup);
 	json_text(json, "state", api_state(server_state(server), member->weight));
 	json_text(json, "status", status);
-	json_u64(json, "weight", member->weight);
+	json_u64(json, "weight", stat_weight(member));
 	json_u64(json, "sessions", atomic_load(&server->sessions));
 	json_u64(json, "open", atomic_load(&server->used));
 	json_u64(json, "request_rate", sample->requests.now);
@@ -252,7 +252,7 @@ void api_server_array(struct json *json, const struct srvset_member *member)
 	json_u64(json, NULL, stat_sid(server));
 	json_text(json, NULL, api_state(server_state(server), member->weight));
 	json_text(json, NULL, status);
-	json_u64(json, NULL, member->weight);
+	json_u64(json, NULL, stat_weight(member));
 	json_u64(json, NULL, atomic_load(&server->sessions));
 	json_u64(json, NULL, atomic_load(&server->used));
 	json_u64(json, NULL, sample_server(server)->requests.now);

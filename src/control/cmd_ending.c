@@ -7,6 +7,7 @@
 #include "control/commands.h"
 #include "control/delay.h"
 #include "control/drain.h"
+#include "control/stat.h"
 
 #define OVER_MAX_MS SEC(86400)
 #define OVER_MS     SEC(60) /* of "rebalance" when it is not said */
@@ -182,8 +183,8 @@ static void rebalance(struct run *run, const struct srvset *set, uint64_t percen
 		share = (shares.sessions * member->weight + shares.weight - 1) / shares.weight;
 		to_end = sessions > share ? (sessions - share) * percent / 100 : 0;
 		run_print(run, "%s/%s %u %llu %llu %llu\n", server->backend->name, server->name,
-			  member->weight, (unsigned long long)sessions, (unsigned long long)share,
-			  (unsigned long long)to_end);
+			  stat_weight(member), (unsigned long long)sessions,
+			  (unsigned long long)share, (unsigned long long)to_end);
 		if (to_end)
 			drain_start(server, DRAIN_REBALANCE,
 				    (unsigned)((to_end * 1000 + sessions / 2) / sessions), over_ms);

@@ -208,7 +208,7 @@ static void write_server(struct metrics *metrics, int what)
 		write_states(metrics, states);
 		break;
 	case SERVER_WEIGHT:
-		metrics_number(metrics, "", member->weight);
+		metrics_number(metrics, "", stat_weight(member));
 		break;
 	case SERVER_LIMIT:
 		if (member->max_connections)
