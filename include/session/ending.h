@@ -9,6 +9,8 @@
  *   ENDING_POLITE  WebSockets: a close frame (1001) towards both sides, then the close; Engine.IO
  *                  sessions that poll: the pending poll, or the next request, is answered 400 code
  *                  1, and their table entries are dead.  Other requests are let alone.
+ *   ENDING_HANDED_OVER  as ENDING_POLITE, but another process goes on with the sessions: polls have
+ *                  until the end of the time, and who is between two requests stays.
  *   ENDING_ABRUPT  everything that serves the server is over now: polls are answered as above,
  *                  requests without a response yet 503, all other connections are closed.
  *
@@ -28,7 +30,7 @@ struct traffic;
 struct tunnel;
 struct txn;
 
-enum ending_how { ENDING_POLITE, ENDING_ABRUPT };
+enum ending_how { ENDING_POLITE, ENDING_HANDED_OVER, ENDING_ABRUPT };
 
 /*
  * Ends SHARE_PERMILLE thousandths (1000 = all) of what lives at SERVER, evenly over OVER_MS

@@ -4,7 +4,8 @@
  *
  *   0 ........... upgrade_grace / 2 ........... upgrade_grace
  *   idle clients may send one more request      the process ends
- *   WebSockets live on     then they are ended evenly
+ *   WebSockets live on     then they are ended evenly;
+ *                                 polls have until the end
  *
  * It ends as soon as nobody is connected any more.
  */
@@ -39,7 +40,7 @@ static void end_tunnels(void)
 	log_info("upgrade_grace: what is left is ended evenly over %lld s",
 		 (long long)over_ms / 1000);
 	for (uint32_t i = 0; i < servers_n(); i++)
-		ending_post(server_by_number(i), 1000, over_ms - over_ms / 10, ENDING_POLITE);
+		ending_post(server_by_number(i), 1000, over_ms - over_ms / 10, ENDING_HANDED_OVER);
 }
 
 static void end_process(const char *why)

@@ -57,6 +57,7 @@ struct ending {
 	unsigned share_permille;        /* of which the quota is still to be made; 0 = it is */
 	struct ending_count here, told; /* told: what is in the state's sums */
 	bool is_polls_turn;
+	bool spares_polls; /* until_ms is their time */
 };
 
 struct endings {
@@ -180,8 +181,8 @@ bool ending_takes(struct txn *txn)
 	struct ending *ending = srvpool_of(txn->traffic, txn->stick.server)->ending;
 	int64_t since_ms = clock_ms() - txn->stick.was_idle_ms;
 
-	if (!ending || ending->quota != NO_QUOTA || ending->share_permille ||
-	    txn->method != HTTP_GET || txn->wants_upgrade ||
+	if (!ending || ending->spares_polls || ending->quota != NO_QUOTA ||
+	    ending->share_permille || txn->method != HTTP_GET || txn->wants_upgrade ||
 	    ending->generation != atomic_load(&ending->server->generation))
 		return false;
 	if (since_ms < ending->started_ms)
@@ -227,7 +228,8 @@ static struct tunnel *first_tunnel(const struct ending *ending)
 static bool end_one(struct ending *ending)
 {
 	struct tunnel *tunnel = first_tunnel(ending);
-	struct txn *txn = first_poll(ending);
+	bool spares_polls = ending->spares_polls && clock_ms() < ending->until_ms;
+	struct txn *txn = spares_polls ? NULL : first_poll(ending);
 
 	if (!tunnel && !txn)
 		return false;
@@ -303,7 +305,8 @@ static bool ending_tick(struct ending *ending)
 		ending->share_permille = 0;
 	}
 	bool is_all = ending->quota == NO_QUOTA;
-	uint64_t n = is_all ? (uint64_t)ending->here.tunnels + ending->here.polls : ending->quota;
+	uint32_t polls = ending->spares_polls ? 0 : ending->here.polls;
+	uint64_t n = is_all ? (uint64_t)ending->here.tunnels + polls : ending->quota;
 
 	ending->credit += earn(n, now_ms - ending->ticked_ms, ending->until_ms - ending->ticked_ms);
 	ending->ticked_ms = now_ms;
@@ -361,6 +364,7 @@ static void ending_begin(const struct ending_mail *mail)
 	ending->until_ms = mail->until_ms;
 	ending->started_ms = ending->ticked_ms = clock_ms();
 	ending->quota = NO_QUOTA;
+	ending->spares_polls = mail->how == ENDING_HANDED_OVER;
 	ending->pool->ending = ending;
 	count_all(ending);
 	tell_counts(ending);
@@ -432,7 +436,7 @@ void ending_post(struct server *server, unsigned share_permille, int64_t over_ms
 {
 	struct ending_state *state = state_of(server);
 	unsigned generation = atomic_load(&server->generation);
-	bool is_polite = share_permille && how == ENDING_POLITE;
+	bool is_polite = share_permille && how != ENDING_ABRUPT;
 	struct traffic *traffic;
 
 	if (server_state(server) & SERVER_GONE)

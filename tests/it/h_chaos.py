@@ -65,7 +65,7 @@ def configuration(rng, threads):
     hosts = [h for h in CHAT if h == "A" or rng.random() < 0.8]
     return HEAD % {
         "threads": threads,
-        "upgrade_grace": rng.choice(("1s", "2s", "4s")),
+        "upgrade_grace": rng.choice(("2s", "3s", "5s")),
         "more_frontends": "  extra: {bind: \"127.0.0.1:${PORTX}\", backend: chat}\n" if rng.random() < 0.5 else "",
         "balance": rng.choice(("round_robin", "least_sessions", "least_conn", "random", "first")),
         "slow_start": rng.choice(("0", "1s", "3s")),

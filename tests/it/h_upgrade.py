@@ -224,6 +224,33 @@ def _(t):
     t.note("%d requests of sessions" % asked[0])
 
 
+@case("polls that the old process holds when it ends its WebSockets are answered all the same")
+def _(t):
+    n, held = 6, []
+
+    def answer(worker, msg):
+        if "sid=" in msg.target and len(held) < n:
+            held.append(msg)
+            t.events.wait("over", 30)
+        return two.usual(worker, msg, len(two.order))
+    two = Two(t, answer=answer)
+    with open(two.limpet.path) as f:
+        two.limpet.write(f.read().replace("global:", "global:\n  upgrade_grace: %ds" % (2 * SLOW)))
+    check("Success=1" in two.limpet.ask_stats("reload"), "reload")
+    polls = [(two.handshake(), t.connect()) for _ in range(n)]
+    for sid, client in polls:
+        client.send(get(POLL + sid))
+    until(lambda: len(held) == n, "polls are held")
+    two.limpet.upgrade()
+    two.limpet.wait_log("upgrade_grace: what is left is ended", 10 + 2 * SLOW)
+    time.sleep(0.4 * SLOW)              # an even pace would have ended some of them
+    t.events.fire("over")
+    for sid, client in polls:
+        msg = client.read_response()
+        same((msg.status, msg.body.decode()), (200, two.owner(sid)), "the held poll")
+        same(t.ask(get(POLL + sid)).body.decode(), two.owner(sid), "the session goes on")
+
+
 @case("a table of 30,000 sessions is taken over whole")
 def _(t):
     two = Two(t, threads="${THREADS:-2}")
