@@ -403,7 +403,10 @@ class Operator:
                 self.limpet.heirs.append(int(new))
 
     def server(self):
-        return "chat/" + self.rng.choice(("A", "B", "C", "D", "U.u0", "U.u1"))
+        return "chat/" + self.rng.choice(("A", "B", "C", "D", "U/u0", "U/u1"))
+
+    def port(self, name):
+        return self.t.env[name if name in CHAT else SPARE].rpartition(":")[2]
 
     def step(self):
         r, s = self.rng, self.server()
@@ -420,7 +423,7 @@ class Operator:
             ["drain %s over 200ms" % s, "disable server " + s, "enable server " + s],
             ["rebalance chat %s over %s" % (r.choice(("10", "50", "100")), r.choice(("100ms", "1s")))],
             ["rebalance chat", "rebalance chat stop"],
-            ["set server %s addr 127.0.0.1 port %s" % (s, self.t.env[r.choice((SPARE, s[-1] if s[-1] in CHAT else SPARE))].split(":")[1])],
+            ["set server %s addr 127.0.0.1 port %s" % (s, self.port(r.choice((SPARE, s[-1]))))],
             ["add server chat/N%d %s maxconn 3 check" % (r.randrange(3), self.t.env[SPARE])],
             ["enable server chat/N%d" % r.randrange(3)],
             self.deleting(r.randrange(3)),
@@ -452,7 +455,7 @@ class Operator:
             os.kill(self.limpet.pid, signal.SIGHUP)
         else:
             said = self.command("reload")
-            check("Success=1" in said or "upgrade" in said or "take" in said or "taking" in said or "handed" in said, said)
+            check(re.search("Success=1|upgrade|taking over|handed over", said), said)
 
     def upgrade(self):
         """Not waited for; perhaps in the middle of a drain, with a reload or a second one behind it."""
@@ -512,7 +515,6 @@ def chaos(t, threads, seconds=SECONDS, is_cut=False):
         operator.run(seconds)
         if is_cut:
             return
-        done = None
     finally:
         if not is_cut or sys.exc_info()[0]:
             done = clients.finish()
