@@ -66,19 +66,32 @@ void http_clients_close(void)
 		http_client_close(list_entry(clients.next, struct http_client, link));
 }
 
-bool http_clients_have_room(void)
+/* The one that has been silent for longest, of those between two requests, or in their first. */
+static struct http_client *oldest(bool has_been_answered)
 {
-	if (clients_n < HTTP_CLIENTS_MAX)
-		return true;
 	list_for_each(at, &clients) {
 		struct http_client *client = list_entry(at, struct http_client, link);
 
-		if (client->state == HTTP_IDLE && client->answered_n) {
-			http_client_close(client);
-			return true;
-		}
+		if (has_been_answered ? client->state == HTTP_IDLE && client->answered_n
+				      : client->state == HTTP_IDLE || client->state == HTTP_READ)
+			return client;
 	}
-	return false;
+	return NULL;
+}
+
+bool http_clients_have_room(void)
+{
+	struct http_client *client;
+
+	if (clients_n < HTTP_CLIENTS_MAX)
+		return true;
+	client = oldest(true);
+	/* Those who connect and say nothing must not keep a monitor out. */
+	if (!client)
+		client = oldest(false);
+	if (client)
+		http_client_close(client);
+	return client != NULL;
 }
 
 static void set_timer(struct http_client *client, int64_t in_ms)

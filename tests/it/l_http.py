@@ -455,6 +455,17 @@ def _(t):
     until(lambda: board.ask("/api/v1/events", method="HEAD").status == 200, "room again")
 
 
+@case("those who connect and say nothing, or half of it, do not keep a monitor out")
+def _(t):
+    board = Board(t)
+    silent = [board.connect() for _n in range(70)]
+    for client in silent[:30]:
+        client.send(b"GET /healthz HTTP/1.1\r\n")
+    for _n in range(3):
+        same(board.ask("/healthz").status, 200, "status")
+    silent[0].wait_gone()
+
+
 @case("a reload changes the credentials and the address at once; a broken file changes nothing")
 def _(t):
     board = Board(t)
