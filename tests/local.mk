@@ -29,6 +29,7 @@ IT_TESTS = \
 	tests/it/h_reload.py \
 	tests/it/h_service.py \
 	tests/it/h_upgrade.py \
+	tests/it/h_upgrade_fails.py \
 	tests/it/k_commands.py \
 	tests/it/k_control.py \
 	tests/it/k_haproxy.py \
@@ -50,7 +51,7 @@ IT_LIB = \
 	tests/it/lib/__init__.py \
 	tests/it/lib/case.py \
 	tests/it/lib/engine.py tests/it/lib/farm.py \
-	tests/it/lib/limpet.py tests/it/lib/load.py \
+	tests/it/lib/limpet.py tests/it/lib/load.py tests/it/lib/upgrade.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
 	tests/it/lib/servers.py \

@@ -62,8 +62,10 @@ check_format() {
 	need clang-format && clang-format --dry-run -Werror $(ours ".c .h" "src include tests bench")
 }
 
+# varFuncNullUB takes the end of LOG_FIELDS(), a compound literal, for an argument of log_event().
 check_cppcheck() {
 	need cppcheck && cppcheck -q -j2 --enable=warning,performance,portability --inline-suppr \
+		--suppress=varFuncNullUB \
 		--std=c11 -D_GNU_SOURCE -Iinclude "-I$build" --error-exitcode=1 src
 }
 
