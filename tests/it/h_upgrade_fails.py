@@ -81,7 +81,7 @@ for row in BAD_PROGRAMS:
 @case("the new process is killed before it is ready: the old one goes on, and the next try succeeds")
 def _(t):
     t.echo()
-    path = program(t, "#!/bin/sh\n[ -e go ] || sleep 5\nexec %s \"$@\"\n" % find_limpet())
+    path = program(t, "#!/bin/sh\n[ -e go ] || exec sleep 60\nexec %s \"$@\"\n" % find_limpet())
     limpet = t.limpet(text_of(), args=["-b", path])
     limpet.signal(signal.SIGUSR2)
     pid = int(limpet.wait_log(r"started as process (\d+)").group(1))
