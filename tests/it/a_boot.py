@@ -313,7 +313,7 @@ def _(t):
     def serves():
         try:
             return t.ask(get(), address=path).body == b"A"
-        except ConnectionError:
+        except (ConnectionError, FileNotFoundError):    # the stale file, and no file for a moment
             return False
     until(serves, "it serves again")
 

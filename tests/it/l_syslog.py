@@ -209,7 +209,7 @@ def _(t):
     text = open(t.directory + "/all.log").read()
     same(len(re.findall(r'"GET /r\d HTTP/1.1"', text)), 3, "requests in all.log")
     lines = [json.loads(l) for l in open(t.directory + "/requests.json").read().split("\n") if l]
-    same([(l["type"], l["target"]) for l in lines], [("request", "/r%d" % n) for n in range(3)], "requests alone")
+    same(sorted((l["type"], l["target"]) for l in lines), [("request", "/r%d" % n) for n in range(3)], "requests alone")
     log = limpet.log()
     check(len(re.findall(r'"GET /r\d HTTP/1.1"', log)) == 3 and "unchanged" in log, "both on stderr")
 
