@@ -319,6 +319,8 @@ def _(t):
                 unlike |= {"status", "weight", "act", "wretr", "wredis", "lbtot", "chkdown", "downtime", "last_chk"}
             for name in set(SAME[theirs["type"]].split()) - unlike:
                 a, b = theirs[name].replace("* ", ""), ours[name].replace("* ", "")
+                if name == "check_code" and "0" in (a, b):      # a check is under way
+                    continue
                 if name == "lastsess":          # HAProxy waits a second before it tries again
                     a, b = a == "-1", b == "-1"
                 if a != b:
