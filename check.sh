@@ -21,8 +21,8 @@ run() {
 	"$@" || failed="$failed, $title"
 }
 
-# Most of these wait for something most of the time.
-run "unit and integration tests" make -C "$build" -j"$(($(nproc) * 2))" check
+# They wait for something half of the time.
+run "unit and integration tests" make -C "$build" -j"$(($(nproc) + 1))" check
 run "Socket.IO through Limpet" tests/e2e/run.sh fast
 run "the Node package for workers" sh -c 'cd contrib/node && node --test'
 
