@@ -325,8 +325,13 @@ struct stats_http_conf {
 struct mirror_conf {
 	struct config_pos pos;
 	struct str redis, username, password, password_file, secret, prefix;
+	struct str tls_ca, tls_certificate, tls_key, tls_sni; /* rediss: PEM files; "" = the system's */
+	bool is_tls_verified;
 	bool is_sync;
-	int64_t read_through_ms;
+	int64_t read_through_ms; /* 0 = never ask */
+	int64_t load_timeout_ms; /* how long the start waits for the first load */
+	uint32_t stream_length;  /* changes that the stream keeps, about */
+	uint32_t resync_rate;    /* entries compared in a second, at most */
 };
 
 struct global_conf {
@@ -342,6 +347,7 @@ struct global_conf {
 	size_t stats_sockets_n;
 	struct stats_http_conf *stats_http; /* NULL = none */
 	struct mirror_conf *mirror;         /* NULL = none */
+	struct str state_file;              /* tables are saved there at the stop; "" = none */
 	uint32_t head_size_max;             /* limits.head [16k - 1k]: bytes of a head */
 	uint32_t uri_size_max;              /* limits.uri [8k] */
 };

@@ -109,15 +109,12 @@ static void check_backend(const struct config *config, const struct backend *bac
 
 size_t runtime_check(const struct config *config, struct config_messages *messages)
 {
-	const struct global_conf *global = &config->global;
 	size_t before = messages->errors_n;
 
 	for (size_t i = 0; i < config->frontends_n; i++)
 		check_frontend(config, &config->frontends[i], messages);
 	for (size_t i = 0; i < config->backends_n; i++)
 		check_backend(config, &config->backends[i], messages);
-	if (global->mirror)
-		not_built(messages, config, &global->mirror->pos, "'global.mirror'");
 	return messages->errors_n - before;
 }
 

@@ -104,8 +104,10 @@ static const struct schema_row global_rows[] = {
 	{ "log", T_LOGS, .sub = S_LOG, .def = "stderr",
 	  .doc = "where log lines go: a target, a mapping, or a list of up to 4 of them" },
 	{ "stats", T_MAP, .sub = S_STATS, .doc = "ways to look inside and to command" },
-	{ "mirror", T_MIRROR, .sub = S_MIRROR, .offset = IN(global_conf, mirror), .flags = F_LATER,
+	{ "mirror", T_MIRROR, .sub = S_MIRROR, .offset = IN(global_conf, mirror),
 	  .doc = "shares the session tables with another node through Redis; absent: tables live in this process alone" },
+	{ "state_file", T_TEXT, .offset = IN(global_conf, state_file), .flags = F_PATH,
+	  .doc = "file that keeps the session tables over a restart: written at the stop and by `save state`, read at the start" },
 	{ "limits", T_MAP, .sub = S_LIMITS, .doc = "bounds of what a peer may send" },
 };
 
@@ -172,10 +174,26 @@ static const struct schema_row mirror_rows[] = {
 	  .doc = "key under which session ids are hashed; the same on both nodes" },
 	{ "prefix", T_TEXT, .offset = IN(mirror_conf, prefix), .def = "limpet", .flags = F_FILLED,
 	  .doc = "name space of the keys that the nodes of one pair share" },
+	{ "tls_ca", T_TEXT, .offset = IN(mirror_conf, tls_ca), .flags = F_PATH,
+	  .doc = "`rediss`: PEM file of the authorities that Redis' certificate must lead to; absent: the system's" },
+	{ "tls_verify", T_BOOL, .offset = IN(mirror_conf, is_tls_verified), .def = "true",
+	  .doc = "`rediss`: `false` takes any certificate" },
+	{ "tls_sni", T_TEXT, .offset = IN(mirror_conf, tls_sni),
+	  .doc = "`rediss`: name to ask for and to verify; absent: the host of `redis`" },
+	{ "tls_certificate", T_TEXT, .offset = IN(mirror_conf, tls_certificate), .flags = F_PATH,
+	  .doc = "`rediss`: PEM file of the certificate to show" },
+	{ "tls_key", T_TEXT, .offset = IN(mirror_conf, tls_key), .flags = F_PATH,
+	  .doc = "`rediss`: PEM file of its key; absent: in the same file" },
 	{ "mode", T_ENUM, .names = mirror_modes, .offset = IN(mirror_conf, is_sync), .arg = ENUM_IN_BOOL, .def = "async",
 	  .doc = "`sync` holds a handshake's response until Redis has the session" },
 	{ "read_through", T_DURATION, .min = 0, .max = SEC(5), .offset = IN(mirror_conf, read_through_ms), .def = "20ms",
 	  .doc = "longest wait for Redis about a session that this node does not know; `0` = never ask" },
+	{ "load_timeout", T_DURATION, .min = 0, .max = SEC(600), .offset = IN(mirror_conf, load_timeout_ms), .def = "15s",
+	  .doc = "how long the start may wait for the first load of the tables before it serves without" },
+	{ "stream_length", T_COUNT, .min = 1000, .max = 100000000, .offset = IN(mirror_conf, stream_length), .def = "100k",
+	  .doc = "changes that Redis keeps, about, for a node that was away; more of them mean a full comparison" },
+	{ "resync_rate", T_COUNT, .min = 1000, .max = 100000000, .offset = IN(mirror_conf, resync_rate), .def = "200k",
+	  .doc = "entries that a full comparison reads in a second, at most (the first load is not held back)" },
 };
 
 static const struct schema_row limits_rows[] = {

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: MIT
+liblimpet_a_SOURCES += \
+	include/mirror/mirror.h \
+	include/mirror/redis.h \
+	include/mirror/wire.h
