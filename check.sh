@@ -22,7 +22,10 @@ run() {
 }
 
 # They wait for something half of the time.
-run "unit and integration tests" make -C "$build" -j"$(($(nproc) + 1))" check
+unit_and_integration() {
+	make -C "$build" -j"$(($(nproc) + 1))" check || tools/check-again.sh "$build"
+}
+run "unit and integration tests" unit_and_integration
 run "Socket.IO through Limpet" tests/e2e/run.sh fast
 run "the Node package for workers" sh -c 'cd contrib/node && node --test'
 

@@ -21,4 +21,5 @@ EXTRA_DIST += \
 	doc/decisions/0012-last-resort-without-checks.md \
 	doc/decisions/0014-upgrade.md doc/operations.md \
 	doc/decisions/0015-how-sessions-are-ended-evenly.md \
+	doc/decisions/0018-check-again.md \
 	doc/decisions/0013-changes-at-run-time-outlive-reloads.md

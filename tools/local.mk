@@ -57,5 +57,5 @@ EXTRA_DIST += \
 	doc/layers.txt \
 	tests/lint/dist.py tests/lint/exceptions.txt tests/lint/layers.py tests/lint/lint.sh \
 	tests/lint/sizes.py tests/lint/source.py tests/lint/tree.py \
-	tools/build.sh tools/coverage.sh tools/fuzz.sh tools/packages-debian.txt \
+	tools/build.sh tools/check-again.sh tools/coverage.sh tools/fuzz.sh tools/packages-debian.txt \
 	tools/setup-debian.sh tools/variant.sh

@@ -255,6 +255,12 @@ static void write_table(struct metrics *metrics, int what)
 	{                                                                                          \
 		"limpet_" name, METRIC_##type, EACH_##each, unit, labels, help, fn, arg            \
 	}
+#define OF_HOST(name, what, help)                                                                  \
+	FAMILY("host_" name, GAUGE, HOST, NULL, "", write_host, HOST_##what, help)
+#define OF_SERVER(name, unit, labels, what, help)                                                  \
+	FAMILY("server_" name, GAUGE, SERVER, unit, labels, write_server, SERVER_##what, help)
+#define OF_TABLE(name, type, unit, what, help)                                                     \
+	FAMILY("table_" name, type, TABLE, unit, "", write_table, TABLE_##what, help)
 #define SECONDS "seconds"
 #define BYTES   "bytes"
 const struct metrics_family metrics_families[] = {
@@ -304,37 +310,27 @@ const struct metrics_family metrics_families[] = {
 	FAMILY("backend_request_seconds", HISTOGRAM, BACKEND, SECONDS, "kind", write_backend_time,
 	       TIME_TOTAL,
 	       "time from the head of the request to the end of the response; without tunnels"),
-	FAMILY("host_up", GAUGE, HOST, NULL, "", write_host, HOST_UP,
-	       "1 when a worker of it is up"),
-	FAMILY("host_workers", GAUGE, HOST, NULL, "", write_host, HOST_WORKERS, "its workers"),
-	FAMILY("host_workers_up", GAUGE, HOST, NULL, "", write_host, HOST_WORKERS_UP,
-	       "its workers that are up"),
-	FAMILY("server_up", GAUGE, SERVER, NULL, "", write_server, SERVER_UP,
-	       "1 when it is healthy, whatever the operator has done to it"),
-	FAMILY("server_state", GAUGE, SERVER, NULL, "state", write_server, SERVER_STATE,
-	       "1 for the state that it is in, 0 for the others"),
-	FAMILY("server_weight", GAUGE, SERVER, NULL, "", write_server, SERVER_WEIGHT,
-	       "weight in force"),
-	FAMILY("server_max_connections", GAUGE, SERVER, NULL, "", write_server, SERVER_LIMIT,
-	       "limit of requests and tunnels; absent without one"),
-	FAMILY("server_check_duration_seconds", GAUGE, SERVER, SECONDS, "", write_server,
-	       SERVER_CHECK_TIME, "what the last health check took; absent before the first"),
-	FAMILY("server_sessions", GAUGE, SERVER, NULL, "transport", write_server, SERVER_SESSIONS,
-	       "live Engine.IO sessions; websocket from the moment that the upgrade is complete"),
-	FAMILY("table_entries", GAUGE, TABLE, NULL, "", write_table, TABLE_ENTRIES,
-	       "entries of the table"),
-	FAMILY("table_max_entries", GAUGE, TABLE, NULL, "", write_table, TABLE_MAX,
-	       "limit of entries"),
-	FAMILY("table_size_bytes", GAUGE, TABLE, BYTES, "", write_table, TABLE_SIZE,
-	       "memory of the table"),
-	FAMILY("table_lookups", COUNTER, TABLE, NULL, "", write_table, TABLE_LOOKUPS,
-	       "keys looked for"),
-	FAMILY("table_hits", COUNTER, TABLE, NULL, "", write_table, TABLE_HITS, "keys found"),
-	FAMILY("table_inserts", COUNTER, TABLE, NULL, "", write_table, TABLE_INSERTS,
-	       "entries made"),
-	FAMILY("table_evictions", COUNTER, TABLE, NULL, "", write_table, TABLE_EVICTIONS,
-	       "entries that went before their time because the table was full"),
-	FAMILY("table_expirations", COUNTER, TABLE, NULL, "", write_table, TABLE_EXPIRATIONS,
-	       "entries that were idle for too long"),
+	OF_HOST("up", UP, "1 when a worker of it is up"),
+	OF_HOST("workers", WORKERS, "its workers"),
+	OF_HOST("workers_up", WORKERS_UP, "its workers that are up"),
+	OF_SERVER("up", NULL, "", UP, "1 when it is healthy, whatever the operator has done to it"),
+	OF_SERVER("state", NULL, "state", STATE, "1 for the state that it is in, 0 for the others"),
+	OF_SERVER("weight", NULL, "", WEIGHT, "weight in force"),
+	OF_SERVER("max_connections", NULL, "", LIMIT,
+		  "limit of requests and tunnels; absent without one"),
+	OF_SERVER("check_duration_seconds", SECONDS, "", CHECK_TIME,
+		  "what the last health check took; absent before the first"),
+	OF_SERVER(
+		"sessions", NULL, "transport", SESSIONS,
+		"live Engine.IO sessions; websocket from the moment that the upgrade is complete"),
+	OF_TABLE("entries", GAUGE, NULL, ENTRIES, "entries of the table"),
+	OF_TABLE("max_entries", GAUGE, NULL, MAX, "limit of entries"),
+	OF_TABLE("size_bytes", GAUGE, BYTES, SIZE, "memory of the table"),
+	OF_TABLE("lookups", COUNTER, NULL, LOOKUPS, "keys looked for"),
+	OF_TABLE("hits", COUNTER, NULL, HITS, "keys found"),
+	OF_TABLE("inserts", COUNTER, NULL, INSERTS, "entries made"),
+	OF_TABLE("evictions", COUNTER, NULL, EVICTIONS,
+		 "entries that went before their time because the table was full"),
+	OF_TABLE("expirations", COUNTER, NULL, EXPIRATIONS, "entries that were idle for too long"),
 };
 const unsigned metrics_families_n = ARRAY_N(metrics_families);

@@ -8,6 +8,7 @@
 # E2E_SLACK=3              stretches time limits for sanitizer builds and busy machines
 # E2E_SESSIONS=N           sessions per cell of the matrix
 # E2E_PROXY=reference      runs against lib/relay.mjs instead: what the tests accept; =control: what they refuse
+# E2E_AGAIN=1              a suite that fails runs once more, unless a sanitizer has spoken
 # E2E_KEEP=1               keeps temporary directories and the log of a limpet that failed
 set -u
 cd "$(dirname "$0")" || exit 2
@@ -43,22 +44,35 @@ esac
 passed=0 failed=0 skipped=0
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-for suite in $suites; do
-	echo "# suite $suite ($E2E_MODE)"
-	timeout "${E2E_SUITE_LIMIT:-600}" node $force --test-reporter=tap "$suite.mjs" >"$out" 2>&1
+# One suite; its report is in $out.  Fails unless every case passed.
+run_suite() { # SUITE
+	echo "# suite $1 ($E2E_MODE)"
+	timeout "${E2E_SUITE_LIMIT:-600}" node $force --test-reporter=tap "$1.mjs" >"$out" 2>&1
 	status=$?
-	cat "$out"
 	p=$(sed -n 's/^# pass //p' "$out" | tail -n 1)
 	f=$(sed -n 's/^# fail //p' "$out" | tail -n 1)
 	c=$(sed -n 's/^# cancelled //p' "$out" | tail -n 1)
 	s=$(sed -n 's/^# skipped //p' "$out" | tail -n 1)
 	# The runner does not count what a suite says at its end: how limpet ended, sanitizer reports.
 	h=$(grep -c "failureType: 'hookFailed'" "$out")
-	f=$((${f:-0} + h))
+	f=$((${f:-0} + ${c:-0} + h))
+	[ "$status" -eq 0 ] && [ "$f" -eq 0 ]
+}
+
+for suite in $suites; do
+	# With E2E_AGAIN=1 a suite may fail once (doc/decisions/0018-check-again.md).
+	if ! run_suite "$suite" && [ -n "${E2E_AGAIN:-}" ] &&
+		! grep -qE 'Sanitizer|runtime error: |BUG at' "$out"; then
+		sed 's/^/first| /' "$out"
+		if run_suite "$suite"; then
+			echo "# AGAIN: 0 (the suite $suite passed at the second attempt)"
+		fi
+	fi
+	cat "$out"
 	passed=$((passed + ${p:-0}))
-	failed=$((failed + ${f:-0} + ${c:-0}))
+	failed=$((failed + f))
 	skipped=$((skipped + ${s:-0}))
-	if [ "$status" -ne 0 ] && [ "$((${f:-0} + ${c:-0}))" -eq 0 ]; then
+	if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
 		echo "not ok - suite $suite ended with status $status"
 		failed=$((failed + 1))
 	fi
