@@ -220,11 +220,9 @@ static uint64_t get_start(void)
 	{                                                                                          \
 		{ name, tag, VALUE_STR, help }, NULL, text                                         \
 	}
-
-/* What we do not have. */
 #define NONE(name, help, tag) N(name, help, tag, U32, NULL)
 
-/* Names and order are what tools written for HAProxy read; what we do not have is 0. */
+/* Names and order are what tools written for HAProxy read; what we do not have (NONE) is 0. */
 static const struct info_row rows[] = {
 	T("Name", "product", "POS", get_name),
 	T("Version", "version", "POS", get_version),
