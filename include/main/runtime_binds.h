@@ -3,6 +3,8 @@
 #ifndef MAIN_RUNTIME_BINDS_H
 #define MAIN_RUNTIME_BINDS_H
 
+#include <stdbool.h>
+
 #include "base/bug.h"
 #include "base/thread.h"
 #include "model/config.h"
@@ -16,14 +18,18 @@ struct opened {
 struct binds {
 	struct opened *rows; /* (own) a bind has several when more were taken over than threads */
 	size_t n;
+	unsigned threads_n;
+	bool is_held; /* bound alone; nobody can connect until binds_listen() */
 };
 
 /*
- * Sockets of the binds that CONFIG has and OLD (NULL = none) has not, for THREADS_N threads.  0, or
- * negative errno and *WHY (own) with nothing left open.
+ * Sockets of the binds that CONFIG has and OLD (NULL = none) has not, for binds->threads_n threads.
+ * 0, or negative errno and *WHY (own) with nothing left open.
  */
-int binds_open(const struct config *config, const struct config *old, unsigned threads_n,
-	       struct binds *binds, char **why) must_check;
+int binds_open(const struct config *config, const struct config *old, struct binds *binds,
+	       char **why) must_check;
+/* What was opened with is_held listens from now on. */
+void binds_listen(struct binds *binds);
 /* A reload: log lines of listeners that came and went. */
 void binds_tell(const struct config *config, const struct config *old);
 /* Frees the rows; the sockets are somebody else's by now. */

@@ -24,11 +24,12 @@ struct listen_options {
 	mode_t unix_mode;   /* of a Unix socket's file */
 	bool is_reuse_port; /* TCP */
 	int defer_accept_s; /* TCP_DEFER_ACCEPT; 0 = off */
+	bool is_held;       /* bound alone: connections are refused until somebody calls listen() */
 };
 
 /*
- * A listening, non-blocking socket, or negative errno.  A stale Unix socket file (nobody listens)
- * is replaced; one that is alive is -EADDRINUSE.
+ * A listening (unless is_held), non-blocking socket, or negative errno.  A stale Unix socket file
+ * (nobody listens) is replaced; one that is alive is -EADDRINUSE.
  */
 int listener_open(const struct sock_addr *addr, const struct listen_options *options) must_check;
 

@@ -120,11 +120,11 @@ size_t runtime_check(const struct config *config, struct config_messages *messag
 
 int runtime_start(struct config *config, bool is_held, char **why)
 {
-	struct binds binds;
+	struct binds binds = { .threads_n = config->global.threads, .is_held = is_held };
 	int rc;
 
 	traffics_n = config->global.threads;
-	rc = binds_open(config, NULL, traffics_n, &binds, why);
+	rc = binds_open(config, NULL, &binds, why);
 	if (rc != 0)
 		return rc;
 	config->serial = 1;
@@ -236,6 +236,9 @@ static char *join_messages(const struct config_messages *messages, const char *l
 
 void runtime_listen(void)
 {
+	if (!held.is_held)
+		return;
+	binds_listen(&held);
 	publish(current, &held);
 	binds_free(&held);
 }
@@ -311,14 +314,14 @@ static int load_again(const char *file, char **report)
 {
 	struct config_messages messages = { 0 };
 	struct config *config = config_load(file, &messages);
-	struct binds binds = { 0 };
+	struct binds binds = { .threads_n = traffics_n };
 	char *why = NULL;
 	int rc = config ? 0 : -EINVAL;
 
 	if (config && runtime_check(config, &messages))
 		rc = -EINVAL;
 	if (rc == 0)
-		rc = binds_open(config, current, traffics_n, &binds, &why);
+		rc = binds_open(config, current, &binds, &why);
 	if (rc == 0)
 		warn_restart_keys(config, &messages);
 	tell_messages(&messages, why);
@@ -365,6 +368,7 @@ int runtime_reload(const char *file, char **report)
 
 	if (forbidden)
 		return refuse_reload(forbidden, report);
+	runtime_listen(); /* what is held belongs to the configuration that goes */
 	return load_again(file, report);
 }
 

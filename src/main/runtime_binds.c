@@ -161,13 +161,14 @@ static unsigned inherit(const struct bind_conf *bind, unsigned threads_n, struct
 	return n;
 }
 
-static int open_one(const struct bind_conf *bind, const struct opened *row)
+static int open_one(const struct bind_conf *bind, const struct opened *row, bool is_held)
 {
 	struct listen_options options = {
 		.backlog = (int)bind->backlog,
 		.unix_mode = bind->unix_mode,
 		.is_reuse_port = true,
 		.defer_accept_s = bind->is_proxy_required ? 0 : DEFER_ACCEPT_S,
+		.is_held = is_held,
 	};
 	int fd = -EADDRINUSE;
 
@@ -177,14 +178,14 @@ static int open_one(const struct bind_conf *bind, const struct opened *row)
 }
 
 /* One socket for each thread; a Unix socket is bound once and duplicated. */
-static int open_bind(const struct bind_conf *bind, unsigned threads_n, struct binds *binds)
+static int open_bind(const struct bind_conf *bind, struct binds *binds)
 {
-	unsigned have = inherit(bind, threads_n, binds);
+	unsigned threads_n = binds->threads_n, have = inherit(bind, threads_n, binds);
 	struct opened *row =
 		have ? &binds->rows[binds->n - (have - 1) / threads_n - 1] : add_row(binds, bind);
 
 	for (unsigned t = have; t < threads_n; t++) {
-		int fd = open_one(bind, row);
+		int fd = open_one(bind, row, binds->is_held);
 
 		if (fd < 0 && row->fds[0] >= 0 && (have || sock_addr_is_unix(&bind->addr))) {
 			fd = fcntl(row->fds[0], F_DUPFD_CLOEXEC, 0);
@@ -197,16 +198,15 @@ static int open_bind(const struct bind_conf *bind, unsigned threads_n, struct bi
 	return 0;
 }
 
-int binds_open(const struct config *config, const struct config *old, unsigned threads_n,
-	       struct binds *binds, char **why)
+int binds_open(const struct config *config, const struct config *old, struct binds *binds,
+	       char **why)
 {
-	*binds = (struct binds){ 0 };
 	for (size_t i = 0; i < config->frontends_n; i++) {
 		const struct frontend *frontend = &config->frontends[i];
 
 		for (size_t j = 0; j < frontend->binds_n; j++) {
 			const struct bind_conf *bind = &frontend->binds[j];
-			int rc = has_bind(old, bind->text) ? 0 : open_bind(bind, threads_n, binds);
+			int rc = has_bind(old, bind->text) ? 0 : open_bind(bind, binds);
 
 			if (rc == 0)
 				continue;
@@ -219,4 +219,17 @@ int binds_open(const struct config *config, const struct config *old, unsigned t
 		}
 	}
 	return 0;
+}
+
+void binds_listen(struct binds *binds)
+{
+	for (size_t i = 0; i < binds->n; i++)
+		for (unsigned t = 0; t < binds->threads_n; t++) {
+			const struct opened *row = &binds->rows[i];
+
+			if (row->fds[t] >= 0 && listen(row->fds[t], (int)row->bind->backlog) != 0)
+				log_error("cannot listen on '%.*s': %s", STR_ARG(row->bind->text),
+					  strerror(errno));
+		}
+	binds->is_held = false;
 }

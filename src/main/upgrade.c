@@ -529,6 +529,7 @@ int upgrade_start(control_upgraded_fn *done, void *arg, char **why)
 		*why = refused;
 		return -EBUSY;
 	}
+	runtime_listen(); /* nobody is handed a listener that does not listen */
 	up.state = ST_COLLECT;
 	up.done = done;
 	up.done_arg = arg;

@@ -94,7 +94,7 @@ int listener_open(const struct sock_addr *addr, const struct listen_options *opt
 	if (rc == 0 && sock_addr_is_unix(addr) && addr->un.sun_path[0] &&
 	    chmod(addr->un.sun_path, options->unix_mode) != 0)
 		rc = -errno;
-	if (rc == 0 && listen(fd, options->backlog) != 0)
+	if (rc == 0 && !options->is_held && listen(fd, options->backlog) != 0)
 		rc = -errno;
 	if (rc == 0)
 		return fd;
