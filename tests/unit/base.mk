@@ -13,10 +13,11 @@ UNIT_TESTS += tests/unit/test_conn
 tests_unit_test_conn_SOURCES = tests/unit/test_conn.c
 tests_unit_test_conn_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_log
-tests_unit_test_log_SOURCES = tests/unit/test_log.c
+tests_unit_test_log_SOURCES = tests/unit/test_log.c tests/unit/log_rig.c tests/unit/log_rig.h
 tests_unit_test_log_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_log_targets
-tests_unit_test_log_targets_SOURCES = tests/unit/test_log_targets.c
+tests_unit_test_log_targets_SOURCES = tests/unit/test_log_targets.c tests/unit/log_rig.c \
+	tests/unit/log_rig.h
 tests_unit_test_log_targets_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_loop
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c

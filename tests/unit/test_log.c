@@ -22,84 +22,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-
-static char dir[] = "/tmp/limpet-log-XXXXXX";
-static char *file_path, *file_target;
-
-static int make_dir(void **state)
-{
-	(void)state;
-	if (!mkdtemp(dir))
-		return -1;
-	file_path = xasprintf("%s/log", dir);
-	file_target = xasprintf("file:%s", file_path);
-	return 0;
-}
-
-static int remove_dir(void **state)
-{
-	char *command = xasprintf("rm -rf -- %s", dir);
-	int rc = system(command);
-
-	(void)state;
-	free(command);
-	free(file_path);
-	free(file_target);
-	return rc;
-}
-
-static int forget_file(void **state)
-{
-	(void)state;
-	log_close();
-	unlink(file_path);
-	return 0;
-}
-
-static int try_log(const char *target, enum log_style style, const char **why)
-{
-	struct log_target at = { .target = str_of(target),
-				 .style = style,
-				 .level = LOG_LEVEL_INFO,
-				 .facility = 16,
-				 .has_requests = true,
-				 .has_events = true };
-	unsigned bad;
-
-	return log_open(&at, 1, &bad, why);
-}
-
-static void open_log(const char *target, enum log_style style)
-{
-	const char *why = "";
-
-	if (try_log(target, style, &why) != 0)
-		fail_msg("%s: %s", target, why);
-}
-
-/* (own) what is in the file, NUL-terminated. */
-static char *slurp(const char *path)
-{
-	FILE *file = fopen(path, "r");
-	char *text = xcalloc(1, 8 << 20);
-
-	if (file) {
-		size_t n = fread(text, 1, (8 << 20) - 1, file);
-
-		text[n] = '\0';
-		fclose(file);
-	}
-	return text;
-}
-
-static unsigned count_lines(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
+#include "log_rig.h"
 
 static void time_text_is_rfc3339_in_utc(void **state)
 {
@@ -189,10 +112,10 @@ static void text_message_has_time_pid_level_and_one_line(void **state)
 	char *text, *want;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_TEXT);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	log_warn("peer said %s", "x\n\x1b[31m\xff \xc3\xa9");
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_int_equal(count_lines(text), 1);
 	assert_true(text[4] == '-' && text[10] == 'T' && text[23] == 'Z');
 	want = xasprintf(" limpet[%d] warn: peer said x\\x0a\\x1b[31m\\xff \xc3\xa9\n", getpid());
@@ -206,10 +129,10 @@ static void json_message_is_one_object(void **state)
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_JSON);
+	open_log(log_file_target, LOG_STYLE_JSON);
 	log_error("a \"b\"\n");
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_memory_equal(text, "{\"time\":\"", 9);
 	assert_string_equal(text + 33, "\",\"level\":\"error\",\"message\":\"a \\\"b\\\"\\n\"}\n");
 	free(text);
@@ -220,12 +143,12 @@ static void complete_line_is_written_as_it_is(void **state)
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_JSON);
+	open_log(log_file_target, LOG_STYLE_JSON);
 	log_line(LOG_STYLE_JSON, STR("{\"n\":1}\n"));
 	log_line(LOG_STYLE_JSON, STR("\n"));
 	log_line(LOG_STYLE_TEXT, STR("not wanted\n"));
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_string_equal(text, "{\"n\":1}\n\n");
 	free(text);
 }
@@ -235,11 +158,11 @@ static void level_below_the_threshold_is_not_formatted(void **state)
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_TEXT);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	log_debug("hidden");
 	log_info("shown");
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_null(strstr(text, "hidden"));
 	assert_non_null(strstr(text, " info: shown\n"));
 	free(text);
@@ -266,14 +189,14 @@ static void threads_that_end_lose_no_line_and_keep_their_order(void **state)
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_TEXT);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	for (uintptr_t i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, write_many, (void *)i), 0);
 	for (int i = 0; i < 4; i++)
 		pthread_join(threads[i], NULL);
 	log_close();
 	assert_int_equal(log_dropped(), dropped); /* 2000 lines fit into a ring */
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	for (char *at = text, *end; (end = strchr(at, '\n')) != NULL; at = end + 1) {
 		unsigned thread, n;
 
@@ -288,7 +211,7 @@ static void threads_that_end_lose_no_line_and_keep_their_order(void **state)
 
 static void full_ring_drops_whole_lines_and_counts_them(void **state)
 {
-	char *fifo = xasprintf("%s/fifo", dir), *target = xasprintf("file:%s", fifo);
+	char *fifo = xasprintf("%s/fifo", log_dir), *target = xasprintf("file:%s", fifo);
 	char line[1001];
 	uint64_t before = log_dropped();
 	int64_t started_us, took_us;
@@ -318,22 +241,22 @@ static void full_ring_drops_whole_lines_and_counts_them(void **state)
 
 static void reopen_follows_the_name(void **state)
 {
-	char *old = xasprintf("%s/log.1", dir);
+	char *old = xasprintf("%s/log.1", log_dir);
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_TEXT);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	log_line(LOG_STYLE_TEXT, STR("before\n"));
-	assert_int_equal(rename(file_path, old), 0);
+	assert_int_equal(rename(log_file_path, old), 0);
 	log_reopen();
-	for (int i = 0; i < 2000 && access(file_path, F_OK) != 0; i++)
+	for (int i = 0; i < 2000 && access(log_file_path, F_OK) != 0; i++)
 		poll(NULL, 0, 1);
 	log_line(LOG_STYLE_TEXT, STR("after\n"));
 	log_close();
 	text = slurp(old);
 	assert_string_equal(text, "before\n");
 	free(text);
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_string_equal(text, "after\n");
 	free(text);
 	free(old);
@@ -341,16 +264,16 @@ static void reopen_follows_the_name(void **state)
 
 static void second_open_changes_the_target(void **state)
 {
-	char *other = xasprintf("%s/other", dir), *target = xasprintf("file:%s", other);
+	char *other = xasprintf("%s/other", log_dir), *target = xasprintf("file:%s", other);
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_TEXT);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	log_line(LOG_STYLE_TEXT, STR("one\n"));
 	open_log(target, LOG_STYLE_TEXT);
 	log_line(LOG_STYLE_TEXT, STR("two\n"));
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_memory_equal(text, "one\n", 4);
 	free(text);
 	open_log(target, LOG_STYLE_TEXT);
@@ -390,7 +313,7 @@ static void expect_datagram(int fd, const char *head, const char *tail)
 
 static void syslog_datagram_has_rfc5424_header(void **state)
 {
-	char *path = xasprintf("%s/dev-log", dir), *target = xasprintf("unix:%s", path);
+	char *path = xasprintf("%s/dev-log", log_dir), *target = xasprintf("unix:%s", path);
 	char *tail = xasprintf(" limpet %d request [meta sequenceId=\"2\"] line as is", getpid());
 	int fd = bind_datagram(path);
 
@@ -457,11 +380,11 @@ static void failed_open_leaves_the_running_target(void **state)
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_TEXT);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	assert_int_equal(try_log("file:/nonexistent/x", LOG_STYLE_JSON, &why), -ENOENT);
 	log_line(LOG_STYLE_TEXT, STR("still here\n"));
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_string_equal(text, "still here\n");
 	free(text);
 }
@@ -473,10 +396,10 @@ static void longest_line_is_cut_and_ends_in_a_newline(void **state)
 
 	(void)state;
 	memset(line, 'y', size);
-	open_log(file_target, LOG_STYLE_TEXT);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	log_line(LOG_STYLE_TEXT, (struct str){ line, size });
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_int_equal(strlen(text), LOG_LINE_MAX + 1);
 	assert_int_equal(count_lines(text), 1);
 	free(text);
@@ -491,21 +414,26 @@ int main(void)
 		cmocka_unit_test(json_escape_keeps_utf8_and_escapes_the_rest),
 		cmocka_unit_test(json_escape_never_cuts_an_escape_or_a_character),
 		cmocka_unit_test_teardown(text_message_has_time_pid_level_and_one_line,
-					  forget_file),
-		cmocka_unit_test_teardown(json_message_is_one_object, forget_file),
-		cmocka_unit_test_teardown(complete_line_is_written_as_it_is, forget_file),
-		cmocka_unit_test_teardown(level_below_the_threshold_is_not_formatted, forget_file),
+					  log_rig_forget_file),
+		cmocka_unit_test_teardown(json_message_is_one_object, log_rig_forget_file),
+		cmocka_unit_test_teardown(complete_line_is_written_as_it_is, log_rig_forget_file),
+		cmocka_unit_test_teardown(level_below_the_threshold_is_not_formatted,
+					  log_rig_forget_file),
 		cmocka_unit_test_teardown(threads_that_end_lose_no_line_and_keep_their_order,
-					  forget_file),
-		cmocka_unit_test_teardown(full_ring_drops_whole_lines_and_counts_them, forget_file),
-		cmocka_unit_test_teardown(reopen_follows_the_name, forget_file),
-		cmocka_unit_test_teardown(second_open_changes_the_target, forget_file),
-		cmocka_unit_test_teardown(syslog_datagram_has_rfc5424_header, forget_file),
-		cmocka_unit_test_teardown(udp_target_gets_a_datagram_each, forget_file),
-		cmocka_unit_test_teardown(bad_targets_are_refused_with_a_reason, forget_file),
-		cmocka_unit_test_teardown(failed_open_leaves_the_running_target, forget_file),
-		cmocka_unit_test_teardown(longest_line_is_cut_and_ends_in_a_newline, forget_file),
+					  log_rig_forget_file),
+		cmocka_unit_test_teardown(full_ring_drops_whole_lines_and_counts_them,
+					  log_rig_forget_file),
+		cmocka_unit_test_teardown(reopen_follows_the_name, log_rig_forget_file),
+		cmocka_unit_test_teardown(second_open_changes_the_target, log_rig_forget_file),
+		cmocka_unit_test_teardown(syslog_datagram_has_rfc5424_header, log_rig_forget_file),
+		cmocka_unit_test_teardown(udp_target_gets_a_datagram_each, log_rig_forget_file),
+		cmocka_unit_test_teardown(bad_targets_are_refused_with_a_reason,
+					  log_rig_forget_file),
+		cmocka_unit_test_teardown(failed_open_leaves_the_running_target,
+					  log_rig_forget_file),
+		cmocka_unit_test_teardown(longest_line_is_cut_and_ends_in_a_newline,
+					  log_rig_forget_file),
 	};
 
-	return cmocka_run_group_tests_name("log", tests, make_dir, remove_dir);
+	return cmocka_run_group_tests_name("log", tests, log_rig_start, log_rig_end);
 }

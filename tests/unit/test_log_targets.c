@@ -14,107 +14,30 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
-
-static char dir[] = "/tmp/limpet-log-t-XXXXXX";
-static char *file_path, *file_target;
-
-static int make_dir(void **state)
-{
-	(void)state;
-	if (!mkdtemp(dir))
-		return -1;
-	file_path = xasprintf("%s/log", dir);
-	file_target = xasprintf("file:%s", file_path);
-	return 0;
-}
-
-static int remove_dir(void **state)
-{
-	char *command = xasprintf("rm -rf -- %s", dir);
-	int rc = system(command);
-
-	(void)state;
-	free(command);
-	free(file_path);
-	free(file_target);
-	return rc;
-}
-
-static int forget_file(void **state)
-{
-	(void)state;
-	log_close();
-	unlink(file_path);
-	return 0;
-}
-
-static int try_log(const char *target, enum log_style style, const char **why)
-{
-	struct log_target at = { .target = str_of(target),
-				 .style = style,
-				 .level = LOG_LEVEL_INFO,
-				 .facility = 16,
-				 .has_requests = true,
-				 .has_events = true };
-	unsigned bad;
-
-	return log_open(&at, 1, &bad, why);
-}
-
-static void open_log(const char *target, enum log_style style)
-{
-	const char *why = "";
-
-	if (try_log(target, style, &why) != 0)
-		fail_msg("%s: %s", target, why);
-}
-
-/* (own) what is in the file, NUL-terminated. */
-static char *slurp(const char *path)
-{
-	FILE *file = fopen(path, "r");
-	char *text = xcalloc(1, 8 << 20);
-
-	if (file) {
-		size_t n = fread(text, 1, (8 << 20) - 1, file);
-
-		text[n] = '\0';
-		fclose(file);
-	}
-	return text;
-}
-
-static unsigned count_lines(const char *text)
-{
-	unsigned n = 0;
-
-	for (; *text; text++)
-		n += *text == '\n';
-	return n;
-}
+#include "log_rig.h"
 
 static void event_shows_its_fields_in_json_alone(void **state)
 {
 	char *text;
 
 	(void)state;
-	open_log(file_target, LOG_STYLE_JSON);
+	open_log(log_file_target, LOG_STYLE_JSON);
 	log_event(LOG_LEVEL_WARN, "server_state",
 		  LOG_FIELDS({ "server", "a\"b\n", 0 }, { "empty", "", 0 }, { "n", NULL, -7 }),
 		  "it is %s", "so");
 	log_event(LOG_LEVEL_INFO, "stop", NULL, "bye");
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_non_null(strstr(text,
 			       "\"level\":\"warn\",\"event\":\"server_state\",\"server\":\"a\\\"b"
 			       "\\n\",\"empty\":\"\",\"n\":-7,\"message\":\"it is so\"}\n"));
 	assert_non_null(strstr(text, "\"event\":\"stop\",\"message\":\"bye\"}\n"));
 	free(text);
-	unlink(file_path);
-	open_log(file_target, LOG_STYLE_TEXT);
+	unlink(log_file_path);
+	open_log(log_file_target, LOG_STYLE_TEXT);
 	log_event(LOG_LEVEL_WARN, "server_state", LOG_FIELDS({ "server", "a", 0 }), "it is so");
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_non_null(strstr(text, " warn: it is so\n"));
 	assert_null(strstr(text, "server_state"));
 	free(text);
@@ -126,10 +49,10 @@ static void fields_that_do_not_fit_are_left_out(void **state)
 
 	(void)state;
 	memset(large, 'x', 4999);
-	open_log(file_target, LOG_STYLE_JSON);
+	open_log(log_file_target, LOG_STYLE_JSON);
 	log_event(LOG_LEVEL_WARN, "e", LOG_FIELDS({ "a", "1", 0 }, { "b", large, 0 }), "%s", large);
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_int_equal(count_lines(text), 1);
 	assert_non_null(strstr(text, "\"a\":\"1\",\"message\":\"xxx"));
 	assert_null(strstr(text, "\"b\":"));
@@ -140,9 +63,9 @@ static void fields_that_do_not_fit_are_left_out(void **state)
 /* What of LEVEL and KIND each of two targets gets. */
 static void each_target_gets_what_it_wants(void **state)
 {
-	char *other = xasprintf("%s/other2", dir), *other_target = xasprintf("file:%s", other);
+	char *other = xasprintf("%s/other2", log_dir), *other_target = xasprintf("file:%s", other);
 	struct log_target targets[] = {
-		{ .target = str_of(file_target),
+		{ .target = str_of(log_file_target),
 		  .style = LOG_STYLE_TEXT,
 		  .level = LOG_LEVEL_WARN,
 		  .has_events = true },
@@ -164,7 +87,7 @@ static void each_target_gets_what_it_wants(void **state)
 	log_line(LOG_STYLE_TEXT, STR("a text"));
 	log_line(LOG_STYLE_JSON, STR("{}"));
 	log_close();
-	text = slurp(file_path);
+	text = slurp(log_file_path);
 	assert_int_equal(count_lines(text), 1);
 	assert_non_null(strstr(text, "warned"));
 	free(text);
@@ -179,7 +102,7 @@ static void each_target_gets_what_it_wants(void **state)
 static void bad_one_among_several_is_named(void **state)
 {
 	struct log_target targets[] = {
-		{ .target = str_of(file_target), .style = LOG_STYLE_TEXT },
+		{ .target = str_of(log_file_target), .style = LOG_STYLE_TEXT },
 		{ .target = STR("udp:nowhere"), .style = LOG_STYLE_TEXT },
 	};
 	const char *why = NULL;
@@ -210,12 +133,13 @@ static void tags_are_printable_and_end_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(event_shows_its_fields_in_json_alone, forget_file),
-		cmocka_unit_test_teardown(fields_that_do_not_fit_are_left_out, forget_file),
-		cmocka_unit_test_teardown(each_target_gets_what_it_wants, forget_file),
-		cmocka_unit_test_teardown(bad_one_among_several_is_named, forget_file),
+		cmocka_unit_test_teardown(event_shows_its_fields_in_json_alone,
+					  log_rig_forget_file),
+		cmocka_unit_test_teardown(fields_that_do_not_fit_are_left_out, log_rig_forget_file),
+		cmocka_unit_test_teardown(each_target_gets_what_it_wants, log_rig_forget_file),
+		cmocka_unit_test_teardown(bad_one_among_several_is_named, log_rig_forget_file),
 		cmocka_unit_test(tags_are_printable_and_end_nothing),
 	};
 
-	return cmocka_run_group_tests_name("log_targets", tests, make_dir, remove_dir);
+	return cmocka_run_group_tests_name("log_targets", tests, log_rig_start, log_rig_end);
 }
