@@ -12,11 +12,14 @@
  * cap), or, at once, by nobody (NULL is returned).  Who no longer wants the answer says
  * share_forget().
  *
- * The mirror gets the question by mail and answers by mail; it owes an answer to each, late ones
- * are dropped here.
+ * The mirror gets the question by mail and answers by mail; it owes an answer to each, also to
+ * those that nobody waits for any more.  Who comes last, the answer or the end of the wait, frees
+ * it.
  */
 #ifndef BALANCE_SHARE_H
 #define BALANCE_SHARE_H
+
+#include <stdatomic.h>
 
 #include "balance/table.h"
 #include "loop/loop.h"
@@ -33,18 +36,20 @@ enum share_answer {
 typedef void share_fn(void *arg, enum share_answer answer);
 
 struct share_question {
-	struct mail mail;         /* to the mirror, then back; private to share.c and the mirror */
-	enum share_kind kind;     /* (const) */
-	struct table *table;      /* (const, view) never freed while traffic runs */
-	struct table_key key;     /* (const) */
+	struct mail mail;     /* to the mirror, then back; private to share.c and the mirror */
+	enum share_kind kind; /* (const) */
+	struct table *table;  /* (const, view) never freed while traffic runs */
+	struct table_key key; /* (const) its bytes are key_bytes */
+	char key_bytes[TABLE_KEY_MAX];
 	int64_t asked_us;         /* (const) clock_us() of the asker */
 	int64_t cap_ms;           /* (const) */
 	struct loop *loop;        /* (const) the asker's */
 	enum share_answer answer; /* written by the mirror before it sends the mail back */
 	void *mirror;             /* the mirror's own */
+	atomic_bool is_over;      /* answered, or not waited for any more: whichever was first */
 	/* Asker's thread alone. */
 	struct timer timer;
-	share_fn *fn; /* NULL = answered or forgotten */
+	share_fn *fn; /* NULL = told, or forgotten */
 	void *arg;
 };
 
@@ -74,12 +79,13 @@ struct share_mirror {
 	int64_t store_cap_ms; /* mode sync; 0 = async */
 };
 void share_set_mirror(const struct share_mirror *mirror); /* control thread */
-/* Mirror's loop: sends QUESTION back. */
+/* Mirror's loop, once for each: sends QUESTION back; it is no longer the mirror's. */
 void share_answer(struct share_question *question, enum share_answer answer);
 
 /* Since the start, all threads. */
 struct share_stats {
-	uint64_t asks, hits, misses, timeouts, stores, store_timeouts;
+	uint64_t asks, hits, misses, timeouts;   /* SHARE_ASK; the rest were forgotten, or AWAY */
+	uint64_t stores, stored, store_timeouts; /* SHARE_STORE alike */
 };
 void share_stats(struct share_stats *stats);
 

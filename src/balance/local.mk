@@ -8,3 +8,4 @@ liblimpet_a_SOURCES += \
 	include/balance/stick.h src/balance/stick.c src/balance/stick_cookie.c
 liblimpet_a_SOURCES += include/balance/stick_hold.h src/balance/stick_hold.c
 liblimpet_a_SOURCES += include/balance/table_copy.h src/balance/table_copy.c
+liblimpet_a_SOURCES += include/balance/share.h src/balance/share.c
