@@ -16,6 +16,7 @@
 #include "base/str.h"
 #include "loop/loop.h"
 #include "model/config.h"
+#include "net/listener.h"
 
 /*
  * Opens every socket of global.stats.socket and keeps a reference to CONFIG.  0, or negative errno
@@ -55,7 +56,12 @@ extern control_servers_changed_fn *control_servers_changed_hook;
  * (views), and stops: connections stay, and no socket's file is removed.
  */
 void control_inherit(struct str text, int fd);
-int control_take_inherited(struct str text); /* for who listens; -1 = it was not handed over */
+/*
+ * For who listens on the control thread: on the socket that was handed over as TEXT, else on ADDR.
+ * ACCEPTOR's may_accept is set.  0 or negative errno.
+ */
+int control_listen(struct acceptor *acceptor, struct str text, const struct sock_addr *addr,
+		   const struct listen_options *options, acceptor_fn *fn) must_check;
 void control_hold(void);
 bool control_is_held(void);
 void control_release(void);

@@ -118,6 +118,16 @@ enum run_step command_set_host(struct run *run)
 	return found ? RUN_DONE : run_error(run, "No such host.");
 }
 
+/* "server value" */
+static enum run_step
+set_of_server(struct run *run,
+	      enum run_step (*set)(struct run *run, struct srvset_member *member, struct str text))
+{
+	struct srvset_member *member = run_server(run, run_arg(run, 0));
+
+	return member ? set(run, member, run_arg(run, 1)) : RUN_DONE;
+}
+
 /* Weight. */
 
 static enum run_step set_weight(struct run *run, struct srvset_member *member, struct str text)
@@ -164,9 +174,7 @@ static enum run_step set_server_weight(struct run *run, struct srvset_member *me
 
 enum run_step command_set_weight(struct run *run)
 {
-	struct srvset_member *member = run_server(run, run_arg(run, 0));
-
-	return member ? set_weight(run, member, run_arg(run, 1)) : RUN_DONE;
+	return set_of_server(run, set_weight);
 }
 
 enum run_step command_get_weight(struct run *run)
@@ -211,9 +219,7 @@ static enum run_step set_server_maxconn(struct run *run, struct srvset_member *m
 
 enum run_step command_set_maxconn_server(struct run *run)
 {
-	struct srvset_member *member = run_server(run, run_arg(run, 0));
-
-	return member ? set_maxconn(run, member, run_arg(run, 1)) : RUN_DONE;
+	return set_of_server(run, set_maxconn);
 }
 
 /* Address. */

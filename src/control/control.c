@@ -103,7 +103,8 @@ void control_inherit(struct str text, int fd)
 	inherited[inherited_n++] = (struct inherited){ xstrndup(text), fd };
 }
 
-int control_take_inherited(struct str text)
+/* -1 = it was not handed over. */
+static int take_inherited(struct str text)
 {
 	for (size_t i = 0; i < inherited_n; i++)
 		if (inherited[i].fd >= 0 && str_eq(str_of(inherited[i].text), text)) {
@@ -127,23 +128,32 @@ static void forget_inherited(void)
 	inherited_n = 0;
 }
 
+int control_listen(struct acceptor *acceptor, struct str text, const struct sock_addr *addr,
+		   const struct listen_options *options, acceptor_fn *fn)
+{
+	int fd = take_inherited(text);
+	int rc;
+
+	if (fd < 0)
+		fd = listener_open(addr, options);
+	if (fd < 0)
+		return fd;
+	rc = acceptor_start(acceptor, the_loop, fd, fn);
+	if (rc != 0)
+		close(fd);
+	return rc;
+}
+
 static int socket_open(const struct stats_socket_conf *conf)
 {
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a row of an array, never NULL */
 	struct listen_options options = { .backlog = 64, .unix_mode = conf->unix_mode };
-	struct control_socket *socket;
-	int fd = control_take_inherited(conf->text);
+	struct control_socket *socket = xcalloc(1, sizeof(*socket));
 	int rc;
 
-	if (fd < 0)
-		fd = listener_open(&conf->addr, &options);
-	if (fd < 0)
-		return fd;
-	socket = xcalloc(1, sizeof(*socket));
 	socket->acceptor.may_accept = may_accept;
-	rc = acceptor_start(&socket->acceptor, the_loop, fd, on_accept);
+	rc = control_listen(&socket->acceptor, conf->text, &conf->addr, &options, on_accept);
 	if (rc != 0) {
-		close(fd);
 		free(socket);
 		return rc;
 	}

@@ -57,19 +57,12 @@ static int listener_start(const struct stats_http_conf *conf)
 {
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): never called with NULL */
 	struct listen_options options = { .backlog = 128, .unix_mode = conf->unix_mode };
-	struct http_listener *made;
-	int fd = control_take_inherited(conf->text);
+	struct http_listener *made = xcalloc(1, sizeof(*made));
 	int rc;
 
-	if (fd < 0)
-		fd = listener_open(&conf->addr, &options);
-	if (fd < 0)
-		return fd;
-	made = xcalloc(1, sizeof(*made));
 	made->acceptor.may_accept = may_accept;
-	rc = acceptor_start(&made->acceptor, the_loop, fd, on_accept);
+	rc = control_listen(&made->acceptor, conf->text, &conf->addr, &options, on_accept);
 	if (rc != 0) {
-		close(fd);
 		free(made);
 		return rc;
 	}
