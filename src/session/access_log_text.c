@@ -4,6 +4,7 @@
 
 #include "session/access_log.h"
 
+#include "base/bug.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "session/access_log_line.h"
@@ -33,44 +34,41 @@ static void put_clean(struct line *line, struct str s)
 	}
 }
 
+/* A word and the blank after it. */
+static void put_word(struct line *line, struct str word)
+{
+	put_str(line, word);
+	put_text(line, " ");
+}
+
 void access_log_text(struct line *line, const struct log_facts *facts, enum txn_end end,
 		     const char *why)
 {
+	const int64_t times[] = { facts->queue_ms, facts->connect_ms, facts->response_ms,
+				  clock_ms() - facts->started_ms };
+	const int64_t bytes[] = { (int64_t)facts->bytes_in, (int64_t)facts->bytes_out };
 	char time[LOG_TIME_SIZE], addr[ADDR_TEXT_SIZE];
 	size_t n = log_time_text(facts->started_unix_ms, time);
 
 	put_bytes(line, time, n);
 	put_text(line, facts->is_tunnel ? " tunnel " : " request ");
-	put_str(line, ip_addr_text(&facts->source, addr));
-	put_text(line, " ");
-	put_text(line, facts->frontend);
-	put_text(line, " ");
-	put_str(line, facts->route);
-	put_text(line, " ");
-	put_text(line, facts->backend);
-	put_text(line, " ");
-	put_text(line, facts->server);
-	put_text(line, " ");
+	put_word(line, ip_addr_text(&facts->source, addr));
+	put_word(line, str_of(facts->frontend));
+	put_word(line, facts->route);
+	put_word(line, str_of(facts->backend));
+	put_word(line, str_of(facts->server));
 	put_code(line, facts, end);
 	put_text(line, " ");
 	put_number(line, facts->status);
 	put_text(line, " ");
-	put_number(line, facts->queue_ms);
-	put_text(line, "/");
-	put_number(line, facts->connect_ms);
-	put_text(line, "/");
-	put_number(line, facts->response_ms);
-	put_text(line, "/");
-	put_number(line, clock_ms() - facts->started_ms);
+	put_numbers(line, times, ARRAY_N(times));
 	put_text(line, " ");
-	put_number(line, (int64_t)facts->bytes_in);
-	put_text(line, "/");
-	put_number(line, (int64_t)facts->bytes_out);
+	put_numbers(line, bytes, ARRAY_N(bytes));
 	put_text(line, " ");
 	put_number(line, facts->retries);
 	put_text(line, " ");
-	put_str(line, facts->request_id.len ? facts->request_id : STR("-"));
-	put_text(line, " \"");
+	put_word(line, facts->request_id.len ? facts->request_id : STR("-"));
+	put_text(line, "\"");
 	put_clean(line, facts->method);
 	put_text(line, " ");
 	put_clean(line, facts->target.len ? facts->target : STR("-"));
