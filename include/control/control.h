@@ -81,6 +81,14 @@ typedef void control_upgraded_fn(void *arg, bool is_done, const char *text);
 typedef int control_upgrade_fn(control_upgraded_fn *done, void *arg, char **why);
 extern control_upgrade_fn *control_upgrade_hook;
 
+/*
+ * Saves the session tables to their file.  As control_upgrade_fn: 0 = DONE(ARG) follows, once, from
+ * the loop; negative errno and *WHY (own): it was not tried.  NULL hook: nothing to save.
+ */
+typedef void control_saved_fn(void *arg, bool is_done, const char *text);
+typedef int control_save_fn(control_saved_fn *done, void *arg, char **why);
+extern control_save_fn *control_save_hook;
+
 /* Processes that handed over to this one and are not gone yet; NULL after the last. */
 struct control_old {
 	int pid;

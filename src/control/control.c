@@ -19,6 +19,7 @@
 
 control_reload_fn *control_reload_hook;
 control_upgrade_fn *control_upgrade_hook;
+control_save_fn *control_save_hook;
 control_old_fn *control_old_hook;
 
 static struct loop *the_loop;

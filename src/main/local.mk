@@ -10,5 +10,8 @@ liblimpet_a_SOURCES += \
 	src/main/upgrade_msg.c src/main/upgrade_new.c src/main/upgrade_state.c \
 	src/main/upgrade_spawn.c src/main/upgrade_drain.c src/main/runtime_mail.c \
 	include/main/runtime_sets.h src/main/runtime_sets.c \
+	include/main/state_file.h src/main/state_file.c \
+	include/main/state_format.h src/main/state_file_read.c \
+	include/main/state_keep.h src/main/state_keep.c \
 	include/main/slow_start.h src/main/slow_start.c \
 	include/main/wiring.h src/main/wiring.c

@@ -27,6 +27,7 @@
 #include "main/process.h"
 #include "main/runtime.h"
 #include "main/runtime_binds.h"
+#include "main/state_keep.h"
 #include "main/upgrade.h"
 #include "main/wiring.h"
 #include "session/ending.h"
@@ -320,6 +321,7 @@ static int start_threads(const struct config *config, bool is_new)
 			log->pos.column, STR_ARG(log->target));
 		return fail(why ? why : "cannot be opened", rc);
 	}
+	state_keep_begin();
 	rc = runtime_start_threads();
 	if (rc != 0)
 		return fail("cannot start a thread", rc);

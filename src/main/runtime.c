@@ -20,6 +20,7 @@
 #include "health/health.h"
 #include "main/runtime_binds.h"
 #include "main/runtime_sets.h"
+#include "main/state_keep.h"
 #include "main/upgrade.h"
 #include "session/client.h"
 
@@ -416,6 +417,7 @@ void runtime_stop(void)
 		loop_stop(&traffics[t].loop);
 	for (unsigned t = 0; is_running && t < traffics_n; t++)
 		pthread_join(threads[t], NULL);
+	state_keep_end();
 	discovery_fini();
 	health_fini();
 	/* They may have posted to each other until the last one ended. */

@@ -9,6 +9,7 @@
  *   control: servers were changed             -> runtime_sets
  *   control: reload was asked for             -> runtime
  *   control: an upgrade was asked for         -> upgrade
+ *   control: a save was asked for             -> state_keep
  *   a second has passed                       -> tables expire
  */
 #include "config.h"
@@ -24,6 +25,7 @@
 #include "main/upgrade.h"
 #include "main/runtime_sets.h"
 #include "main/slow_start.h"
+#include "main/state_keep.h"
 #include "session/traffic.h"
 
 static const char *config_file;
@@ -74,6 +76,7 @@ void wiring_init(const char *file)
 	control_servers_changed_hook = runtime_servers_changed;
 	control_reload_hook = on_reload;
 	control_upgrade_hook = upgrade_start;
+	control_save_hook = state_keep_save;
 	control_old_hook = upgrade_old;
 	slow_start_init();
 	timer_init(&second, on_second);
