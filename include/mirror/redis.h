@@ -16,7 +16,7 @@
  * ROLE must confirm it; a MOVED leads to the node that it names (a single slot of a Redis Cluster).
  *
  * Bounded: at most REDIS_COMMANDS_MAX without an answer, REDIS_OUT_MAX bytes unsent,
- * REDIS_REPLY_MAX bytes of one answer.
+ * REDIS_REPLY_MAX bytes of one answer (mirror/redis_answers.h).
  *
  * Threads: the loop's.
  */
@@ -32,33 +32,10 @@
 #include "base/bug.h"
 #include "base/str.h"
 #include "loop/loop.h"
+#include "net/redis_url.h"
 
-#define REDIS_COMMANDS_MAX  8192
-#define REDIS_OUT_MAX       (16u << 20)
-#define REDIS_REPLY_MAX     (64u << 20)
-#define REDIS_SENTINELS_MAX 16
-
-enum redis_scheme { REDIS_TCP, REDIS_TLS, REDIS_UNIX, REDIS_SENTINEL };
-
-/* What a URL says: redis_url.c.  Views into the text that was parsed. */
-struct redis_url {
-	enum redis_scheme scheme;
-	struct str username,
-		password; /* redis://user:pass@...; "" = none; percent-encoded as written */
-	struct {
-		struct str host; /* without brackets */
-		uint16_t port;
-	} hosts[REDIS_SENTINELS_MAX]; /* 1, or the sentinels */
-	size_t hosts_n;
-	struct str path;   /* REDIS_UNIX */
-	struct str master; /* REDIS_SENTINEL: the name of the set */
-	unsigned db;       /* 0..15999 */
-};
-/*
- * redis://[user:password@]host[:6379][/db], rediss:// alike, unix:/path[?db=N] (also unix:///path),
- * sentinel://[user:password@]host[:26379][,host...]/name[/db].  False: *WHY is a constant text.
- */
-bool redis_url_parse(struct str text, struct redis_url *url, const char **why);
+#define REDIS_COMMANDS_MAX 8192
+#define REDIS_OUT_MAX      (16u << 20)
 
 struct redis_options {
 	const char *name;              /* for log lines: "commands", "stream" */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/mirror/mirror.h \
-	include/mirror/redis.h \
+	include/mirror/redis.h include/mirror/redis_internal.h src/mirror/redis.c \
+	include/mirror/redis_answers.h src/mirror/redis_answers.c \
+	src/mirror/redis_handshake.c src/mirror/redis_link.c src/mirror/redis_resolve.c \
 	include/mirror/wire.h
 liblimpet_a_SOURCES += include/mirror/ask.h src/mirror/ask.c

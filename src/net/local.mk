@@ -3,4 +3,5 @@ liblimpet_a_SOURCES += \
 	include/net/addr.h src/net/addr.c \
 	include/net/conn.h src/net/conn.c \
 	include/net/listener.h src/net/listener.c \
+	include/net/redis_url.h src/net/redis_url.c \
 	include/net/tls_client.h src/net/tls_client.c
