@@ -2,7 +2,8 @@
 /*
  * txn - one HTTP request and its response.
  *
- *   REQ_HEAD -> PICK -> QUEUE ----\
+ *   REQ_HEAD -> PICK <-> ASK
+ *               PICK -> QUEUE ----\
  *                 ^  \-> CONNECT -> SEND -> RSP_HEAD -> RELAY -> DONE
  *                 |________/ (retry)          |  \-> UPGRADED: becomes a tunnel
  *   any ----------------------------> ANSWER (our own response) -> DONE
@@ -23,6 +24,7 @@
 
 enum txn_state {
 	TXN_PICK,     /* about to choose a server */
+	TXN_ASK,      /* waiting for what other nodes know of its session */
 	TXN_QUEUE,    /* waiting for a slot of max_connections_per_server */
 	TXN_CONNECT,  /* waiting for connect(), or for the next try of a busy socket */
 	TXN_SEND,     /* writing the head */
@@ -100,7 +102,9 @@ struct txn {
 	bool is_response_begun; /* a byte of a final response has gone to the client (or to
 				   client->out) */
 	bool is_queued;         /* stands in a line of queue.c */
-	bool is_held;           /* the response is not sent yet: its sid is not learned */
+	bool is_held; /* the response is not sent yet: its sid is not learned, or (question)
+			 not on Redis */
+	bool is_told; /* another node knew its session */
 	bool is_closing_client; /* Connection: close was sent */
 	bool is_scanning;       /* scan runs on the response's body */
 	bool is_watching;       /* packets run on the bodies for a close packet */
@@ -108,6 +112,7 @@ struct txn {
 
 	struct body request, response;
 	struct stick stick;
+	struct share_question *question; /* (own) TXN_ASK; TXN_RELAY while is_held for Redis */
 	struct lb_ask lb;
 	union {
 		struct engineio_scan scan;
@@ -177,6 +182,10 @@ const char *txn_state_name(enum txn_state state);
 
 /* Parts of the engine, each in its own file. */
 enum step { STEP_NEXT, STEP_WAIT, STEP_GONE /* the txn, and maybe the client, is no more */ };
+/* route.c: STEP_NEXT: to a server, STEP_WAIT: it has to wait for other nodes. */
+enum step txn_route(struct txn *txn);
+/* Its response taught SID: it is held until the session is on Redis (mode sync). */
+void txn_hold_until_stored(struct txn *txn, struct str sid);
 enum step txn_pick(struct txn *txn); /* dispatch.c */
 enum step txn_connect(struct txn *txn);
 enum step txn_connect_failed(struct txn *txn, int error);

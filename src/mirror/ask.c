@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "balance/share.h"
 #include "base/clock.h"
@@ -24,9 +23,8 @@ struct ask {
 	struct list link; /* asks.open */
 	struct ask *next; /* in its bucket */
 	enum share_kind kind;
-	struct table *table;  /* (view) */
-	struct table_key key; /* its bytes are key_bytes */
-	char key_bytes[TABLE_KEY_MAX];
+	struct table *table; /* (view) */
+	struct table_key key;
 	struct share_question *questions; /* who waits; linked by `mirror` */
 	struct timer timer;               /* the next try, or the end of the cap */
 	int64_t deadline_ms;
@@ -103,8 +101,7 @@ static struct ask *find(enum share_kind kind, const struct table *table,
 {
 	struct ask *ask = *bucket_of(table, key);
 
-	while (ask &&
-	       (ask->kind != kind || ask->table != table || !str_eq(ask->key.bytes, key->bytes)))
+	while (ask && (ask->kind != kind || ask->table != table || !table_key_eq(&ask->key, key)))
 		ask = ask->next;
 	return ask;
 }
@@ -275,8 +272,6 @@ static struct ask *new_ask(const struct share_question *question)
 		.deadline_ms = question->asked_us / 1000 + question->cap_ms,
 		.left_ms = -1,
 	};
-	memcpy(ask->key_bytes, question->key.bytes.p, question->key.bytes.len);
-	ask->key.bytes.p = ask->key_bytes;
 	timer_init(&ask->timer, on_ask_timer);
 	*bucket = ask;
 	list_push_back(&asks.open, &ask->link);

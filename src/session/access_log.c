@@ -89,15 +89,17 @@ static int32_t span_ms(int64_t from_us, int64_t to_us)
 	return from_us && to_us ? (int32_t)((to_us - from_us) / 1000) : -1;
 }
 
-static char stick_letter(const struct stick *stick)
+static char stick_letter(const struct txn *txn)
 {
+	const struct stick *stick = &txn->stick;
+
 	switch (stick->result) {
 	case STICK_DEAD:
 		return 'D';
 	case STICK_UNKNOWN:
 		return 'U';
 	case STICK_TO:
-		return 'H';
+		return txn->is_told ? 'R' : 'H';
 	case STICK_FREE:
 		break;
 	}
@@ -112,12 +114,12 @@ static char stick_letter(const struct stick *stick)
 static void take_persistence(const struct txn *txn, char letters[2])
 {
 	const struct stick *stick = &txn->stick;
-	char letter = stick_letter(stick);
+	char letter = stick_letter(txn);
 
 	letters[0] = letters[1] = '-';
 	if (!txn->backend || stick->kind == STICK_IP)
 		return;
-	if (letter == 'H')
+	if (letter == 'H' || letter == 'R')
 		letters[0] = 'V';
 	else if (letter == 'D')
 		letters[0] = 'D';
@@ -204,7 +206,7 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		.retries = (uint8_t)txn->retries,
 		.redispatches = (uint8_t)txn->redispatches,
 		.stick_kind = txn->backend ? txn->stick.kind : STICK_N,
-		.stick_letter = txn->backend ? stick_letter(&txn->stick) : '-',
+		.stick_letter = txn->backend ? stick_letter(txn) : '-',
 	};
 	take_wire_facts(txn, facts);
 	if (txn->backend && facts->stick_kind == STICK_N && txn->stick.is_engineio)

@@ -218,7 +218,9 @@ enum body_result body_relay(struct body *body, const struct body_path *path)
 			return BODY_DONE;
 		if (turns >= TURNS_MAX)
 			return BODY_YIELD;
-		if (!is_starved && !is_held(path))
+		if (!is_starved && is_held(path))
+			return BODY_WAIT_WRITE;
+		if (!is_starved)
 			continue;
 		result = receive(body, path);
 		if (result != BODY_DONE)

@@ -21,4 +21,5 @@ liblimpet_a_SOURCES += \
 	src/session/head_write.c \
 	src/session/queue.c \
 	src/session/request.c \
-	src/session/response.c
+	src/session/response.c \
+	src/session/route.c

@@ -4,7 +4,8 @@
  * relays the rest.
  *
  * The answer to an Engine.IO handshake is held back until its sid stands in the table, because the
- * client's next request may come over another connection before this function returns.
+ * client's next request may come over another connection before this function returns; with a
+ * mirror in mode sync until it stands on Redis, because that request may come to another node.
  */
 #include "config.h"
 
@@ -148,9 +149,12 @@ static void learn_sid(struct txn *txn)
 	txn->is_held = false;
 	if (!engineio_scan_has_sid(scan) || scan->is_sid_too_long)
 		return;
-	stick_learn_sid(&txn->stick, txn->backend, txn->server,
-			(struct str){ scan->sid, scan->sid_len },
+	struct str sid = { scan->sid, scan->sid_len };
+
+	stick_learn_sid(&txn->stick, txn->backend, txn->server, sid,
 			idle_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)idle_ms);
+	if (txn->backend->state->tables[STICK_ENGINEIO])
+		txn_hold_until_stored(txn, sid);
 }
 
 static void tap_response(void *arg, struct str piece)
@@ -316,6 +320,11 @@ static enum step response_done(struct txn *txn)
 	return STEP_NEXT;
 }
 
+static bool is_failure(enum body_result result)
+{
+	return result == BODY_EOF || result == BODY_SOURCE_FAIL || result == BODY_BAD;
+}
+
 enum step txn_relay_response(struct txn *txn)
 {
 	struct body_path path = {
@@ -328,13 +337,18 @@ enum step txn_relay_response(struct txn *txn)
 		.is_held = &txn->is_held,
 	};
 	struct client *client = txn->client;
-	enum body_result result = body_relay(&txn->response, &path);
+	enum body_result result;
 
-	if (result == BODY_DONE && txn->is_held) {
+	if (unlikely(txn->question != NULL))
+		return STEP_WAIT;
+	result = body_relay(&txn->response, &path);
+	if (txn->is_scanning && (result == BODY_DONE || result == BODY_WAIT_WRITE)) {
 		engineio_scan_finish(&txn->scan);
 		learn_sid(txn);
 		result = body_relay(&txn->response, &path);
 	}
+	if (unlikely(txn->question != NULL) && !is_failure(result))
+		return STEP_WAIT; /* what has come of it waits in client->out */
 	switch (result) {
 	case BODY_DONE:
 		return response_done(txn);

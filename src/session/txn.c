@@ -6,8 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "model/match.h"
-#include "proto/uri.h"
+#include "balance/share.h"
 #include "session/account.h"
 #include "session/ending.h"
 #include "session/forwarded.h"
@@ -20,7 +19,8 @@
 /* Legal transitions: bit TO of row FROM. */
 #define TO(state) (1u << TXN_##state)
 static const unsigned transitions[TXN_STATE_N] = {
-	[TXN_PICK] = TO(QUEUE) | TO(CONNECT) | TO(ANSWER) | TO(DONE),
+	[TXN_PICK] = TO(ASK) | TO(QUEUE) | TO(CONNECT) | TO(ANSWER) | TO(DONE),
+	[TXN_ASK] = TO(PICK) | TO(DONE),
 	[TXN_QUEUE] = TO(PICK) | TO(ANSWER) | TO(DONE),
 	[TXN_CONNECT] = TO(PICK) | TO(SEND) | TO(ANSWER) | TO(DONE),
 	[TXN_SEND] = TO(PICK) | TO(CONNECT) | TO(RSP_HEAD) | TO(ANSWER) | TO(DONE),
@@ -52,9 +52,9 @@ const char *txn_end_text(enum txn_end end)
 const char *txn_state_name(enum txn_state state)
 {
 	static const char *const names[TXN_STATE_N] = {
-		[TXN_PICK] = "pick",     [TXN_QUEUE] = "queue",   [TXN_CONNECT] = "connect",
-		[TXN_SEND] = "send",     [TXN_RSP_HEAD] = "wait", [TXN_RELAY] = "relay",
-		[TXN_ANSWER] = "answer", [TXN_DONE] = "done",
+		[TXN_PICK] = "pick",       [TXN_ASK] = "ask",       [TXN_QUEUE] = "queue",
+		[TXN_CONNECT] = "connect", [TXN_SEND] = "send",     [TXN_RSP_HEAD] = "wait",
+		[TXN_RELAY] = "relay",     [TXN_ANSWER] = "answer", [TXN_DONE] = "done",
 	};
 
 	return names[state];
@@ -72,6 +72,10 @@ void txn_set_state(struct txn *txn, enum txn_state state)
 	bug_on(txn->state >= TXN_STATE_N || !(transitions[txn->state] & 1u << state));
 	if (txn->state == TXN_RSP_HEAD)
 		ending_remove_poll(txn);
+	if (unlikely(txn->question != NULL)) {
+		share_forget(txn->question);
+		txn->question = NULL;
+	}
 	txn->state = state;
 	trace_txn(txn, txn_state_name(state));
 	txn->waited = WAIT_NOTHING; /* the next wait has its own time */
@@ -173,76 +177,6 @@ static void txn_take_facts(struct txn *txn, struct http_head *head)
 		txn_take_request_id(txn);
 }
 
-/* Our own answers must be readable for the page that asked. */
-static void txn_take_origin(struct txn *txn)
-{
-	const struct http_field *origin = http_head_first(txn->head, FIELD_ORIGIN);
-
-	if (!origin || origin->value.len > ORIGIN_MAX)
-		return;
-	memcpy(txn->origin, origin->value.p, origin->value.len);
-	txn->origin_len = (uint16_t)origin->value.len;
-}
-
-static const struct route *find_route(struct txn *txn)
-{
-	const struct frontend *frontend = txn->client->frontend;
-	struct match_facts facts = { .head = txn->head, .client = &txn->source };
-	struct str authority = txn->head->authority;
-	const char *colon;
-
-	if (!frontend->routes_n)
-		return NULL;
-	facts.path = uri_normalize_path(txn->head->path, txn->traffic->scratch, SCRATCH_SIZE);
-	if (!facts.path.p)
-		facts.path = txn->head->path;
-	facts.host = authority;
-	if (authority.len && authority.p[0] == '[') {
-		ptrdiff_t end = str_find_char(authority, ']');
-
-		if (end > 0)
-			facts.host = (struct str){ authority.p + 1, (size_t)end - 1 };
-	} else if (authority.len && (colon = memrchr(authority.p, ':', authority.len)) != NULL) {
-		facts.host = str_sub(authority.p, colon);
-	}
-	for (size_t i = 0; i < frontend->routes_n; i++)
-		if (!frontend->routes[i].match || match_holds(frontend->routes[i].match, &facts))
-			return &frontend->routes[i];
-	return NULL;
-}
-
-/* Where the request belongs; STEP_NEXT: to a server. */
-static enum step txn_route(struct txn *txn)
-{
-	const struct frontend *frontend = txn->client->frontend;
-	struct stick_facts facts;
-
-	txn->route = find_route(txn);
-	if (txn->route && (txn->route->respond.status || txn->route->redirect.status))
-		return txn_answer_route(txn);
-	txn->backend = txn->route ? txn->route->backend : frontend->backend;
-	if (!txn->backend)
-		return txn_answer(txn, 503, END_NO_ROUTE, "no route matches");
-	count(&txn->backend->state->counters, backend_requests);
-	txn->retries_left = txn->backend->retries;
-	facts = (struct stick_facts){
-		.backend = txn->backend,
-		.set = srvset_of(txn->backend->state),
-		.head = txn->head,
-		.client = &txn->source,
-	};
-	stick_ask(&txn->stick, &facts);
-	if (txn->stick.is_engineio)
-		txn_take_origin(txn);
-	if (txn->stick.result == STICK_DEAD)
-		return txn_answer_session_unknown(txn, END_SESSION_DEAD);
-	if (txn->stick.result == STICK_UNKNOWN)
-		return txn_answer_session_unknown(txn, END_SESSION_UNKNOWN);
-	if (txn->traffic->endings && txn->stick.is_sid_known && ending_takes(txn))
-		return txn_answer_session_unknown(txn, END_SESSION_MOVED);
-	return STEP_NEXT;
-}
-
 void txn_start(struct client *client, struct http_head *head)
 {
 	struct txn *txn = txn_new(client);
@@ -257,6 +191,7 @@ enum txn_end txn_client_gone(const struct txn *txn)
 {
 	switch (txn->state) {
 	case TXN_PICK:
+	case TXN_ASK:
 	case TXN_SEND:
 		return END_CLIENT_GONE_REQUEST;
 	case TXN_QUEUE:
@@ -387,6 +322,7 @@ static enum step txn_step(struct txn *txn)
 	switch (txn->state) {
 	case TXN_PICK:
 		return txn_pick(txn);
+	case TXN_ASK:
 	case TXN_QUEUE:
 		return STEP_WAIT;
 	case TXN_CONNECT:
