@@ -157,6 +157,8 @@ struct backend_state *backend_state_first(void);
 struct frontend_state *frontend_state_first(void);
 /* Finds or makes.  NULL when SERVERS_MAX names have been seen. */
 struct server *server_get(struct backend_state *backend, struct str host, struct str worker);
+/* NAME is "host/worker" or "host".  NULL when nobody has named it.  Threads as server_get(). */
+struct server *server_find(const struct backend_state *backend, struct str name);
 struct server *server_by_number(uint32_t number); /* NULL when there is none */
 uint32_t servers_n(void);                         /* numbers below it exist */
 

@@ -4,5 +4,9 @@ liblimpet_a_SOURCES += \
 	include/mirror/redis.h include/mirror/redis_internal.h src/mirror/redis.c \
 	include/mirror/redis_answers.h src/mirror/redis_answers.c \
 	src/mirror/redis_handshake.c src/mirror/redis_link.c src/mirror/redis_resolve.c \
-	include/mirror/wire.h
+	include/mirror/wire.h src/mirror/wire.c \
+	include/mirror/scripts.h src/mirror/scripts.c
 liblimpet_a_SOURCES += include/mirror/ask.h src/mirror/ask.c
+liblimpet_a_SOURCES += include/mirror/beat.h include/mirror/beat_internal.h \
+	src/mirror/beat.c src/mirror/beat_ledger.c src/mirror/beat_peers.c src/mirror/beat_value.c \
+	src/mirror/fingerprint.c

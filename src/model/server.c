@@ -115,27 +115,30 @@ static struct server *server_new(struct backend_state *backend, struct str host,
 	return server;
 }
 
+struct server *server_find(const struct backend_state *backend, struct str name)
+{
+	for (uint32_t at = name_heads[name_bucket(backend, name)]; at; at = name_nexts[at - 1]) {
+		struct server *server = server_by_number(at - 1);
+
+		if (server->backend == backend && str_eq(str_of(server->name), name))
+			return server;
+	}
+	return NULL;
+}
+
 struct server *server_get(struct backend_state *backend, struct str host, struct str worker)
 {
 	char *name = worker.len ? xasprintf("%.*s/%.*s", STR_ARG(host), STR_ARG(worker))
 				: xstrndup(host);
-	uint32_t bucket = name_bucket(backend, str_of(name));
-	uint32_t n = servers_n();
+	struct server *server = server_find(backend, str_of(name));
+	uint32_t n = servers_n(), bucket;
 
-	for (uint32_t at = name_heads[bucket]; at; at = name_nexts[at - 1]) {
-		struct server *server = server_by_number(at - 1);
-
-		if (server->backend == backend && strcmp(server->name, name) == 0) {
-			free(name);
-			return server;
-		}
-	}
-	if (n == SERVERS_MAX) {
+	if (server || n == SERVERS_MAX) {
 		free(name);
-		return NULL;
+		return server;
 	}
-	struct server *server = server_new(backend, host, worker, name);
-
+	server = server_new(backend, host, worker, name);
+	bucket = name_bucket(backend, str_of(name));
 	server->number = n;
 	name_nexts[n] = name_heads[bucket];
 	name_heads[bucket] = n + 1;
