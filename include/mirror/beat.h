@@ -136,7 +136,9 @@ struct beat_peer {
 	/* Private. */
 	uint64_t boot, beat;
 	int64_t differs_since_ms; /* 0 = does not */
-	bool is_told, is_found;
+	bool is_stopping;         /* it said so */
+	bool is_found;            /* in the last round */
+	char *text;               /* (own) its value */
 };
 
 /* The other nodes, by name.  *PEERS until the next turn of the loop. */
