@@ -34,21 +34,20 @@ static uint64_t hash_of_servers(struct backend_state *state)
 	return siphash24(&public_key, sum, sizeof(sum));
 }
 
-/* Its mirrored tables' entries are added to *ENTRIES; *A_TABLE is one of them.  False: none. */
-static bool has_mirrored(const struct backend *backend, uint64_t *entries, struct table **a_table)
+/* Its mirrored tables' entries are added to *ENTRIES.  False: it has none. */
+static bool has_mirrored(const struct backend *backend, uint64_t *entries)
 {
 	struct table_stats stats;
 	bool is_any = false;
 
 	for (size_t i = 0; i < backend->sticks_n; i++) {
 		const struct stick_rule *rule = &backend->sticks[i];
-		struct table *table = backend->state->tables[rule->kind];
+		const struct table *table = backend->state->tables[rule->kind];
 
 		if (!rule->is_mirrored || !table)
 			continue;
 		table_stats(table, &stats);
 		*entries += stats.entries;
-		*a_table = table;
 		is_any = true;
 	}
 	return is_any;
@@ -81,23 +80,20 @@ static void insert(struct beat_value *value, struct str name, uint32_t hash)
 }
 
 /*
- * Tells whether two nodes keep their secrets under the same key: the digest of a constant, hashed
- * once more.  0 = there is no table.
+ * Tells whether two nodes keep session ids under the same key.  Never 0, which a node that has
+ * nothing to share would say.
  */
-static uint64_t check_key(const struct table *table)
+static uint64_t check_key(void)
 {
-	struct table_key key;
+	static const char constant[] = "limpet: do both nodes of the pair have the same secret?";
+	struct siphash_key key;
 
-	if (!table)
-		return 0;
-	key = table_key(table, STR("limpet: do both nodes of the pair have the same secret?"));
-	return siphash24(&public_key, key.bytes.p, key.bytes.len) | 1;
+	table_digest_current(&key);
+	return siphash24(&key, constant, sizeof(constant)) | 1;
 }
 
 void fingerprint(const struct config *config, struct beat_value *value)
 {
-	struct table *table = NULL;
-
 	value->backends_n = 0;
 	value->has_more = false;
 	value->entries = value->servers = 0;
@@ -105,14 +101,14 @@ void fingerprint(const struct config *config, struct beat_value *value)
 		const struct backend *backend = &config->backends[i];
 		uint64_t both[2];
 
-		if (!has_mirrored(backend, &value->entries, &table))
+		if (!has_mirrored(backend, &value->entries))
 			continue;
 		both[0] = server_name_hash(backend->name);
 		both[1] = hash_of_servers(backend->state);
 		value->servers += siphash24(&public_key, both, sizeof(both));
 		insert(value, backend->name, (uint32_t)(both[1] ^ both[1] >> 32));
 	}
-	value->key_check = check_key(table);
+	value->key_check = check_key();
 }
 
 struct list_of_names {
