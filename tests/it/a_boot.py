@@ -221,7 +221,7 @@ for number in (signal.SIGTERM, signal.SIGINT):
         same(limpet.process.poll(), None, "status while a request is open")
         t.events.fire("stopping")
         same(c.read_response().body, b"finished", "body")
-        same(limpet.wait_exit(5), 0, "status")
+        same(limpet.wait_exit(5 * SLOW), 0, "status")
     case("%s: the request in flight ends first, new connections are refused" % number.name)(graceful)
 
 
@@ -260,7 +260,7 @@ def _(t):
     check(c.is_silent(0.3), "it may end by itself at first")
     said = c.read_all(3)
     check(said.startswith(b"\x88") and said[2:4] == b"\x03\xe9", "a close frame that says 1001: %r" % said)
-    same(limpet.wait_exit(3), 0, "status")
+    same(limpet.wait_exit(3 * SLOW), 0, "status")
     took = time.monotonic() - started
     check(0.5 < took < 2 * SLOW, "%.2f s" % took)
     until(lambda: heard, "the server's side is closed")
@@ -289,11 +289,11 @@ def _(t):
     until(lambda: open(path).read() == "%d\n" % second.process.pid, "the second one's number")
     first.is_ended_by_test = True
     first.signal(signal.SIGTERM)
-    same(first.wait_exit(5), 0, "status")
+    same(first.wait_exit(5 * SLOW), 0, "status")
     same(int(open(path).read()), second.process.pid, "pid file")
     second.is_ended_by_test = True
     second.signal(signal.SIGTERM)
-    same(second.wait_exit(5), 0, "status")
+    same(second.wait_exit(5 * SLOW), 0, "status")
     check(not os.path.exists(path), "the pid file is removed")
 
 

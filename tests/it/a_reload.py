@@ -26,7 +26,7 @@ def _(t):
     same(c.ask(get()).body, b"A", "body")
     reload(limpet, other)
     until(lambda: t.ask(get()).body == b"B", "new connections reach the new server")
-    until(lambda: c.ask(get()).body == b"B" or c.is_ended, "the old connection follows, too", 1)
+    until(lambda: c.ask(get()).body == b"B" or c.is_ended, "the old connection follows, too", 1 * SLOW)
 
 
 @case("a reload of a broken file changes nothing, and the log says what is wrong and that nothing changed")

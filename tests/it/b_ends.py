@@ -288,14 +288,14 @@ def _(t):
     t.limpet(config(backend="timeouts: {server: 150ms}"))
     c = t.connect()
     took = timed(lambda: same(c.ask(get()).status, 504, "status"))
-    check(0.1 < took < 1, "after %.2f s" % took)
+    check(0.1 < took < 1 * SLOW, "after %.2f s" % took)
     until(lambda: server.peers[0].is_ended, "the server's connection is closed")
 
 
 @case("a server that falls silent in the middle of a body: cut after timeouts.server")
 def _(t):
     t.server([request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), gone()])
-    t.limpet(config(backend="timeouts: {server: 150ms}"))
+    t.limpet(config(backend="timeouts: {server: %dms}" % (150 * SLOW)))
     c = t.connect()
     c.send(get())
     same(c.read_head().status, 200, "status")
@@ -316,7 +316,7 @@ def _(t):
     msg = c.read_response()
     same(msg.status, 408, "status")
     took = time.monotonic() - started
-    check(0.15 < took < 1.5, "after %.2f s" % took)
+    check(0.15 < took < 1.5 * SLOW, "after %.2f s" % took)
     check(not c.read_all(), "then the end")
     same(server.accepts, 0, "server connections")
 
@@ -351,7 +351,7 @@ def _(t):
     c.read_to(b"x\r\n")
     lp.is_ended_by_test = True
     lp.signal(15)
-    same(lp.wait_exit(3), 0, "status")
+    same(lp.wait_exit(3 * SLOW), 0, "status")
 
 
 main()

@@ -210,8 +210,8 @@ def _(t):
     t.server(serve(named))
     t.limpet(config(frontend="timeouts: {keep_alive: 150ms}"))
     c = t.connect()
-    c.ask(get())
     started = time.monotonic()
+    c.ask(get())
     same(c.read_all(), b"", "bytes on an idle connection")
     took = time.monotonic() - started
     check(0.1 < took < 0.4 * SLOW + 0.5, "closed after %.2f s" % took)

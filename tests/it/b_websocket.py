@@ -98,23 +98,25 @@ def _(t):
 @case("a tunnel is not cut by timeouts.server, but by timeouts.tunnel without a byte")
 def _(t):
     t.server(echo_tunnel)
-    t.limpet(config(frontend="timeouts: {client_head: 200ms, keep_alive: 200ms, tunnel: 600ms}",
-                    backend="timeouts: {server: 200ms, tunnel: 600ms}"))
+    short, tunnel = "%dms" % (200 * SLOW), "%dms" % (600 * SLOW)
+    t.limpet(config(frontend="timeouts: {client_head: %s, keep_alive: %s, tunnel: %s}" % (short, short, tunnel),
+                    backend="timeouts: {server: %s, tunnel: %s}" % (short, tunnel)))
     c = t.connect()
     same(c.ask(UP).status, 101, "status")
-    time.sleep(0.4)
+    time.sleep(0.4 * SLOW)
+    started = time.monotonic()
     c.send(b"alive")
     same(c.read(5), b"alive", "echo")
-    started = time.monotonic()
     c.read_all()
     took = time.monotonic() - started
-    check(0.45 < took < 1.5, "cut after %.2f s" % took)
+    check(0.55 * SLOW < took < 1.5 * SLOW, "cut after %.2f s" % took)
 
 
 @case("bytes in one direction alone keep a tunnel open")
 def _(t):
-    t.server([request(), send(SWITCH)] + [pause(0.1), send(b".")] * 8)
-    t.limpet(config(frontend="timeouts: {tunnel: 300ms}", backend="timeouts: {tunnel: 300ms}"))
+    t.server([request(), send(SWITCH)] + [pause(0.1 * SLOW), send(b".")] * 8)
+    tunnel = "timeouts: {tunnel: %dms}" % (300 * SLOW)
+    t.limpet(config(frontend=tunnel, backend=tunnel))
     c = t.connect()
     same(c.ask(UP).status, 101, "status")
     same(c.read(8), b"." * 8, "bytes")

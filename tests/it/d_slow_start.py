@@ -30,11 +30,11 @@ def picks(c, n, make=lambda k: get("/%d" % k)):
 
 
 def full(limpet, name="A"):
-    return until(lambda: row(limpet, name)["throttle"] == "" and row(limpet, name), "it has all its weight", 8)
+    return until(lambda: row(limpet, name)["throttle"] == "" and row(limpet, name), "it has all its weight", 8 * SLOW)
 
 
 def throttled(limpet, name="A"):
-    return until(lambda: row(limpet, name)["throttle"] and row(limpet, name), "slow start begins", 1)
+    return until(lambda: row(limpet, name)["throttle"] and row(limpet, name), "slow start begins", 1 * SLOW)
 
 
 def rises(t, limpet, name="A"):
@@ -141,7 +141,7 @@ backends: {app: {balance: round_robin, slow_start: 20s, hosts: {here: "unix:${RU
     t.echo(name="C", path=t.directory + "/w/C.sock")
     until(lambda: "here/C" in {r["svname"] for r in limpet.stat_rows()}, "C is found")
     same(throttled(limpet, "here/C")["throttle"], "2", "born")
-    until(lambda: row(limpet, "new")["throttle"] == "5", "a step of a second", 4)
+    until(lambda: row(limpet, "new")["throttle"] == "5", "a step of a second", 4 * SLOW)
     same(row(limpet, "here/A")["throttle"], "", "the others")
 
 

@@ -304,6 +304,7 @@ def _(t):
         if "sid=" not in msg.target:
             return None
         peer.send(b"HTTP/1.1 200 OK\r\nContent-Le")
+        peer.wait_read()
         t.events.fire("begun")
         t.events.wait("go on", 20)
         return b"ngth: 5\r\n\r\n4last"
@@ -312,7 +313,6 @@ def _(t):
     c = t.connect()
     c.send(get(POLL + sid))
     t.events.wait("begun")
-    time.sleep(0.05)
     farm.cmd("drain chat/A now")
     until(farm.is_quiet, "the ending is over")
     t.events.fire("go on")
@@ -376,7 +376,7 @@ def _(t):
         farm.answer_close(peer, "A")
     farm.servers["A"].scripts[:] = [slow_upgrade]
     farm.servers["A"].peers[-1].shut_both()
-    time.sleep(0.05)
+    farm.servers["A"].peers[-1].wait_let_go()
     w = t.connect()
     w.send(get(UPGRADE + sid, WS_FIELDS))
     t.events.wait("upgrade is there")

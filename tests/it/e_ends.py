@@ -153,10 +153,10 @@ def _(t):
 def _(t):
     def hold(worker, msg):
         if "sid=" in msg.target:
-            time.sleep(0.5)
+            time.sleep(0.5 * SLOW)
             return ok("2")
         return two.usual(worker, msg, len(two.order))
-    two = Two(t, hold, backend="timeouts: {server: 150ms}")
+    two = Two(t, hold, backend="timeouts: {server: %dms}" % (150 * SLOW))
     sid = two.handshake()
     msg = t.ask(get(POLL + sid))
     same((msg.status, msg.body), (200, b"2"), "the answer of a held poll")
@@ -244,9 +244,9 @@ def _(t):
 
 @case("silence of pingInterval + pingTimeout ends a session; a request keeps it")
 def _(t):
-    two = Two(t, interval=200, timeout=200, stick=REJECT % "")
+    two = Two(t, interval=int(200 * SLOW), timeout=int(200 * SLOW), stick=REJECT % "")
     sid, idle = two.handshake(), two.handshake()
-    until_at = time.monotonic() + 0.8
+    until_at = time.monotonic() + 0.8 * SLOW
     while time.monotonic() < until_at:
         same(t.ask(get(POLL + sid)).body.decode(), two.owner(sid), "owner of the lively session")
         time.sleep(0.05)
@@ -260,12 +260,12 @@ def _(t):
             t.events.fire("pending")
             t.events.wait("go", 10)
         return two.usual(worker, msg, len(two.order))
-    two = Two(t, hold, interval=150, timeout=100, stick=REJECT % "")
+    two = Two(t, hold, interval=int(150 * SLOW), timeout=int(100 * SLOW), stick=REJECT % "")
     sid = two.handshake()
     c = t.connect()
     c.send(get(POLL + sid + "&hold=1"))
     t.events.wait("pending")
-    time.sleep(0.5)                         # twice its idle time
+    time.sleep(0.5 * SLOW)                  # twice its idle time
     same(t.ask(post(POLL + sid, "4x")).body.decode(), two.owner(sid), "owner")
     t.events.fire("go")
     same(c.read_response().body.decode(), two.owner(sid), "owner")
@@ -273,11 +273,11 @@ def _(t):
 
 @case("idle can be fixed in the configuration")
 def _(t):
-    two = Two(t, stick=REJECT % ", idle: 1s")
+    two = Two(t, stick=REJECT % (", idle: %ds" % SLOW))
     sid = two.handshake()
-    time.sleep(0.5)
+    time.sleep(0.5 * SLOW)
     check(is_known(two, sid), "the sid is known")
-    time.sleep(1.2)
+    time.sleep(1.2 * SLOW)
     check(is_forgotten(two, sid), "the sid is still known")
 
 

@@ -174,6 +174,7 @@ for what, kind, wanted, begun in TAKEN_AWAY:
             if kind.startswith("http"):
                 asked(peer)
             peer.send(begun)
+            peer.wait_read()
             begins.set()
             goes_on.wait(5)
             peer.send(b"yet\r\n0\r\n\r\n" if b"chunked" in begun else b"yet")
@@ -181,7 +182,6 @@ for what, kind, wanted, begun in TAKEN_AWAY:
         check_ = "{%s, %s, interval: 100ms, timeout: 5s}"
         lim = limpet(t, check_ % (kind, wanted))
         check(begins.wait(5), "it is asked")
-        time.sleep(0.1)         # it has heard the beginning
         lim.write(HEAD + "    health_check: {%s, interval: 100ms, timeout: 5s}\n    hosts: {A: \"${A}\"}\n" % kind)
         check("Success=1" in lim.ask_stats("reload"), "reloaded")
         goes_on.set()
@@ -223,7 +223,7 @@ def _(t):
             else { r.statusCode = 404; r.end(); }
         }).listen(%d, '127.0.0.1');""" % port], stdin=subprocess.DEVNULL)
     try:
-        until(lambda: is_listening(port), "node listens", 10)
+        until(lambda: is_listening(port), "node listens", 10 * SLOW)
         lim = limpet(t, """{http: /healthz, body: '"ok":true', TIMES}""")
         settles(lim, "L7OK", "UP")
         child.kill()
@@ -459,7 +459,7 @@ def _(t):
                               "-key", d + "/good.key", "-www"],
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until(lambda: is_listening(port), "s_server listens", 10)
+        until(lambda: is_listening(port), "s_server listens", 10 * SLOW)
         lim = limpet(t, "{http: /, host: app.test, body: Ciphers, tls: {ca: %s/ca.pem}, TIMES}" % d)
         settles(lim, "L7OK", "UP")
     finally:
@@ -491,13 +491,13 @@ def _(t):
     t.server(serve(handler), name="A")
     lim = limpet(t, "{http: /, interval: 200ms, fast_interval: 50ms, down_interval: 400ms, spread: 0, fall: 3, rise: 3}")
     until(lambda: len(at) >= 4, "four checks")
-    check(0.19 < at[3] - at[2] < 0.19 + 0.2 * SLOW, at)
+    check(0.1 < at[3] - at[2] < 0.2 + 0.2 * SLOW, at)        # when it is heard is not when it was sent
     fail[0] = 1
     n = len(at)
     until(lambda: row(lim)["status"] == "DOWN", "down")
     until(lambda: len(at) >= n + 4, "more")
     check(at[n + 1] - at[n] < 0.15 * SLOW, "fast: %r" % at[n:])
-    check(at[n + 3] - at[n + 2] > 0.39, "slow: %r" % at[n:])
+    check(at[n + 3] - at[n + 2] > 0.25, "slow: %r" % at[n:])
 
 
 @case("many servers are not checked in step")
@@ -530,8 +530,7 @@ def _(t):
     lim = limpet(t, "{http: /healthz, interval: 10s, fast_interval: 100ms, fall: 2}",
                  "    passive_check: {failures: 3, window: 10s, action: fast_check}\n",
                  hosts='{A: "${A}", B: "${B}"}')
-    until(lambda: len(checks) >= 1, "the first check")
-    time.sleep(0.1)
+    settles(lim, "L7OK", "UP")
     n = len(checks)
     for _ in range(8):
         t.ask(get())

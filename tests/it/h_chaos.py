@@ -499,7 +499,7 @@ def nothing_is_left(operator):
     until(lambda: not sessions(limpet), lambda: "no sessions are counted; %s" % sessions(limpet)[:8], 1 + SLOW)
     for pid in [limpet.process.pid] + limpet.heirs[:-1]:
         if limpet.heirs:
-            status = limpet.wait_exit(10) if pid == limpet.process.pid else limpet.end_pid(pid, 10)
+            status = limpet.wait_exit(10 * SLOW) if pid == limpet.process.pid else limpet.end_pid(pid, 10 * SLOW)
             same(status, 0, "status of process %d, which handed over" % pid)
 
 
@@ -528,7 +528,7 @@ def chaos(t, threads, seconds=SECONDS, is_cut=False):
             at = time.monotonic()
             pid = limpet.pid
             os.kill(pid, signal.SIGTERM)
-            status = limpet.wait_exit(20) if not limpet.heirs else limpet.end_pid(pid, 20)
+            status = limpet.wait_exit(20 * SLOW) if not limpet.heirs else limpet.end_pid(pid, 20 * SLOW)
             t.note("ended in %.1f s" % (time.monotonic() - at))
             clients.finish()
             operator.heirs()
@@ -574,7 +574,7 @@ backends: {app: {hosts: {%s}}}
     time.sleep(max(0, at + 0.3 - time.monotonic()))
     limpet.signal(signal.SIGTERM)
     limpet.is_ended_by_test = True
-    same(limpet.wait_exit(20), 0, "status")
+    same(limpet.wait_exit(20 * SLOW), 0, "status")
 
 
 main()

@@ -78,7 +78,7 @@ def _(t):
     limpet.is_ended_by_test = True
     limpet.signal(signal.SIGTERM)
     notify.wait("^STOPPING=1$", at + 1)
-    same(limpet.wait_exit(5), 0, "status")
+    same(limpet.wait_exit(5 * SLOW), 0, "status")
 
 
 @case("after an upgrade the new process speaks to systemd, and the old one says nothing more")
@@ -92,7 +92,7 @@ def _(t):
     same(notify.said[at][0], new, "who says so")
     check("READY=1" in notify.said[at][1], notify.said[at])
     same(kept.ask(get()).status, 200, "status of the last request to the old one")
-    same(limpet.wait_exit(10), 0, "the old one's status")
+    same(limpet.wait_exit(10 * SLOW), 0, "the old one's status")
     same([s for s in notify.read()[at:] if s[0] == old], [], "what the old one said after that")
 
 
@@ -102,7 +102,7 @@ def _(t):
     at = notify.wait("^WATCHDOG=1$")
     at = notify.wait("^WATCHDOG=1$", at + 1)
     limpet.signal(signal.SIGSTOP)
-    time.sleep(0.1)
+    until(lambda: set(limpet.thread_states()) == {"T"}, "all its threads stand")
     have = len(notify.read())
     time.sleep(0.4)                     # what must not happen
     same(len(notify.read()), have, "words of a process that does not run")

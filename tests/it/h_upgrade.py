@@ -61,7 +61,7 @@ def _(t):
     old = limpet.pid
     new = limpet.upgrade()
     check(new != old, "another process")
-    same(limpet.wait_exit(10), 0, "the old one's status")
+    same(limpet.wait_exit(10 * SLOW), 0, "the old one's status")
     same(open(t.directory + "/pid").read().strip(), str(new), "pid file")
     check("Pid: %d" % new in limpet.ask_stats("show info"), "the stats socket is the new one's")
     same(t.ask(get()).body, b"A", "body")
@@ -79,7 +79,7 @@ def _(t):
     limpet.heirs.append(int(found.group(1)))
     same(int(found.group(2)), limpet.process.pid, "old process")
     same(t.ask(get()).body, b"A", "body")
-    same(limpet.wait_exit(10), 0, "the old one's status")
+    same(limpet.wait_exit(10 * SLOW), 0, "the old one's status")
     limpet.write(text_of().replace("backends:", "backendz:"))
     said = limpet.ask_stats("upgrade")
     check("Success=0" in said and "backendz" in said and "goes on" in said, said)
@@ -120,7 +120,7 @@ def _(t):
     msg = kept.ask(get(POLL + sids[3]))
     same(msg.body.decode(), two.owner(sids[3]), "owner, asked through the first process")
     check("close" in msg.get("connection", ""), "and it says that this was the last answer")
-    same(limpet.wait_exit(10), 0, "then the first process ends")
+    same(limpet.wait_exit(10 * SLOW), 0, "then the first process ends")
 
 
 @case("a session born in one process is known to the other at once: an outer proxy has connections to both")
@@ -264,7 +264,7 @@ def _(t):
     go.set()
     same(c.read_response().body.decode(), two.owner(sid), "the pending poll's answer")
     same(t.ask(get(POLL + sid)).body.decode(), two.owner(sid), "owner of the next poll")
-    same(two.limpet.wait_exit(10), 0, "the old one's status")
+    same(two.limpet.wait_exit(10 * SLOW), 0, "the old one's status")
 
 
 @case("WebSockets live on in the old process, 'show proc' counts them, a reload there is refused")
@@ -291,7 +291,7 @@ def _(t):
     same(limpet.process.poll(), None, "the first process is there")
     for c in sockets:
         c.close()
-    same(limpet.wait_exit(10), 0, "it ends with its last WebSocket")
+    same(limpet.wait_exit(10 * SLOW), 0, "it ends with its last WebSocket")
 
 
 @case("upgrade_grace: in its second half WebSockets are ended politely, then the old process ends")
@@ -329,7 +329,7 @@ def _(t):
         check(data[:1] == b"\x88" and data[2:4] == b"\x03\xe9", "a close frame that says 1001: %r" % data)
     check(min(at for at, _ in ends) > 1.5, ends)
     check(max(at for at, _ in ends) - min(at for at, _ in ends) > 0.5, "one after another: %s" % ends)
-    same(limpet.wait_exit(10), 0, "the old one's status")
+    same(limpet.wait_exit(10 * SLOW), 0, "the old one's status")
 
 
 @case("states, changes and counters are the same in the new process")
@@ -408,7 +408,7 @@ def _(t):
     for _ in range(3):
         same(t.ask(get("/healthz", host="127.0.0.1"), address=t.env["PORT_HTTP"]).status, 200, "status")
         limpet.upgrade()
-    same(limpet.wait_exit(10), 0, "the old one's status")
+    same(limpet.wait_exit(10 * SLOW), 0, "the old one's status")
     same(t.ask(get("/healthz", host="127.0.0.1"), address=t.env["PORT_HTTP"]).status, 200, "status")
 
 

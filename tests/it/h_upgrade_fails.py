@@ -131,7 +131,7 @@ def _(t):
     pid = int(limpet.wait_log(r"started as process (\d+)").group(1))
     limpet.is_ended_by_test = True
     limpet.signal(signal.SIGTERM)
-    same(limpet.wait_exit(5), 0, "status")
+    same(limpet.wait_exit(5 * SLOW), 0, "status")
     until(lambda: not os.path.exists("/proc/%d" % pid), "the new one is gone")
 
 
@@ -144,7 +144,7 @@ def _(t):
     os.kill(two.limpet.process.pid, signal.SIGTERM)
     two.limpet.wait_log(r"\[%d\].*stopping" % two.limpet.process.pid)
     os.kill(two.limpet.process.pid, signal.SIGTERM)
-    same(two.limpet.wait_exit(5), 0, "status")
+    same(two.limpet.wait_exit(5 * SLOW), 0, "status")
     check(os.path.exists(t.directory + "/stats.sock"), "the stats socket's file is there")
     same(t.ask(get()).status, 200, "status")
 

@@ -407,7 +407,7 @@ scrape_configs:
         same(value("sum(limpet_server_handshakes_total)"), 5, "handshakes as Prometheus has them")
         same(value("sum(limpet_server_sessions{transport=\"websocket\"})"), 2, "sessions on WebSockets")
         same(value("count(limpet_backend_request_seconds_bucket{le=\"1.0\"})"), 2, "bounds as OpenMetrics writes them")
-        until(lambda: value("limpet:sessions:sum"), "a recording rule has run", 10)
+        until(lambda: value("limpet:sessions:sum"), "a recording rule has run", 10 * SLOW)
         for group in api("rules")["groups"]:
             for rule in group["rules"]:
                 same((rule["health"], rule.get("lastError", "")), ("ok", ""), rule["name"])

@@ -130,6 +130,8 @@ class Case:
 
     def finish(self):
         wrong = []
+        for server in self.servers:
+            server.is_over = True
         for client in self.clients:
             client.close()
         for limpet in self.limpets:

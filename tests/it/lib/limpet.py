@@ -42,7 +42,8 @@ def _is_sanitized(binary):
 
 
 is_sanitized = _is_sanitized(find_limpet())
-SLOW = float(os.environ.get("LIMPET_IT_SLOW", "5" if is_sanitized else "1"))  # factor on "soon"
+# Factor on "soon".  Who allows more time for everything has a machine that is slow at it.
+SLOW = float(os.environ.get("LIMPET_IT_SLOW") or max(5 if is_sanitized else 1, DEADLINE / 10))
 
 
 def until(condition, what, timeout=None):
@@ -123,7 +124,7 @@ class Limpet:
                     self.name, self.process.returncode, self.log()[-1500:]))
             return all(is_listening(p) for p in self.ports) and (
                 wait_for is None or os.path.exists(wait_for))
-        until(is_up, "%s listens on %s" % (self.name, self.ports or wait_for), 10)
+        until(is_up, "%s listens on %s" % (self.name, self.ports or wait_for), 10 * SLOW)
         return self
 
     def log(self):
@@ -137,7 +138,7 @@ class Limpet:
     def signal(self, number):
         self.process.send_signal(number)
 
-    def wait_exit(self, timeout=5):
+    def wait_exit(self, timeout=5 * SLOW):
         try:
             return self.process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -185,11 +186,11 @@ class Limpet:
                 os.kill(pid, signal.SIGTERM)
             except ProcessLookupError:
                 pass
-        status = self.wait_exit(10)
+        status = self.wait_exit(10 * SLOW)
         if status != 0:
             wrong.append("%s, the first process, ended with status %s" % (self.name, status))
         for pid in self.heirs:
-            status = self.end_pid(pid, 10)
+            status = self.end_pid(pid, 10 * SLOW)
             if status != 0:
                 wrong.append("%s: process %d ended with status %s" % (self.name, pid, status))
             if status is None:
@@ -206,6 +207,14 @@ class Limpet:
             part = f.read().rsplit(")", 1)[1].split()
         return (int(part[11]) + int(part[12])) / os.sysconf("SC_CLK_TCK")
 
+    def thread_states(self):
+        """Of each of its threads, as /proc tells: R, S, T..."""
+        states = []
+        for task in os.listdir("/proc/%d/task" % self.process.pid):
+            with open("/proc/%d/task/%s/stat" % (self.process.pid, task)) as f:
+                states.append(f.read().rsplit(")", 1)[1].split()[0])
+        return states
+
     def fds(self):
         return len(os.listdir("/proc/%d/fd" % self.process.pid))
 
@@ -221,9 +230,9 @@ class Limpet:
                 wrong.append("%s is gone, status %d" % (self.name, self.process.returncode))
             else:
                 self.process.send_signal(signal.SIGTERM)
-                status = self.wait_exit(5)
+                status = self.wait_exit(5 * SLOW)
                 if status is None:
-                    wrong.append("%s did not end within 5 s of SIGTERM" % self.name)
+                    wrong.append("%s did not end within %d s of SIGTERM" % (self.name, 5 * SLOW))
                 elif status != 0:
                     wrong.append("%s ended with status %d" % (self.name, status))
         if self.process.poll() is None:

@@ -42,6 +42,25 @@ def wait(event): return ("wait", event)                        # until somebody 
 def fire(event): return ("fire", event)
 
 
+class Ended(Fail):
+    """The other side ended the connection in the middle of something."""
+
+
+def tcp_end(here, there):
+    """(state, bytes not yet acknowledged, not yet read) of one end of a TCP connection; None: it is no more."""
+    here, there = ":%04X" % here[1], ":%04X" % there[1]
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table) as f:
+                for line in f:
+                    part = line.split()
+                    if part[1].endswith(here) and part[2].endswith(there):
+                        return (part[3],) + tuple(int(n, 16) for n in part[4].split(":"))
+        except OSError:
+            pass
+    return None
+
+
 class Peer:
     """One connection.  Every read has a deadline; nothing here sleeps to be lucky."""
 
@@ -57,9 +76,11 @@ class Peer:
         self.requests = []
         self.responses = []
         self.ended_at = None
+        self.names = None           # of both ends; TCP, and not reset already
         sock.settimeout(DEADLINE)
         if sock.family != socket.AF_UNIX:
             try:
+                self.names = (sock.getsockname(), sock.getpeername())
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             except OSError:
                 pass                    # reset already; a read will tell
@@ -102,7 +123,7 @@ class Peer:
     def read(self, size):
         while len(self.buf) < size:
             if not self.fill():
-                raise Fail("%s: ended after %d of %d bytes: %r" % (
+                raise Ended("%s: ended after %d of %d bytes: %r" % (
                     self.name, len(self.buf), size, bytes(self.buf[:200])))
         return self.take(size)
 
@@ -114,7 +135,7 @@ class Peer:
                 return self.take(at + len(mark))
             start = len(self.buf) - len(mark)
             if not self.fill():
-                raise Fail("%s: ended %s before %r; have %r" % (
+                raise Ended("%s: ended %s before %r; have %r" % (
                     self.name, "by reset" if self.is_reset else "in order", mark,
                     bytes(self.buf[:300])))
 
@@ -243,6 +264,28 @@ class Peer:
             return True
         return not select.select([self.sock], [], [], seconds)[0]
 
+    def _wait_ends(self, condition, what):
+        """CONDITION(our end, the other end), which is a program on this machine; TCP."""
+        if not self.names:
+            return
+        ours, theirs = self.names
+        limit = time.monotonic() + DEADLINE
+        while True:
+            ends = tcp_end(ours, theirs), tcp_end(theirs, ours)     # in this order: what is acknowledged is there
+            if condition(*ends):
+                return
+            if time.monotonic() > limit:
+                raise Fail("%s: the other end has not %s: %r" % (self.name, what, ends))
+            time.sleep(0.002)
+
+    def wait_read(self):
+        """Until the other end has taken all that was sent."""
+        self._wait_ends(lambda us, them: not them or (not us or us[1] == 0) and them[2] == 0, "read all")
+
+    def wait_let_go(self):
+        """Until the other end has closed its side: it is neither ESTABLISHED nor in CLOSE_WAIT."""
+        self._wait_ends(lambda us, them: not them or them[0] not in ("01", "08"), "closed")
+
     # Scripts.
 
     def run(self, script):
@@ -351,6 +394,7 @@ class Server:
         self.errors = []
         self.threads = []
         self.is_closing = False
+        self.is_over = False        # the case has seen all it wants: Limpet may end anything anywhere
         self.changed = threading.Condition()
         if path:
             self.listener = socket.socket(socket.AF_UNIX)
@@ -393,7 +437,7 @@ class Server:
             if not callable(script) and (not script or script[-1][0] not in ("reset", "close")):
                 peer.read_all(3600)         # stays open until the other side ends it
         except Fail as err:
-            if not self.is_closing:
+            if not self.is_closing and not (self.is_over and callable(script) and isinstance(err, Ended)):
                 self.errors.append("%s: %s" % (self.name, err))
         except Exception as err:            # a bug of the test: tell it as well
             if not self.is_closing:
