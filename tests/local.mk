@@ -28,6 +28,7 @@ IT_TESTS = \
 	tests/it/h_chaos.py \
 	tests/it/h_reload.py \
 	tests/it/h_service.py \
+	tests/it/h_state.py \
 	tests/it/h_upgrade.py \
 	tests/it/h_upgrade_fails.py \
 	tests/it/k_commands.py \

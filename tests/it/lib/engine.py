@@ -23,7 +23,7 @@ SWITCH = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection
 CONFIG = """\
 global:
   threads: %(threads)s
-  stats: {socket: "unix:${RUN}/stats.sock"}
+  stats: {socket: "unix:${RUN}/stats.sock"}%(global)s
 frontends:
   web:
     bind: "127.0.0.1:${PORT}"
@@ -72,7 +72,7 @@ class Two:
     else the worker's name; ANSWER(worker, message) gives bytes, a list of pieces, or None."""
 
     def __init__(self, t, answer=None, stick="engineio", backend="", frontend="", threads="${THREADS:-1}", balance="round_robin",
-                 frames=b"", interval=25000, timeout=20000):
+                 frames=b"", interval=25000, timeout=20000, global_=""):
         self.t = t
         self.answer = answer
         self.frames = frames
@@ -84,6 +84,7 @@ class Two:
         self.servers = {w: t.server(self.script(w), name=w) for w in "AB"}
         self.limpet = t.limpet(CONFIG % {
             "stick": stick, "balance": balance, "threads": threads,
+            "global": "".join("\n  " + line for line in global_.split("\n")) if global_ else "",
             "backend": "".join("\n    " + line for line in backend.split("\n")) if backend else "",
             "frontend": "".join("\n    " + line for line in frontend.split("\n")) if frontend else ""})
 
