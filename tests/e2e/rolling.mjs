@@ -161,7 +161,8 @@ describe('deploys', only, () => {
 		const worker = cluster.make(cluster.hosts[0]);
 		await worker.start();
 		await found(worker);
-		await sleep(slack(200));
+		const up = new RegExp(`^chat,${worker.name},(?:[^,]*,){15}UP`, 'm');
+		await wait_for(async () => up.test(await limpet.stats('show stat')), 'it is up', slack(5000), 50);
 		t.diagnostic(`before: ${JSON.stringify(crowd.spread())}`);
 		const at = Date.now();
 		t.diagnostic((await limpet.stats(`rebalance chat 100 over ${OVER}s`)).trim().replaceAll('\n', ' | '));

@@ -6,13 +6,7 @@ import time
 
 from lib import *
 
-HEAD = """\
-global:
-  threads: ${THREADS:-1}
-  stats: {socket: "unix:${RUN}/stats.sock"}
-frontends: {web: {bind: "127.0.0.1:${PORT}", backend: app}}
-backends:
-  app:
+HEAD = WATCHED + """\
     retries: 0
     agent_check: %s
     hosts: %s

@@ -13,15 +13,7 @@ import time
 from lib import *
 from lib.limpet import free_port, is_listening
 
-HEAD = """\
-global:
-  threads: ${THREADS:-1}
-  stats: {socket: "unix:${RUN}/stats.sock"}
-frontends: {web: {bind: "127.0.0.1:${PORT}", backend: app}}
-backends:
-  app:
-    retries: 0
-"""
+HEAD = WATCHED + "    retries: 0\n"
 TIMES = "interval: 100ms, spread: 0, timeout: 200ms, fall: 2, rise: 1"
 
 

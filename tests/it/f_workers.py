@@ -7,23 +7,11 @@ import time
 
 from lib import *
 
-GLOB = """\
-global:
-  threads: ${THREADS:-1}
-  stats: {socket: "unix:${RUN}/stats.sock"}
-frontends: {web: {bind: "127.0.0.1:${PORT}", backend: app}}
-backends:
-  app:
+GLOB = WATCHED + """\
     retries: 2
     hosts: {here: "unix:${RUN}/w/*.sock"}
 """
-CHECKED = """\
-global:
-  threads: ${THREADS:-1}
-  stats: {socket: "unix:${RUN}/stats.sock"}
-frontends: {web: {bind: "127.0.0.1:${PORT}", backend: app}}
-backends:
-  app:
+CHECKED = WATCHED + """\
     retries: 0
     health_check: {http: /healthz, interval: 100ms, timeout: 200ms, fall: %d, rise: %d}
     hosts: {A: "${A}", B: "${B}"}

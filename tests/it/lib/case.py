@@ -17,7 +17,7 @@ from .limpet import Limpet, find_limpet, free_port
 from .msg import Fail
 from .peer import Events, Server, connect, serve
 
-__all__ = ["Case", "case", "rows", "main", "check", "same", "Skip", "BASIC", "config"]
+__all__ = ["Case", "case", "rows", "main", "check", "same", "Skip", "BASIC", "WATCHED", "config"]
 
 # One server named A.  ${THREADS} lets a ThreadSanitizer run use several.
 BASIC = """\
@@ -29,6 +29,15 @@ backends:
   app:
     hosts:
       one: "${A}"
+"""
+# A backend `app`, whose keys follow, and a stats socket.
+WATCHED = """\
+global:
+  threads: ${THREADS:-1}
+  stats: {socket: "unix:${RUN}/stats.sock"}
+frontends: {web: {bind: "127.0.0.1:${PORT}", backend: app}}
+backends:
+  app:
 """
 
 
