@@ -35,6 +35,10 @@ export function make_app({ kind = 'v4', name = 'host/0', index = 0, width = 4, p
 	const server = http.createServer((req, res) => {
 		if (req.url.startsWith('/healthz'))
 			return res.end('ok\n');
+		if (req.url.startsWith('/login')) {             /* the application's own cookie */
+			res.setHeader('Set-Cookie', `APPSID=${crypto.randomUUID()}; Path=/`);
+			return res.end('welcome\n');
+		}
 		if (req.url === '/' || req.url.startsWith('/?')) {
 			res.setHeader('Content-Type', 'text/html; charset=utf-8');
 			return res.end(PAGE);

@@ -54,7 +54,7 @@ class Worker {
 
 	where()
 	{
-		return this.spec.unix ? { socketPath: this.spec.unix } : { port: this.port };
+		return this.spec.unix ? { socketPath: this.spec.unix } : { port: this.port, ...(this.spec.address ? { host: this.spec.address } : {}) };
 	}
 
 	call(cmd, arg)
@@ -80,7 +80,7 @@ class Worker {
 	}
 }
 
-/* SPEC: {kind, net: 'unix'|'tcp', workers, hosts, proxy, options, ids, path}; workers are dealt to hosts in turn. */
+/* SPEC: {kind, net: 'unix'|'tcp', address (of tcp), workers, hosts, proxy, options, ids, path}; workers are dealt to hosts in turn. */
 export async function start_cluster(spec)
 {
 	const dir = temp_dir('w');
@@ -94,7 +94,7 @@ export async function start_cluster(spec)
 		fs.mkdirSync(host.dir, { recursive: true });
 		const worker = new Worker({
 			kind: spec.kind || 'v4', name: `${host.name}/${short}`, index, width: spec.workers, ids: spec.ids, path: spec.path,
-			options: spec.options, proxy: spec.proxy, unix: spec.net === 'tcp' ? undefined : path.join(host.dir, `${short}.sock`),
+			options: spec.options, proxy: spec.proxy, address: spec.address, unix: spec.net === 'tcp' ? undefined : path.join(host.dir, `${short}.sock`),
 		});
 		worker.on_shout = (payload) => cluster.broadcast(payload);
 		host.workers.push(worker);

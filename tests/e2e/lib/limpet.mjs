@@ -26,8 +26,11 @@ export function with_global(config, dir, name = 'limpet')
 	};
 }
 
-/* CONFIG: an object with frontends and backends.  PORTS: what must accept before we go on. */
-export async function start_limpet(config, { ports = [], name = 'limpet', env = {} } = {})
+/*
+ * CONFIG: an object with frontends and backends.  PORTS: what must accept before we go on.
+ * ENTER: the words of a command that runs it elsewhere, in another network namespace, say.
+ */
+export async function start_limpet(config, { ports = [], name = 'limpet', env = {}, enter = [], address = '127.0.0.1' } = {})
 {
 	if (!BINARY)
 		throw new Error('no limpet binary: build it, or name it in the environment variable LIMPET');
@@ -35,7 +38,8 @@ export async function start_limpet(config, { ports = [], name = 'limpet', env = 
 	const file = path.join(dir, `${name}.yaml`);
 	fs.writeFileSync(file, JSON.stringify(with_global(config, dir, name), null, 2) + '\n');
 
-	const child = watch_child(spawn(BINARY, ['-f', file], {
+	const [program, ...words] = [...enter, BINARY, '-f', file];
+	const child = watch_child(spawn(program, words, {
 		stdio: ['ignore', 'pipe', 'pipe'],
 		env: {
 			ASAN_OPTIONS: 'abort_on_error=0:exitcode=99:detect_leaks=1', UBSAN_OPTIONS: 'halt_on_error=1:print_stacktrace=1:exitcode=98',
@@ -59,10 +63,18 @@ export async function start_limpet(config, { ports = [], name = 'limpet', env = 
 		s.once('error', fail);
 		s.once('close', () => done(text));
 	});
+	/* SIGKILL, at this very moment. */
+	me.kill = async () => {
+		me.is_killed = true;
+		child.kill('SIGKILL');
+		await me.exit;
+	};
 	/* All that is wrong with this run of limpet, as sentences; empty is good. */
 	me.stop = async () => {
 		const wrong = [];
-		if (me.ended) {
+		if (me.is_killed) {
+			await me.exit;
+		} else if (me.ended) {
 			wrong.push(`${name} ended by itself: ${JSON.stringify(me.ended)}\n${me.tail()}`);
 		} else {
 			child.kill('SIGTERM');
@@ -86,7 +98,7 @@ export async function start_limpet(config, { ports = [], name = 'limpet', env = 
 
 	try {
 		for (const port of ports)
-			await wait_for(() => me.ended || can_connect({ port, host: '127.0.0.1' }), `${name} accepting on ${port}`, 10000, 20);
+			await wait_for(() => me.ended || can_connect({ port, host: address }), `${name} accepting on ${port}`, 10000, 20);
 		if (me.ended)
 			throw new Error(`${name} did not start: ${JSON.stringify(me.ended)}`);
 	} catch (error) {

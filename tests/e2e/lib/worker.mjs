@@ -30,6 +30,6 @@ if (spec.proxy) {
 	fs.rmSync(spec.unix, { force: true });
 	await new Promise((done) => app.server.listen(spec.unix, done));
 } else {
-	await new Promise((done) => app.server.listen(spec.port || 0, '127.0.0.1', done));
+	await new Promise((done) => app.server.listen(spec.port || 0, spec.address || '127.0.0.1', done));
 }
 process.send({ ready: spec.unix || app.server.address().port });
