@@ -3,3 +3,4 @@ include tests/fuzz/http1.mk
 include tests/fuzz/health.mk
 include tests/fuzz/proto.mk
 include tests/fuzz/model.mk
+include tests/fuzz/main.mk

@@ -37,6 +37,14 @@ def restart(limpet, how=signal.SIGTERM):
     limpet.start()
 
 
+def start(limpet, pattern):
+    """Starts it again; the log has PATTERN then."""
+    at = len(limpet.log())
+    limpet.start()
+    return until(lambda: re.search(pattern, limpet.log()[at:]),
+                 lambda: "/%s/ on the log: %s" % (pattern, limpet.log()[at:]), 60)
+
+
 def worker_now(t, target, fields=()):
     return t.ask(get(target, fields)).body.decode()
 
@@ -162,10 +170,7 @@ def _(t):
         good = state(t)
         with open(t.directory + "/state", "wb") as f:
             f.write(change(good))
-        at = len(it.limpet.log())
-        it.limpet.start()
-        check(re.search("state file .* is refused, session tables are empty: .*" + why, it.limpet.log()[at:]),
-              "%s: %s" % (name, it.limpet.log()[at:]))
+        start(it.limpet, "state file .* is refused, session tables are empty: .*" + why)
         unknown_session(t.ask(get(POLL + sid)))
         it.handshake()
 
@@ -175,22 +180,20 @@ def _(t):
     it = two(t)
     path = t.directory + "/state"
 
-    def start(make, why):
+    def refuse(make, why):
         sid = it.handshake()
         stop(it.limpet)
         make()
-        at = len(it.limpet.log())
-        it.limpet.start()
-        check(re.search("is refused.*" + why, it.limpet.log()[at:]), it.limpet.log()[at:])
+        start(it.limpet, "is refused.*" + why)
         unknown_session(t.ask(get(POLL + sid)))
         if os.path.isdir(path):
             os.rmdir(path)
-    start(lambda: os.chmod(path, 0o620), "others may write it .mode 620")
-    start(lambda: (os.rename(path, path + "2"), os.symlink(path + "2", path)), "symbolic link")
-    start(lambda: (os.unlink(path), os.mkfifo(path)), "not a regular file")
-    start(lambda: (os.unlink(path), os.mkdir(path)), "not a regular file")
+    refuse(lambda: os.chmod(path, 0o620), "others may write it .mode 620")
+    refuse(lambda: (os.rename(path, path + "2"), os.symlink(path + "2", path)), "symbolic link")
+    refuse(lambda: (os.unlink(path), os.mkfifo(path)), "not a regular file")
+    refuse(lambda: (os.unlink(path), os.mkdir(path)), "not a regular file")
     if os.getuid() == 0:
-        start(lambda: os.chown(path, 12345, 0), "belongs to user 12345")
+        refuse(lambda: os.chown(path, 12345, 0), "belongs to user 12345")
 
 
 @case("a link where the save writes is not followed")
@@ -230,9 +233,7 @@ def _(t):
         it.limpet.signal(signal.SIGKILL)
         asks.join()
         it.limpet.wait_exit()
-        at = len(it.limpet.log())
-        it.limpet.start()
-        check("5000 entries of session tables loaded" in it.limpet.log()[at:], it.limpet.log()[at:][:300])
+        start(it.limpet, "5000 entries of session tables loaded")
 
 
 @case("save state says what is wrong: no file configured, a directory that is not there or not ours")
@@ -247,7 +248,7 @@ def _(t):
     check(re.search("not saved: .*none/state.new cannot be made: No such file", said), said)
     it.limpet.wait_log("session tables not saved: ")
     restart(it.limpet)
-    check(re.search("state file .*/none/state cannot be written at the stop: ", it.limpet.log()), it.limpet.log())
+    it.limpet.wait_log("state file .*/none/state cannot be written at the stop: ")
     status, text = run_limpet(["-f", it.limpet.path, "-c"], env=it.limpet.env)
     same((status, "state" in text), (0, False), "limpet -c: " + text)
 
@@ -257,7 +258,7 @@ def _(t):
     it = two(t)
     sid = it.handshake()
     stop(it.limpet)
-    it.limpet.start()
+    start(it.limpet, "1 entries of session tables loaded")
     os.unlink(t.directory + "/state")
     kept = t.connect()                  # keeps the old one alive
     same(kept.ask(get(POLL + sid)).status, 200, "status")
@@ -271,9 +272,7 @@ def _(t):
     os.kill(pid, signal.SIGTERM)
     same(it.limpet.end_pid(pid, 20), 0, "status of the new one")
     it.limpet.heirs = []
-    at = len(it.limpet.log())
-    it.limpet.start()
-    check("1 entries of session tables loaded" in it.limpet.log()[at:], it.limpet.log()[at:])
+    start(it.limpet, "1 entries of session tables loaded")
 
 
 @case("as root, with a user to become: the file is the user's")
@@ -314,8 +313,7 @@ def many(t, it, n):
     """Restarts with N entries."""
     stop(it.limpet)
     table_file(t.directory + "/state", b"chat/engineio", [b"A", b"B"], n)
-    it.limpet.start()
-    return it.limpet.wait_log(r"%d entries of session tables loaded from \S+ in (\d+) ms" % n, 60)
+    return start(it.limpet, r"%d entries of session tables loaded from \S+ in (\d+) ms" % n)
 
 
 def save_quietly(limpet):

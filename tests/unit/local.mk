@@ -9,3 +9,5 @@ include tests/unit/health.mk
 include tests/unit/control.mk
 include tests/unit/dashboard.mk
 include tests/unit/run.mk
+include tests/unit/beat.mk
+include tests/unit/main.mk

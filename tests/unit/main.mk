@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+UNIT_TESTS += tests/unit/test_state_file
+tests_unit_test_state_file_SOURCES = tests/unit/test_state_file.c
+tests_unit_test_state_file_LDADD = $(LDADD) $(CMOCKA_LIBS)
