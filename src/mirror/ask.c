@@ -154,6 +154,8 @@ static void missed(struct ask *ask)
 	int64_t left_ms = ask->deadline_ms - clock_ms() - MARGIN_MS;
 	int64_t in_ms = (int64_t)FIRST_WAIT_MS << (ask->tries < 16 ? ask->tries - 1 : 15);
 
+	if (ask->is_closed)
+		return;
 	if (ask->kind == SHARE_ASK && (left_ms < 1 || ask_open_n > ASK_BUSY)) {
 		close_ask(ask, SHARE_NO);
 		return;

@@ -36,3 +36,7 @@ tests_unit_test_table_model_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_table_copy
 tests_unit_test_table_copy_SOURCES = tests/unit/test_table_copy.c
 tests_unit_test_table_copy_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_share
+tests_unit_test_share_SOURCES = tests/unit/test_share.c
+tests_unit_test_share_LDADD = $(LDADD) $(CMOCKA_LIBS)

@@ -11,6 +11,10 @@ tests_unit_test_head_write_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_session_SOURCES = tests/unit/session_rig.h tests/unit/session_rig.c \
 	tests/unit/test_session.c
 tests_unit_test_session_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_session_share
+tests_unit_test_session_share_SOURCES = tests/unit/session_rig.h tests/unit/session_rig.c \
+	tests/unit/test_session_share.c
+tests_unit_test_session_share_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_access_log tests/unit/test_capture
 tests_unit_test_access_log_SOURCES = tests/unit/test_access_log.c
 tests_unit_test_access_log_LDADD = $(LDADD) $(CMOCKA_LIBS)
