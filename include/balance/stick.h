@@ -22,7 +22,7 @@ enum stick_result {
 	STICK_UNKNOWN, /* an unknown sid and the rule says reject: answer 400 code 1 */
 };
 
-/* Lives in the request from stick_ask() to stick_end().  Not to be moved: key points into query. */
+/* Lives in the request from stick_ask() to stick_end(). */
 struct stick {
 	enum stick_result result;
 	enum stick_kind kind;  /* of the rule that decided; STICK_N = none */
@@ -43,8 +43,7 @@ struct stick {
 	bool has_key;                 /* has_sid, of 1 to 128 bytes */
 	const struct server *chosen;  /* what stick_chosen() was told last */
 	const struct server *pending; /* counted by lb_pending_add() until the sid is learned */
-	uint8_t learn_key_len; /* the app's cookie, as the key that it has in its table; 0 = none */
-	char learn_key[TABLE_KEY_MAX];
+	struct table_key learn_key;   /* of the app's cookie in its table; len 0 = none */
 };
 
 struct stick_facts {
@@ -115,16 +114,12 @@ void stick_session_begin(struct server *server, uint32_t *generation);
 void stick_session_end(struct server *server, uint32_t generation);
 
 /*
- * The value of the cookie learn rule as a key: itself, or, when it has over 128 bytes, its SHA-256.
- * Returns the key's length; 0 = none.  Private to stick*.c.
- */
-uint8_t stick_cookie_key(struct str value, char key[TABLE_KEY_MAX]);
-/* Reads the request's cookies: the two functions look at every cookie of the name in every field.
+ * Reads the request's cookies: the two functions look at every cookie of the name in every field.
+ * The second gives the first value that is not empty (view), or "".  Private to stick*.c.
  */
 struct srvset_member *stick_cookie_member(const struct stick_rule *rule, struct srvset *set,
 					  const struct http_head *head);
-uint8_t stick_cookie_learned(const struct stick_rule *rule, const struct http_head *head,
-			     char key[TABLE_KEY_MAX]);
+struct str stick_cookie_learned(const struct stick_rule *rule, const struct http_head *head);
 
 /*
  * Makes the tables that BACKEND's rules need, or changes their bound (they are kept over reloads).

@@ -2,10 +2,12 @@
 /*
  * table - session table: key -> server, with an idle time, bounded, shared by all threads.
  *
- * A key is 1..128 bytes (a sid, the app's cookie, an address).  An entry names a server by number
- * and the server's generation when it was made; an entry of an older generation is as good as gone
- * and nobody has to scan for it.  An entry expires idle_ms after its last use; while it is open
- * (table_open() without its table_close(): a request or WebSocket of the session runs) it does not.
+ * A key is 1..16 bytes, kept by value: an address as it is, a sid or the app's cookie as a keyed
+ * hash of 128 bits (SipHash-2-4), so that neither this table nor its copies hold a bearer secret.
+ * An entry names a server by number and the server's generation when it was made; an entry of an
+ * older generation is as good as gone and nobody has to scan for it.  An entry expires idle_ms
+ * after its last use; while it is open (table_open() without its table_close(): a request or
+ * WebSocket of the session runs) it does not.
  *
  * Always true:
  *   1. No pointer into the table leaves it; answers are copied out.
@@ -16,9 +18,12 @@
  *      second frees it within about two seconds, whatever other entries there are.
  *   4. A keyed hash picks shard and bucket, so that clients cannot aim at one.
  *
+ *   5. A tombstone (table_share.h: a deleted entry of a table that other nodes have too) is absent
+ * to all calls here, but counts for max_entries; it makes room before live entries where one is
+ * met.
+ *
  * Memory: an empty table costs about 12 KiB; an entry of a full one at most 64 bytes, index
- * included, when its key has 20 bytes or less (a sid); a longer key costs its length and malloc's
- * share more. What a burst took is given back when a shard has become empty.
+ * included. What a burst took is given back when a shard has become empty.
  *
  * Threads.  Call from any; each call holds one shard's mutex for one probe.  The hook runs after
  * the mutex is let go.
@@ -29,21 +34,25 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/bug.h"
+#include "base/siphash.h"
 #include "base/str.h"
 
-#define TABLE_KEY_MAX         128
+#define TABLE_KEY_MAX         128             /* bytes of a sid */
+#define TABLE_KEY_SIZE        16              /* bytes that are kept of a key */
 #define TABLE_SERVER_MAX      0xffff          /* numbers of servers that can be kept */
 #define TABLE_GENERATION_MASK 0xffff          /* what is kept of a generation: compare under it */
 #define TABLE_IDLE_MAX_MS     (20 * 86400000) /* longer idle times are cut to 20 days */
 
 struct table;
 
-/* A key with its hash, so that it is hashed once per request. */
+/* A key as it is kept, with its hash, so that it is hashed once per request.  By value. */
 struct table_key {
-	struct str bytes; /* (view) 1..TABLE_KEY_MAX */
-	uint64_t hash;
+	uint64_t hash;                       /* picks shard and bucket; this process's alone */
+	uint8_t len;                         /* 1..TABLE_KEY_SIZE */
+	unsigned char bytes[TABLE_KEY_SIZE]; /* zeroes behind len */
 };
 
 struct table_value {
@@ -56,7 +65,10 @@ struct table_value {
 
 enum table_gone { TABLE_GONE_EXPIRED, TABLE_GONE_EVICTED, TABLE_GONE_DROPPED, TABLE_GONE_REPLACED };
 
-/* Called once for each entry that ends (not by table_free()); used to count live sessions. */
+/*
+ * Called once for each entry that ends (not by table_free(), and not for tombstones); used to count
+ * live sessions.  KEY is what is kept of the key.
+ */
 typedef void table_gone_fn(void *arg, struct str key, const struct table_value *value,
 			   enum table_gone why);
 
@@ -65,6 +77,9 @@ struct table_options {
 	uint32_t max_entries;   /* 1..1<<30; also decides the number of shards */
 	table_gone_fn *on_gone; /* may be NULL */
 	void *arg;
+	bool is_secret;  /* keys are bearer secrets: kept as a keyed hash, whatever their length */
+	bool is_counted; /* a live entry is a session of its server: merges count it there, and
+			    on_gone has to take it off again */
 };
 
 struct table *table_new(const struct table_options *options);
@@ -72,7 +87,46 @@ void table_free(struct table *table);
 /* Changes the bound (reload).  Entries above it go, oldest first, as new ones come. */
 void table_set_max(struct table *table, uint32_t max_entries);
 
+/*
+ * The key for BYTES (1 or more): a keyed hash of them when the table is secret or they are more
+ * than TABLE_KEY_SIZE, else they themselves.
+ */
 struct table_key table_key(const struct table *table, struct str bytes);
+/* The key that is kept as KEPT, 1..TABLE_KEY_SIZE bytes: from a copy, a file, Redis. */
+struct table_key table_key_kept(const struct table *table, struct str kept);
+/* What is kept of KEY (view). */
+static inline struct str table_key_str(const struct table_key *key)
+{
+	return (struct str){ (const char *)key->bytes, key->len };
+}
+static inline bool table_key_eq(const struct table_key *a, const struct table_key *b)
+{
+	return a->len == b->len && memcmp(a->bytes, b->bytes, TABLE_KEY_SIZE) == 0;
+}
+/* How people see a secret key: '~' and these 16 hex digits, the first half of its bytes. */
+uint64_t table_key_id(const struct table_key *key);
+bool table_is_secret(const struct table *table);
+
+/*
+ * The key of that hash, one for the process: siphash_process_key() until another is set.  Former
+ * ones are remembered, so that what was kept under them is still found.
+ */
+#define TABLE_DIGEST_FORMER_MAX 3
+/* From now on KEY; the one before becomes the newest former one. */
+void table_digest_set(const struct siphash_key *key);
+/* KEY is one more former one (of the process before, of a state file); no effect when known. */
+void table_digest_also(const struct siphash_key *key);
+void table_digest_current(struct siphash_key *key);
+/* The former ones, newest first from I = 0; false behind the last. */
+bool table_digest_former(uint32_t i, struct siphash_key *key);
+/* Hot path: is there any? */
+bool table_digest_has_former(void);
+/* The key for BYTES under former digest key I; false behind the last, or if BYTES is not hashed. */
+bool table_key_former(const struct table *table, struct str bytes, uint32_t i,
+		      struct table_key *key);
+/* table_key_id() of BYTES in a secret table: for log lines. */
+uint64_t table_secret_id(struct str bytes);
+
 /* Starts loading the cache lines that a lookup of KEY touches. */
 void table_prefetch(const struct table *table, const struct table_key *key);
 
@@ -114,12 +168,14 @@ void table_clear(struct table *table);
 
 struct table_stats {
 	uint64_t entries, max_entries, size_bytes, lookups, hits, inserts, evictions, expirations;
+	uint64_t tombs; /* not among the entries, but of max_entries */
 };
 void table_stats(const struct table *table, struct table_stats *stats);
 const char *table_name(const struct table *table);
 
 /*
- * Walks all entries in pieces: calls FN for up to about MAX entries from *CURSOR (0 at first) on.
+ * Walks all entries in pieces: calls FN for up to about MAX entries from *CURSOR (0 at first) on,
+ * with what is kept of the key (table_key_kept()).
  * Returns false at the end.  Entries that come or go meanwhile may be missed.  FN gets copies, and
  * no mutex is held.
  */
@@ -140,7 +196,8 @@ bool table_restore(struct table *table, const struct table_key *key,
  */
 enum table_change { TABLE_SET, TABLE_DROPPED, TABLE_USED };
 struct table_follower {
-	void (*changed)(struct table *table, struct str key, const struct table_value *value,
+	void (*changed)(struct table *table, const struct table_key *key,
+			const struct table_value *value,
 			enum table_change change); /* VALUE is NULL but for TABLE_SET */
 	bool (*catch_up)(void);
 };

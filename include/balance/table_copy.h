@@ -9,6 +9,10 @@
  * reads what is waiting there, and looks again.  A session cannot be asked for before it is known.
  *
  *   record: kind, flags, table "backend/rule", server's name, key, idle time, what is left of it
+ *       or: kind, digest key
+ *
+ * Keys are sent as they are kept.  So each process is told first under which digest keys the other
+ * keeps them, and looks unknown sids up under those as well (table.h).
  *
  * Servers and tables are named, for the two processes may number them otherwise; a generation is
  * told as "of the process that lives there now, or of one before".  A record of something that this
@@ -42,7 +46,7 @@
  * peer's.  Control thread, on LOOP.  The peer's number, or -ENOSPC.
  */
 int table_copy_open(struct loop *loop, int fd) must_check;
-/* Control thread: there may be other tables now (a reload). */
+/* Control thread: there may be other tables, or another digest key, now (a reload). */
 void table_copy_refresh(void);
 /* The peer makes no more requests (tunnels at most): nothing more is sent there; it may still send.
  */

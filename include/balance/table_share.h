@@ -87,7 +87,7 @@ enum merge_result {
 	MERGE_SAME,     /* it was */
 	MERGE_IGNORED,  /* ours is newer, or is a proposal under way */
 	MERGE_PROPOSED, /* ours has to be told (again): it is dirty now */
-	MERGE_REFUSED,  /* malformed: a version from a far future, no such server */
+	MERGE_REFUSED,  /* malformed: version 0 or from a far future, no such server, no lifetime */
 };
 
 /* How a record was met: what else is known about Redis. */
@@ -98,8 +98,9 @@ enum merge_source {
 };
 
 /*
- * What Redis or the stream said of a key.  Live sessions of the servers are counted on the way;
- * LEFT_MS of a record that is taken is what is left here.
+ * What Redis or the stream said of a key (table_key_kept()).  Live sessions of the servers are
+ * counted on the way; LEFT_MS of a record that is taken is what is left here.  A table that is not
+ * shared ignores all.
  */
 enum merge_result table_merge(struct table *table, const struct table_record *record,
 			      enum merge_source source);
@@ -115,7 +116,16 @@ enum merge_result table_settle(struct table *table, const struct table_record *p
 /* No answer came, or "there is nothing to refresh" (IS_ABSENT): it is proposed again, in the second
  * case as an ASSIGN. */
 void table_unsettle(struct table *table, const struct table_record *proposal, bool is_absent);
-/* Every entry of version 0 or not known to be on Redis becomes dirty: Redis was emptied. */
+/*
+ * Redis may have lost something: what was known to be there is not known any more.  Before a scan
+ * that meets all that is there (table_merge(MERGE_STORED)).
+ */
+void table_resync_begin(struct table *table);
+/*
+ * After it: what has not been met since becomes dirty, with the version that it has; entries that
+ * were on Redis as a SET, so that the newest copy of any node stands in the end.  Without a
+ * table_resync_begin() before it: everything (Redis was emptied).
+ */
 void table_propose_all(struct table *table);
 
 /* What KEY's record is, tombstones included; false: there is none.  For tests and "show table". */

@@ -37,7 +37,17 @@ uint64_t version_next(void);
  * Another node's version was met.  False: it is 0 or too far ahead, and must not be taken over.
  */
 bool version_seen(uint64_t version);
-/* Milliseconds since 1970 in VERSION. */
+/* Milliseconds since 1970 in VERSION, rounded down. */
 int64_t version_unix_ms(uint64_t version);
+
+/* For tests: another wall clock (NULL = the real one), and another node's state of this clock. */
+typedef int64_t version_wall_fn(void);
+void version_set_wall(version_wall_fn *unix_ms);
+struct version_clock {
+	uint64_t last;
+	uint16_t node;
+};
+void version_save(struct version_clock *clock);
+void version_load(const struct version_clock *clock);
 
 #endif

@@ -8,12 +8,9 @@
 
 /* By its name, or its backend's when that has one table; NULL when there is none. */
 struct table *table_by_name(struct str name, enum stick_kind *kind);
-/*
- * The key that TEXT stands for, not as a hash; IP holds the bytes of an address.  False when it is
- * none.
- */
+/* The key that TEXT stands for, or (of a secret table) its 32 hex digits; false when it is none. */
 bool table_read_key(const struct table *table, enum stick_kind kind, struct str text,
-		    struct ip_addr *ip, struct table_key *key);
+		    struct table_key *key);
 /* "gpc0", "conn_cnt" ...: data types that HAProxy's tables may have and ours have not. */
 bool table_is_known_data(struct str name);
 

@@ -31,7 +31,7 @@
 #include "base/pack.h"
 
 #define UPGRADE_MAGIC   0x4c4d5031u
-#define UPGRADE_VERSION 1u
+#define UPGRADE_VERSION 2u
 #define UPGRADE_ENV     "LIMPET_HANDOVER" /* "3,4": both sockets, in the new process */
 #define UPGRADE_MSG_MAX 65536             /* bytes */
 #define UPGRADE_FDS_MAX 128               /* sockets in one message; the kernel takes 253 */

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 liblimpet_a_SOURCES += \
 	include/balance/table.h include/balance/table_shard.h \
-	src/balance/table.c src/balance/table_shard.c \
+	include/balance/table_inner.h include/balance/table_share.h include/balance/version.h \
+	include/balance/sessions.h \
+	src/balance/table.c src/balance/table_shard.c src/balance/table_walk.c \
+	src/balance/table_key.c src/balance/table_mark.c src/balance/table_share.c \
+	src/balance/table_merge.c src/balance/merge.c src/balance/version.c \
 	include/balance/lb.h include/balance/strategies.h src/balance/lb.c \
 	src/balance/round_robin.c src/balance/least.c src/balance/random.c \
 	src/balance/first.c src/balance/hash.c src/balance/rendezvous.c src/balance/maglev.c \

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "balance/lb.h"
+#include "balance/sessions.h"
 #include "base/mem.h"
 
 _Static_assert(SERVERS_MAX - 1 <= TABLE_SERVER_MAX, "a table keeps 16 bits of a server's number");
@@ -26,16 +27,6 @@ const char *stick_kind_name(enum stick_kind kind)
 	return kind_names[kind];
 }
 
-static uint32_t generation_of(const struct server *server)
-{
-	return atomic_load_explicit(&server->generation, memory_order_relaxed);
-}
-
-static bool is_same_generation(const struct server *server, uint32_t generation)
-{
-	return ((generation_of(server) ^ generation) & TABLE_GENERATION_MASK) == 0;
-}
-
 /* May MEMBER get this request?  A session of its own goes on while the server drains. */
 static bool may_serve(const struct srvset_member *member, bool is_own)
 {
@@ -51,18 +42,6 @@ static void decide(struct stick *stick, enum stick_kind kind, struct server *ser
 	stick->is_own_session = is_own;
 }
 
-/*
- * Live sessions.  Counted before the entry stands, so that whoever ends it finds it counted.  A
- * count of an old generation was set to zero by server_new_generation() and is not ours to touch.
- */
-static void sessions_down(struct server *server)
-{
-	unsigned n = atomic_load_explicit(&server->sessions, memory_order_relaxed);
-
-	while (n && !atomic_compare_exchange_weak(&server->sessions, &n, n - 1))
-		;
-}
-
 static void on_session_gone(void *arg, struct str key, const struct table_value *value,
 			    enum table_gone why)
 {
@@ -71,21 +50,44 @@ static void on_session_gone(void *arg, struct str key, const struct table_value 
 	(void)arg;
 	(void)key;
 	(void)why;
-	if (server && is_same_generation(server, value->generation))
+	if (server && server_is_of_generation(server, value->generation))
 		sessions_down(server);
 }
 
 void stick_session_begin(struct server *server, uint32_t *generation)
 {
-	*generation = generation_of(server);
-	atomic_fetch_add(&server->sessions, 1);
+	*generation = server_generation(server);
+	sessions_up(server);
 	count(&server->counters, server_handshakes);
 }
 
 void stick_session_end(struct server *server, uint32_t generation)
 {
-	if (generation_of(server) == generation)
+	if (server_generation(server) == generation)
 		sessions_down(server);
+}
+
+/* Was the sid learned under another digest key (a reload, the process before)?  Goes on with that.
+ */
+static bool open_former(struct stick *stick, struct table *table, struct table_value *value)
+{
+	struct str sid = { stick->query.sid, stick->query.sid_len };
+	struct table_key key;
+
+	for (uint32_t i = 0; table_key_former(table, sid, i, &key); i++)
+		if (table_open(table, &key, value)) {
+			stick->key = key;
+			return true;
+		}
+	return false;
+}
+
+static bool open_sid(struct stick *stick, struct table *table, struct table_value *value)
+{
+	if (!stick->has_key)
+		return false;
+	return table_open(table, &stick->key, value) ||
+	       (unlikely(table_digest_has_former()) && open_former(stick, table, value));
 }
 
 /*
@@ -98,7 +100,7 @@ static void ask_sid(struct stick *stick, const struct stick_facts *facts)
 	struct table *table = state->tables[STICK_ENGINEIO];
 	struct table_value value;
 
-	if (!stick->has_key || !table_open(table, &stick->key, &value)) {
+	if (!open_sid(stick, table, &value)) {
 		count(&state->counters, backend_sid_misses);
 		return;
 	}
@@ -107,7 +109,7 @@ static void ask_sid(struct stick *stick, const struct stick_facts *facts)
 	stick->idle_ms = value.idle_ms;
 	if (value.expires_in_ms < (int64_t)value.idle_ms)
 		stick->was_idle_ms = value.idle_ms - (uint32_t)value.expires_in_ms;
-	if (server && is_same_generation(server, value.generation) && server_is_able(server) &&
+	if (server && server_is_of_generation(server, value.generation) && server_is_able(server) &&
 	    srvset_find(facts->set, server)) {
 		stick->is_sid_known = true;
 		decide(stick, STICK_ENGINEIO, server, true);
@@ -150,32 +152,44 @@ static void ask_cookie(struct stick *stick, const struct stick_facts *facts)
 
 /* The member that KEY remembers in the table of KIND, used now, or NULL. */
 static struct srvset_member *remembered(const struct stick_facts *facts, enum stick_kind kind,
-					struct str bytes)
+					const struct table_key *key)
 {
 	struct table *table = facts->backend->state->tables[kind];
 	struct table_value value;
-	struct table_key key;
 	struct server *server;
 
-	if (!table || !bytes.len)
-		return NULL;
-	key = table_key(table, bytes);
-	if (!table_touch(table, &key, &value))
+	if (!table_touch(table, key, &value))
 		return NULL;
 	server = server_by_number(value.server);
 	return server ? srvset_find(facts->set, server) : NULL;
 }
 
+/* The key of the app's cookie: a former one when the value was learned under that. */
+static struct table_key learned_key(struct table *table, struct str value)
+{
+	struct table_key key = table_key(table, value), former;
+	struct table_value there;
+
+	if (likely(!table_digest_has_former()) || table_find(table, &key, &there))
+		return key;
+	for (uint32_t i = 0; table_key_former(table, value, i, &former); i++)
+		if (table_find(table, &former, &there))
+			return former;
+	return key;
+}
+
 static void ask_learned(struct stick *stick, const struct stick_facts *facts)
 {
+	struct str value = stick_cookie_learned(stick->learn_rule, facts->head);
+	struct table *table = facts->backend->state->tables[STICK_COOKIE_LEARN];
 	struct srvset_member *member;
 
-	stick->learn_key_len =
-		stick_cookie_learned(stick->learn_rule, facts->head, stick->learn_key);
+	if (!value.len || !table)
+		return;
+	stick->learn_key = learned_key(table, value);
 	if (stick->result != STICK_FREE)
 		return;
-	member = remembered(facts, STICK_COOKIE_LEARN,
-			    (struct str){ stick->learn_key, stick->learn_key_len });
+	member = remembered(facts, STICK_COOKIE_LEARN, &stick->learn_key);
 	if (!member || !may_serve(member, !stick->is_handshake))
 		return;
 	decide(stick, STICK_COOKIE_LEARN, member->server, !stick->is_handshake);
@@ -183,23 +197,28 @@ static void ask_learned(struct stick *stick, const struct stick_facts *facts)
 }
 
 /* The key of an address: its bytes under the prefix; the length tells the family. */
-static struct str ip_key(const struct stick_rule *rule, const struct ip_addr *client,
-			 struct ip_addr *masked)
+static struct table_key ip_key(const struct table *table, const struct stick_rule *rule,
+			       const struct ip_addr *client)
 {
-	*masked = ip_addr_masked(client, rule->prefix_v4, rule->prefix_v6);
-	return (struct str){ (const char *)masked->ip, masked->family == AF_INET ? 4 : 16 };
+	struct ip_addr masked = ip_addr_masked(client, rule->prefix_v4, rule->prefix_v6);
+
+	return table_key(table,
+			 (struct str){ (char *)masked.ip, masked.family == AF_INET ? 4 : 16 });
 }
 
 static void ask_ip(struct stick *stick, const struct stick_facts *facts)
 {
 	const struct stick_rule *rule = stick->ip_rule;
+	struct table *table = facts->backend->state->tables[STICK_IP];
 	struct srvset_member *member = NULL;
-	struct ip_addr masked;
 
 	if (stick->result != STICK_FREE || !facts->client || facts->client->family == AF_UNSPEC)
 		return;
-	if (rule->remember_ms)
-		member = remembered(facts, STICK_IP, ip_key(rule, facts->client, &masked));
+	if (rule->remember_ms && table) {
+		struct table_key key = ip_key(table, rule, facts->client);
+
+		member = remembered(facts, STICK_IP, &key);
+	}
 	if (!member || !may_serve(member, false))
 		member = lb_by_hash(facts->set,
 				    lb_ip_hash(facts->client, rule->prefix_v4, rule->prefix_v6));
@@ -270,7 +289,7 @@ static void ask_rule(struct stick *stick, const struct stick_rule *rule,
 	}
 }
 
-/* The query's and the learned key's bytes are not cleared: their lengths tell what is valid. */
+/* The query's bytes are not cleared: its length tells what is valid. */
 static void stick_init(struct stick *stick)
 {
 	stick->result = STICK_FREE;
@@ -281,7 +300,7 @@ static void stick_init(struct stick *stick)
 	stick->cookie_server = stick->chosen = stick->pending = NULL;
 	stick->engineio_rule = stick->cookie_rule = stick->learn_rule = stick->ip_rule = NULL;
 	stick->idle_ms = stick->was_idle_ms = 0;
-	stick->learn_key_len = 0;
+	stick->learn_key.len = 0;
 }
 
 void stick_ask(struct stick *stick, const struct stick_facts *facts)
@@ -308,29 +327,24 @@ static uint32_t idle_of(int64_t ms)
 	return ms < 1 ? 1 : ms > TABLE_IDLE_MAX_MS ? TABLE_IDLE_MAX_MS : (uint32_t)ms;
 }
 
-/* SERVER for BYTES, unless the one that is remembered is able to serve and IS_FINAL is false. */
-static void remember(const struct backend *backend, enum stick_kind kind, struct str bytes,
-		     const struct server *server, int64_t idle_ms, bool is_final)
+/* SERVER for KEY, unless the one that is remembered is able to serve and IS_FINAL is false. */
+static void remember(struct table *table, const struct table_key *key, const struct server *server,
+		     int64_t idle_ms, bool is_final)
 {
-	struct table *table = backend->state->tables[kind];
 	struct table_value value = {
 		.server = server->number,
-		.generation = generation_of(server),
+		.generation = server_generation(server),
 		.idle_ms = idle_of(idle_ms),
 	};
 	struct table_value was;
-	struct table_key key;
 
-	if (!table || !bytes.len)
-		return;
-	key = table_key(table, bytes);
-	if (!is_final && table_touch(table, &key, &was)) {
+	if (!is_final && table_touch(table, key, &was)) {
 		const struct server *old = server_by_number(was.server);
 
 		if (old && old != server && server_is_able(old))
 			return;
 	}
-	table_put(table, &key, &value, NULL);
+	table_put(table, key, &value, NULL);
 }
 
 void stick_chosen(struct stick *stick, const struct backend *backend, struct server *server,
@@ -338,7 +352,7 @@ void stick_chosen(struct stick *stick, const struct backend *backend, struct ser
 {
 	bool is_again = stick->chosen && stick->chosen != server;
 	const struct stick_rule *rule = stick->ip_rule;
-	struct ip_addr masked;
+	struct table *const *tables = backend->state->tables;
 
 	stick->chosen = server;
 	stick_settled(stick);
@@ -346,13 +360,15 @@ void stick_chosen(struct stick *stick, const struct backend *backend, struct ser
 		lb_pending_add(server, 1);
 		stick->pending = server;
 	}
-	if (stick->learn_rule && stick->kind != STICK_COOKIE_LEARN)
-		remember(backend, STICK_COOKIE_LEARN,
-			 (struct str){ stick->learn_key, stick->learn_key_len }, server,
+	if (stick->learn_rule && stick->kind != STICK_COOKIE_LEARN && stick->learn_key.len)
+		remember(tables[STICK_COOKIE_LEARN], &stick->learn_key, server,
 			 stick->learn_rule->learn_idle_ms, is_again);
-	if (rule && rule->remember_ms && client && client->family != AF_UNSPEC)
-		remember(backend, STICK_IP, ip_key(rule, client, &masked), server,
-			 rule->remember_ms, is_again);
+	if (rule && rule->remember_ms && tables[STICK_IP] && client &&
+	    client->family != AF_UNSPEC) {
+		struct table_key key = ip_key(tables[STICK_IP], rule, client);
+
+		remember(tables[STICK_IP], &key, server, rule->remember_ms, is_again);
+	}
 }
 
 void stick_settled(struct stick *stick)
@@ -373,11 +389,11 @@ void stick_learn_sid(struct stick *stick, const struct backend *backend, struct 
 		return;
 	struct table_key key = table_key(table, sid);
 
-	value.generation = generation_of(server);
+	value.generation = server_generation(server);
 	value.idle_ms = idle_of(rule->idle_ms ? rule->idle_ms
 				: idle_ms     ? (int64_t)idle_ms
 					      : IDLE_DEFAULT_MS);
-	atomic_fetch_add(&server->sessions, 1);
+	sessions_up(server);
 	if (table_put(table, &key, &value, NULL) == TABLE_PUT_SAME) {
 		sessions_down(server);
 	} else {
@@ -404,7 +420,8 @@ void stick_drop_sid(struct stick *stick, const struct backend *backend)
 
 bool stick_retire_key(struct table *table, const struct table_key *key, const struct server *server)
 {
-	struct table_value only = { .server = server->number, .generation = generation_of(server) };
+	struct table_value only = { .server = server->number,
+				    .generation = server_generation(server) };
 
 	return table_retire(table, key, &only);
 }
@@ -447,6 +464,9 @@ void stick_prepare(const struct backend *backend)
 			.name = xasprintf("%s/%s", state->name, stick_kind_name(rule->kind)),
 			.max_entries = rule->max_entries,
 			.on_gone = rule->kind == STICK_ENGINEIO ? on_session_gone : NULL,
+			.is_secret =
+				rule->kind == STICK_ENGINEIO || rule->kind == STICK_COOKIE_LEARN,
+			.is_counted = rule->kind == STICK_ENGINEIO,
 		});
 	}
 }

@@ -7,8 +7,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include <openssl/sha.h>
-
 #include "balance/lb.h"
 #include "proto/cookie.h"
 
@@ -19,17 +17,6 @@ struct stick_rule *stick_random_rule(struct backend *backend)
 		    backend->sticks[i].is_secret_random)
 			return &backend->sticks[i];
 	return NULL;
-}
-
-uint8_t stick_cookie_key(struct str value, char key[TABLE_KEY_MAX])
-{
-	if (value.len > TABLE_KEY_MAX) {
-		SHA256((const unsigned char *)value.p, value.len, (unsigned char *)key);
-		return SHA256_DIGEST_LENGTH;
-	}
-	if (value.len)
-		memcpy(key, value.p, value.len);
-	return (uint8_t)value.len;
 }
 
 /* Goes through the cookies of all Cookie fields that are called NAME; AT and REST are its place. */
@@ -69,16 +56,15 @@ struct srvset_member *stick_cookie_member(const struct stick_rule *rule, struct 
 	return member;
 }
 
-uint8_t stick_cookie_learned(const struct stick_rule *rule, const struct http_head *head,
-			     char key[TABLE_KEY_MAX])
+struct str stick_cookie_learned(const struct stick_rule *rule, const struct http_head *head)
 {
 	uint16_t at = first_cookie_field(head);
 	struct str rest = STR(""), value;
-	uint8_t len = 0;
 
-	while (!len && next_cookie(head, rule->cookie_name, &at, &rest, &value))
-		len = stick_cookie_key(value, key);
-	return len;
+	while (next_cookie(head, rule->cookie_name, &at, &rest, &value))
+		if (value.len)
+			return value;
+	return STR("");
 }
 
 static uint32_t idle_of(int64_t ms)
@@ -90,29 +76,21 @@ void stick_learn_set_cookie(const struct stick *stick, const struct backend *bac
 			    struct server *server, struct str set_cookie)
 {
 	struct table *table = backend->state->tables[STICK_COOKIE_LEARN];
-	char bytes[TABLE_KEY_MAX];
 	struct str name, value;
 	bool is_deleted;
-	uint8_t len;
 
 	if (!stick->learn_rule || !table ||
 	    !set_cookie_parse(set_cookie, &name, &value, &is_deleted) ||
 	    !str_eq(name, stick->learn_rule->cookie_name))
 		return;
 	if (is_deleted) {
-		struct table_key old;
-
-		if (stick->learn_key_len) {
-			old = table_key(table,
-					(struct str){ stick->learn_key, stick->learn_key_len });
-			table_drop(table, &old);
-		}
+		if (stick->learn_key.len)
+			table_drop(table, &stick->learn_key);
 		return;
 	}
-	len = stick_cookie_key(value, bytes);
-	if (!len)
+	if (!value.len)
 		return;
-	struct table_key key = table_key(table, (struct str){ bytes, len });
+	struct table_key key = table_key(table, value);
 	struct table_value entry = {
 		.server = server->number,
 		.generation = atomic_load_explicit(&server->generation, memory_order_relaxed),

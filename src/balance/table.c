@@ -6,12 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "balance/table_shard.h"
-#include "base/clock.h"
+#include "balance/table_inner.h"
 #include "base/mem.h"
-#include "base/siphash.h"
-
-#define TABLE_MAGIC 0x5441424cu
 
 #define SHARDS_MAX    4096
 #define SHARD_SMALL   1024  /* entries below which a table is not cut further */
@@ -19,38 +15,7 @@
 #define SHARDS_USUAL  64
 #define EVICT_AT_ONCE 4 /* entries of one shard, and of others, that one table_put() frees */
 
-struct table {
-	unsigned magic;
-	uint32_t shards_n; /* (const) power of two */
-	const char *name;  /* (view, const) */
-	table_gone_fn *on_gone;
-	void *arg;
-	int64_t base_ms;      /* (const) clock when made */
-	struct shard *shards; /* (own) */
-	_Atomic uint32_t max_entries;
-	_Atomic uint32_t cells_final; /* per shard; see shard_insert() */
-	_Atomic uint32_t count;
-	_Atomic uint32_t expire_at; /* shard where table_expire() goes on */
-};
-
 _Atomic(const struct table_follower *) table_follower;
-
-static inline void tell(struct table *table, const struct table_key *key,
-			const struct table_value *value, enum table_change change)
-{
-	const struct table_follower *follower =
-		atomic_load_explicit(&table_follower, memory_order_acquire);
-
-	if (unlikely(follower != NULL))
-		follower->changed(table, key->bytes, value, change);
-}
-
-static int64_t table_now(const struct table *table)
-{
-	int64_t now = clock_ms() - table->base_ms;
-
-	return now > 0 ? now : 0; /* this thread's clock may be behind that of the maker */
-}
 
 static uint32_t shards_for(uint32_t max_entries)
 {
@@ -63,11 +28,6 @@ static uint32_t shards_for(uint32_t max_entries)
 	return n;
 }
 
-static struct shard *shard_of(const struct table *table, const struct table_key *key)
-{
-	return &table->shards[(key->hash >> 32) * table->shards_n >> 32];
-}
-
 struct table *table_new(const struct table_options *options)
 {
 	struct table *table = xcalloc(1, sizeof(*table));
@@ -76,12 +36,14 @@ struct table *table_new(const struct table_options *options)
 	table->name = options->name;
 	table->on_gone = options->on_gone;
 	table->arg = options->arg;
+	table->is_secret = options->is_secret;
+	table->is_counted = options->is_counted;
 	table->base_ms = clock_ms();
 	table->shards_n = shards_for(options->max_entries);
 	table->shards = aligned_alloc(64, table->shards_n * sizeof(*table->shards));
 	bug_on(!table->shards);
 	for (uint32_t i = 0; i < table->shards_n; i++)
-		shard_init(&table->shards[i]);
+		shard_init(&table->shards[i], options->is_secret, &table->dirty_n);
 	table_set_max(table, options->max_entries);
 	return table;
 }
@@ -114,39 +76,25 @@ void table_set_max(struct table *table, uint32_t max_entries)
 /*
  * What ended is told after the mutex is let go.
  */
-static void gone_init(const struct table *table, struct shard_gone *gone)
-{
-	gone->n = 0;
-	gone->is_wanted = table->on_gone != NULL;
-}
+_Atomic(table_dirty_fn *) table_dirty_hook;
 
-static void gone_tell(struct table *table, struct shard_gone *gone)
-{
-	if (!gone->n)
-		return;
-	for (uint32_t i = 0; gone->is_wanted && i < gone->n; i++)
-		table->on_gone(table->arg,
-			       (struct str){ gone->items[i].key, gone->items[i].key_len },
-			       &gone->items[i].value, gone->items[i].why);
-	gone->n = 0;
-}
-
-/* Entries that left are counted before others are told. */
-static void unlock(struct table *table, struct shard *shard, struct shard_gone *gone,
-		   uint32_t replaced_n)
+void table_unlock(struct table *table, struct shard *shard, struct shard_gone *gone)
 {
 	pthread_mutex_unlock(&shard->mutex);
-	if (!gone->n)
-		return;
-	atomic_fetch_sub_explicit(&table->count, gone->n - replaced_n, memory_order_relaxed);
-	gone_tell(table, gone);
-}
+	if (gone->left_n)
+		atomic_fetch_sub_explicit(&table->count, gone->left_n, memory_order_relaxed);
+	for (uint32_t i = 0; gone->is_wanted && i < gone->n; i++)
+		table->on_gone(table->arg,
+			       (struct str){ (char *)gone->items[i].key, gone->items[i].key_len },
+			       &gone->items[i].value, gone->items[i].why);
+	gone->n = gone->left_n = 0;
+	if (unlikely(gone->is_woken)) {
+		table_dirty_fn *hook = atomic_load(&table_dirty_hook);
 
-struct table_key table_key(const struct table *table, struct str bytes)
-{
-	(void)table;
-	bug_on(!bytes.len || bytes.len > TABLE_KEY_MAX);
-	return (struct table_key){ bytes, siphash13(siphash_process_key(), bytes.p, bytes.len) };
+		gone->is_woken = false;
+		if (hook)
+			hook(table);
+	}
 }
 
 void table_prefetch(const struct table *table, const struct table_key *key)
@@ -162,11 +110,8 @@ void table_prefetch(const struct table *table, const struct table_key *key)
 							  sizeof(*cells)));
 }
 
-/*
- * The entry of KEY, or NULL; one that has expired is freed on the way.  Mutex held.
- */
-static struct shard_entry *find_live(struct shard *shard, const struct table_key *key, int64_t now,
-				     struct shard_gone *gone, uint32_t *cell)
+struct shard_entry *table_find_any(struct shard *shard, const struct table_key *key, int64_t now,
+				   struct shard_gone *gone, uint32_t *cell)
 {
 	struct shard_entry *entry;
 
@@ -193,9 +138,9 @@ static bool table_use_once(struct table *table, const struct table_key *key,
 	int64_t left = 0;
 	uint32_t cell;
 
-	gone_init(table, &gone);
+	table_gone_init(table, &gone);
 	pthread_mutex_lock(&shard->mutex);
-	entry = find_live(shard, key, now, &gone, &cell);
+	entry = table_find_live(shard, key, now, &gone, &cell);
 	shard->lookups++;
 	if (entry)
 		left = entry->opens ? (int64_t)entry->idle_ms : shard_left_ms(entry, now);
@@ -206,6 +151,8 @@ static bool table_use_once(struct table *table, const struct table_key *key,
 			entry->opens++;
 	} else if (entry && use == USE_TOUCH) {
 		shard_use(entry, now);
+		if (unlikely(shard->is_shared))
+			table_mark_use(shard, entry, cell, now, &gone);
 	}
 	if (entry) {
 		shard->hits++;
@@ -213,7 +160,7 @@ static bool table_use_once(struct table *table, const struct table_key *key,
 		if (use == USE_OPEN)
 			value->expires_in_ms = left;
 	}
-	unlock(table, shard, &gone, 0);
+	table_unlock(table, shard, &gone);
 	return entry != NULL;
 }
 
@@ -229,7 +176,7 @@ static bool table_use(struct table *table, const struct table_key *key, struct t
 	if (!is_there && follower->catch_up())
 		is_there = table_use_once(table, key, value, use);
 	if (is_there && use != USE_LOOK)
-		follower->changed(table, key->bytes, NULL, TABLE_USED);
+		follower->changed(table, key, NULL, TABLE_USED);
 	return is_there;
 }
 
@@ -252,8 +199,10 @@ void table_close(struct table *table, const struct table_key *key)
 {
 	struct shard *shard = shard_of(table, key);
 	int64_t now = table_now(table);
+	struct shard_gone gone;
 	uint32_t cell;
 
+	table_gone_init(table, &gone);
 	pthread_mutex_lock(&shard->mutex);
 	cell = shard_find(shard, key);
 	if (cell != UINT32_MAX) {
@@ -262,12 +211,14 @@ void table_close(struct table *table, const struct table_key *key)
 		if (entry->opens) {
 			entry->opens--;
 			shard_use(entry, now);
+			if (unlikely(shard->is_shared))
+				table_mark_use(shard, entry, cell, now, &gone);
 		}
 		if (!entry->opens && entry->is_in_open_list)
 			shard_requeue(shard, entry, shard_number_at(shard, cell), now);
 	}
-	pthread_mutex_unlock(&shard->mutex);
-	tell(table, key, NULL, TABLE_USED);
+	table_unlock(table, shard, &gone);
+	table_tell(table, key, NULL, TABLE_USED);
 }
 
 static bool is_over(const struct table *table)
@@ -281,7 +232,7 @@ static void make_room(struct table *table, struct shard *shard, int64_t now,
 		      struct shard_gone *gone)
 {
 	/* GONE has what left already and is not yet taken off the count. */
-	uint32_t count = atomic_load_explicit(&table->count, memory_order_relaxed) - gone->n;
+	uint32_t count = atomic_load_explicit(&table->count, memory_order_relaxed) - gone->left_n;
 	uint32_t max = atomic_load_explicit(&table->max_entries, memory_order_relaxed);
 	uint32_t over = count > max ? count - max : 0;
 
@@ -289,13 +240,25 @@ static void make_room(struct table *table, struct shard *shard, int64_t now,
 		;
 }
 
-/* SHARD had too little to give (a small table, or a bound that was lowered): the next ones do. */
-static void evict_elsewhere(struct table *table, const struct shard *shard, int64_t now)
+struct shard_entry *table_insert(struct table *table, struct shard *shard,
+				 const struct table_key *key, const struct table_value *value,
+				 int64_t now, struct shard_gone *gone)
+{
+	atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
+	make_room(table, shard, now, gone);
+	return shard_insert(shard, key, value, now,
+			    atomic_load_explicit(&table->cells_final, memory_order_relaxed));
+}
+
+/* A small table, or a bound that was lowered: other shards give. */
+void table_make_room_elsewhere(struct table *table, const struct shard *shard, int64_t now)
 {
 	uint32_t from = (uint32_t)(shard - table->shards), n = 0;
 	struct shard_gone gone;
 
-	gone_init(table, &gone);
+	if (likely(!is_over(table)))
+		return;
+	table_gone_init(table, &gone);
 	for (uint32_t i = 1; i < table->shards_n && n < EVICT_AT_ONCE && is_over(table); i++) {
 		struct shard *other = &table->shards[(from + i) & (table->shards_n - 1)];
 
@@ -303,8 +266,21 @@ static void evict_elsewhere(struct table *table, const struct shard *shard, int6
 			continue;
 		pthread_mutex_lock(&other->mutex);
 		n += shard_evict(other, now, &gone);
-		unlock(table, other, &gone, 0);
+		table_unlock(table, other, &gone);
 	}
+}
+
+void table_set_left(struct shard *shard, uint32_t number, int64_t left_ms, int64_t now)
+{
+	struct shard_entry *entry = shard_entry(shard, number);
+
+	if (left_ms < 1)
+		left_ms = 1;
+	if (left_ms > (int64_t)entry->idle_ms)
+		left_ms = entry->idle_ms;
+	entry->used_at = (uint32_t)now - (entry->idle_ms - (uint32_t)left_ms);
+	if (!entry->is_in_open_list)
+		shard_requeue(shard, entry, number, now);
 }
 
 /* KEY is there: takes VALUE over. */
@@ -327,7 +303,36 @@ static enum table_put put_over(struct shard *shard, uint32_t cell, const struct 
 	shard_use(entry, now);
 	if (value->idle_ms < old_idle_ms && !entry->is_in_open_list)
 		shard_requeue(shard, entry, shard_number_at(shard, cell), now);
+	if (likely(!shard->is_shared))
+		return is_same ? TABLE_PUT_SAME : TABLE_PUT_CHANGED;
+	if (!is_same)
+		table_mark_change(shard, entry, cell, SHARD_PUSH_SET, gone);
+	else if (value->idle_ms != old_idle_ms)
+		shard_mark(shard, shard_number_at(shard, cell), SHARD_PUSH_REFRESH, gone);
+	else
+		table_mark_use(shard, entry, cell, now, gone);
 	return is_same ? TABLE_PUT_SAME : TABLE_PUT_CHANGED;
+}
+
+/* KEY is absent; ENTRY is its tombstone, or NULL. */
+static void put_new(struct table *table, struct shard *shard, struct shard_entry *entry,
+		    uint32_t cell, const struct table_key *key, const struct table_value *value,
+		    int64_t now, struct shard_gone *gone)
+{
+	enum shard_push push = SHARD_PUSH_ASSIGN;
+
+	if (entry) {
+		/* Redis may not have heard yet that it was deleted. */
+		if (entry->push)
+			push = SHARD_PUSH_SET;
+		shard_revive(shard, cell, value, now);
+	} else {
+		entry = table_insert(table, shard, key, value, now, gone);
+		if (shard->is_shared)
+			cell = shard_find(shard, key);
+	}
+	if (unlikely(shard->is_shared))
+		table_mark_change(shard, entry, cell, push, gone);
 }
 
 enum table_put table_put(struct table *table, const struct table_key *key,
@@ -337,27 +342,22 @@ enum table_put table_put(struct table *table, const struct table_key *key,
 	struct table_value kept = *value;
 	int64_t now = table_now(table);
 	enum table_put result = TABLE_PUT_NEW;
+	struct shard_entry *entry;
 	struct shard_gone gone;
 	uint32_t cell;
 
 	bug_on(value->server > TABLE_SERVER_MAX);
-	kept.idle_ms = value->idle_ms < 1                   ? 1
-		       : value->idle_ms > TABLE_IDLE_MAX_MS ? TABLE_IDLE_MAX_MS
-							    : value->idle_ms;
-	gone_init(table, &gone);
+	kept.idle_ms = table_idle(value->idle_ms);
+	table_gone_init(table, &gone);
 	pthread_mutex_lock(&shard->mutex);
-	if (find_live(shard, key, now, &gone, &cell)) {
+	entry = table_find_any(shard, key, now, &gone, &cell);
+	if (entry && likely(!entry->is_tomb))
 		result = put_over(shard, cell, &kept, now, &gone, old);
-	} else {
-		atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
-		make_room(table, shard, now, &gone);
-		shard_insert(shard, key, &kept, now,
-			     atomic_load_explicit(&table->cells_final, memory_order_relaxed));
-	}
-	unlock(table, shard, &gone, result == TABLE_PUT_CHANGED);
-	if (is_over(table))
-		evict_elsewhere(table, shard, now);
-	tell(table, key, &kept, TABLE_SET);
+	else
+		put_new(table, shard, entry, cell, key, &kept, now, &gone);
+	table_unlock(table, shard, &gone);
+	table_make_room_elsewhere(table, shard, now);
+	table_tell(table, key, &kept, TABLE_SET);
 	return result;
 }
 
@@ -374,28 +374,22 @@ bool table_restore(struct table *table, const struct table_key *key,
 	bug_on(value->server > TABLE_SERVER_MAX);
 	if (kept.idle_ms < 1 || kept.idle_ms > TABLE_IDLE_MAX_MS)
 		kept.idle_ms = TABLE_IDLE_MAX_MS;
-	gone_init(table, &gone);
+	table_gone_init(table, &gone);
 	pthread_mutex_lock(&shard->mutex);
-	is_there = find_live(shard, key, now, &gone, &cell) != NULL;
+	/* A tombstone is newer than any copy. */
+	is_there = table_find_any(shard, key, now, &gone, &cell) != NULL;
 	if (!is_there) {
-		struct shard_entry *entry;
+		uint32_t number;
 
-		atomic_fetch_add_explicit(&table->count, 1, memory_order_relaxed);
-		make_room(table, shard, now, &gone);
-		entry = shard_insert(
-			shard, key, &kept, now,
-			atomic_load_explicit(&table->cells_final, memory_order_relaxed));
-		if (kept.expires_in_ms < (int64_t)kept.idle_ms) {
-			int64_t left = kept.expires_in_ms > 1 ? kept.expires_in_ms : 1;
-
-			entry->used_at -= kept.idle_ms - (uint32_t)left;
-			cell = shard_find(shard, key);
-			shard_requeue(shard, entry, shard_number_at(shard, cell), now);
-		}
+		table_insert(table, shard, key, &kept, now, &gone);
+		number = shard_number_at(shard, shard_find(shard, key));
+		if (kept.expires_in_ms < (int64_t)kept.idle_ms)
+			table_set_left(shard, number, kept.expires_in_ms, now);
+		if (shard->is_shared)
+			shard_mark(shard, number, SHARD_PUSH_ASSIGN, &gone);
 	}
-	unlock(table, shard, &gone, 0);
-	if (is_over(table))
-		evict_elsewhere(table, shard, now);
+	table_unlock(table, shard, &gone);
+	table_make_room_elsewhere(table, shard, now);
 	return !is_there;
 }
 
@@ -403,18 +397,22 @@ bool table_drop(struct table *table, const struct table_key *key)
 {
 	struct shard *shard = shard_of(table, key);
 	int64_t now = table_now(table);
+	struct shard_entry *entry;
 	struct shard_gone gone;
 	uint32_t cell;
-	bool was_there;
 
-	gone_init(table, &gone);
+	table_gone_init(table, &gone);
 	pthread_mutex_lock(&shard->mutex);
-	was_there = find_live(shard, key, now, &gone, &cell) != NULL;
-	if (was_there)
+	entry = table_find_live(shard, key, now, &gone, &cell);
+	if (entry && unlikely(shard->is_shared)) {
+		shard_bury(shard, cell, TABLE_GONE_DROPPED, now, &gone);
+		table_mark_change(shard, entry, cell, SHARD_PUSH_SET, &gone);
+	} else if (entry) {
 		shard_remove(shard, cell, TABLE_GONE_DROPPED, now, &gone);
-	unlock(table, shard, &gone, 0);
-	tell(table, key, NULL, TABLE_DROPPED);
-	return was_there;
+	}
+	table_unlock(table, shard, &gone);
+	table_tell(table, key, NULL, TABLE_DROPPED);
+	return entry != NULL;
 }
 
 bool table_retire(struct table *table, const struct table_key *key, const struct table_value *only)
@@ -427,9 +425,9 @@ bool table_retire(struct table *table, const struct table_key *key, const struct
 	bool is_retired = false;
 	uint32_t cell;
 
-	gone_init(table, &gone);
+	table_gone_init(table, &gone);
 	pthread_mutex_lock(&shard->mutex);
-	entry = find_live(shard, key, now, &gone, &cell);
+	entry = table_find_live(shard, key, now, &gone, &cell);
 	if (entry && entry->server == only->server &&
 	    entry->generation == (only->generation & TABLE_GENERATION_MASK)) {
 		is_retired = true;
@@ -437,129 +435,11 @@ bool table_retire(struct table *table, const struct table_key *key, const struct
 		entry->generation = (uint16_t)(entry->generation - 1);
 		shard_use(entry, now);
 		shard_value(entry, now, &value);
+		if (unlikely(shard->is_shared))
+			table_mark_change(shard, entry, cell, SHARD_PUSH_SET, &gone);
 	}
-	unlock(table, shard, &gone, is_retired);
+	table_unlock(table, shard, &gone);
 	if (is_retired)
-		tell(table, key, &value, TABLE_SET);
+		table_tell(table, key, &value, TABLE_SET);
 	return is_retired;
-}
-
-uint32_t table_expire(struct table *table, uint32_t max)
-{
-	uint32_t freed = 0, visits = max > UINT32_MAX / 4 ? UINT32_MAX : max * 4;
-	uint32_t at = atomic_load_explicit(&table->expire_at, memory_order_relaxed);
-	struct shard_gone gone;
-
-	gone_init(table, &gone);
-	for (uint32_t i = 0; i < table->shards_n; i++, at++) {
-		struct shard *shard = &table->shards[at & (table->shards_n - 1)];
-		bool has_more = atomic_load_explicit(&shard->entries_n, memory_order_relaxed) != 0;
-
-		while (has_more && freed < max && visits) {
-			pthread_mutex_lock(&shard->mutex);
-			has_more = shard_turn(shard, table_now(table), &visits, &gone);
-			freed += gone.n;
-			unlock(table, shard, &gone, 0);
-		}
-		if (has_more)
-			break;
-	}
-	atomic_store_explicit(&table->expire_at, at & (table->shards_n - 1), memory_order_relaxed);
-	return freed;
-}
-
-void table_clear(struct table *table)
-{
-	struct shard_gone gone;
-
-	gone_init(table, &gone);
-	for (uint32_t i = 0; i < table->shards_n; i++) {
-		struct shard *shard = &table->shards[i];
-		bool has_more = true;
-
-		while (has_more) {
-			pthread_mutex_lock(&shard->mutex);
-			has_more = shard_drop_some(shard, table_now(table), &gone);
-			unlock(table, shard, &gone, 0);
-		}
-	}
-}
-
-void table_stats(const struct table *table, struct table_stats *stats)
-{
-	*stats = (struct table_stats){
-		.max_entries = atomic_load_explicit(&table->max_entries, memory_order_relaxed),
-		.size_bytes = sizeof(*table) + table->shards_n * sizeof(*table->shards),
-	};
-	for (uint32_t i = 0; i < table->shards_n; i++) {
-		struct shard *shard = &table->shards[i];
-
-		pthread_mutex_lock(&shard->mutex);
-		stats->entries += atomic_load_explicit(&shard->entries_n, memory_order_relaxed);
-		stats->size_bytes += shard->size_bytes;
-		stats->lookups += shard->lookups;
-		stats->hits += shard->hits;
-		stats->inserts += shard->inserts;
-		stats->evictions += shard->evictions;
-		stats->expirations += shard->expirations;
-		pthread_mutex_unlock(&shard->mutex);
-	}
-}
-
-const char *table_name(const struct table *table)
-{
-	return table->name;
-}
-
-/* CURSOR: shard in the high half, number in the low one. */
-bool table_each(struct table *table, uint64_t *cursor, uint32_t max, table_each_fn *fn, void *arg)
-{
-	uint32_t at = (uint32_t)(*cursor >> 32), number = (uint32_t)*cursor, seen = 0;
-	struct shard_gone copies; /* the same copies, for another purpose */
-
-	while (at < table->shards_n && seen < max) {
-		struct shard *shard = &table->shards[at];
-		int64_t now = table_now(table);
-		uint32_t looks = 1024;
-
-		copies.n = 0;
-		pthread_mutex_lock(&shard->mutex);
-		for (; number < shard->numbers_n && copies.n < SHARD_GONE_N && looks;
-		     number++, looks--) {
-			const struct shard_entry *entry = shard_entry(shard, number);
-			struct str key = shard_key(entry);
-
-			if (!entry->key_len || (!entry->opens && shard_left_ms(entry, now) <= 0))
-				continue;
-			shard_value(entry, now, &copies.items[copies.n].value);
-			copies.items[copies.n].key_len = entry->key_len;
-			memcpy(copies.items[copies.n++].key, key.p, key.len);
-		}
-		if (number >= shard->numbers_n) {
-			at++;
-			number = 0;
-		}
-		pthread_mutex_unlock(&shard->mutex);
-		for (uint32_t i = 0; i < copies.n; i++, seen++)
-			fn(arg, (struct str){ copies.items[i].key, copies.items[i].key_len },
-			   &copies.items[i].value);
-	}
-	*cursor = (uint64_t)at << 32 | number;
-	return at < table->shards_n;
-}
-
-bool table_is_sane(struct table *table)
-{
-	uint64_t entries = 0;
-	bool is_sane = true;
-
-	for (uint32_t i = 0; i < table->shards_n && is_sane; i++) {
-		struct shard *shard = &table->shards[i];
-
-		pthread_mutex_lock(&shard->mutex);
-		is_sane = shard_is_sane(shard, table_now(table));
-		entries += atomic_load_explicit(&shard->entries_n, memory_order_relaxed);
-		pthread_mutex_unlock(&shard->mutex);
-	}
-	return is_sane && entries == atomic_load(&table->count);
 }

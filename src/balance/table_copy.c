@@ -10,11 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "balance/sessions.h"
 #include "balance/table.h"
 #include "base/mem.h"
 #include "base/siphash.h"
 
-enum record_kind { RECORD_SET = 1, RECORD_DROPPED, RECORD_USED, RECORD_COPY };
+enum record_kind { COPY_SET = 1, COPY_DROPPED, COPY_USED, COPY_ENTRY, COPY_DIGEST };
 
 #define IS_CURRENT 1 /* flag: of the process that lives at the server now */
 
@@ -111,7 +112,7 @@ static void send_to(struct peer *peer, const struct pack *record)
 }
 
 static void write_record(struct pack *to, enum record_kind kind, const struct table *table,
-			 struct str key, const struct table_value *value)
+			 struct str kept, const struct table_value *value)
 {
 	const struct server *server = value ? server_by_number(value->server) : NULL;
 	unsigned generation = server ? atomic_load(&server->generation) : 0;
@@ -122,23 +123,50 @@ static void write_record(struct pack *to, enum record_kind kind, const struct ta
 			    : 0);
 	pack_str(to, str_of(table_name(table)));
 	pack_str(to, server ? str_of(server->name) : STR(""));
-	pack_str(to, key);
+	pack_str(to, kept);
 	pack_u32(to, value ? value->idle_ms : 0);
 	pack_u32(to, value && value->expires_in_ms > 0 ? (uint32_t)value->expires_in_ms : 0);
 }
 
-static void on_changed(struct table *table, struct str key, const struct table_value *value,
-		       enum table_change change)
+/* Out: the digest keys under which this process has kept keys, and does. */
+static bool write_digest(struct pack *to, uint32_t i)
+{
+	struct siphash_key key;
+
+	if (!i)
+		table_digest_current(&key);
+	else if (!table_digest_former(i - 1, &key))
+		return false;
+	pack_u8(to, COPY_DIGEST);
+	pack_u64(to, key.k0);
+	pack_u64(to, key.k1);
+	return true;
+}
+
+static void send_digests(struct peer *peer)
+{
+	for (uint32_t i = 0;; i++) {
+		unsigned char bytes[32];
+		struct pack record = { bytes, 0, sizeof(bytes), false };
+
+		if (!write_digest(&record, i))
+			break;
+		send_to(peer, &record);
+	}
+}
+
+static void on_changed(struct table *table, const struct table_key *key,
+		       const struct table_value *value, enum table_change change)
 {
 	static const enum record_kind kinds[] = {
-		[TABLE_SET] = RECORD_SET,
-		[TABLE_DROPPED] = RECORD_DROPPED,
-		[TABLE_USED] = RECORD_USED,
+		[TABLE_SET] = COPY_SET,
+		[TABLE_DROPPED] = COPY_DROPPED,
+		[TABLE_USED] = COPY_USED,
 	};
 	unsigned char bytes[TABLE_COPY_RECORD_MAX];
 	struct pack record = { bytes, 0, sizeof(bytes), false };
 
-	write_record(&record, kinds[change], table, key, value);
+	write_record(&record, kinds[change], table, table_key_str(key), value);
 	if (record.is_bad) {
 		atomic_fetch_add(&lost, 1); /* names of hundreds of bytes */
 		return;
@@ -180,16 +208,6 @@ static struct server *server_of(const struct backend_state *backend, struct str 
 	return NULL;
 }
 
-static void sessions_add(struct server *server, int n)
-{
-	unsigned have = atomic_load(&server->sessions);
-
-	if (n > 0)
-		atomic_fetch_add(&server->sessions, 1);
-	while (n < 0 && have && !atomic_compare_exchange_weak(&server->sessions, &have, have - 1))
-		;
-}
-
 /* As stick_learn_sid(): a session is counted before its entry stands. */
 static void set_entry(enum record_kind kind, struct table *table, bool is_counted,
 		      const struct table_key *key, struct table_value *value, bool is_current)
@@ -197,45 +215,44 @@ static void set_entry(enum record_kind kind, struct table *table, bool is_counte
 	struct server *server = server_by_number(value->server);
 	bool is_new;
 
-	value->generation = atomic_load(&server->generation) - !is_current;
+	value->generation = server_generation(server) - !is_current;
 	is_counted = is_counted && is_current;
 	if (is_counted)
-		sessions_add(server, 1);
-	if (kind == RECORD_COPY)
+		sessions_up(server);
+	if (kind == COPY_ENTRY)
 		is_new = table_restore(table, key, value);
 	else
 		is_new = table_put(table, key, value, NULL) != TABLE_PUT_SAME;
 	if (is_counted && !is_new)
-		sessions_add(server, -1);
+		sessions_down(server);
 }
 
 /* Reader's mutex held. */
-static void read_record(struct unpack *from)
+static void read_entry(enum record_kind kind, struct unpack *from)
 {
-	enum record_kind kind = unpack_u8(from);
 	uint8_t flags = unpack_u8(from);
 	struct str table_text = unpack_str(from);
 	struct str server_text = unpack_str(from);
-	struct str bytes = unpack_str(from);
+	struct str kept = unpack_str(from);
 	struct table_value value = { .idle_ms = unpack_u32(from) };
 	struct server *server;
 	struct known *at;
 	struct table_key key;
 
 	value.expires_in_ms = unpack_u32(from);
-	if (!bytes.len || bytes.len > TABLE_KEY_MAX || kind < RECORD_SET || kind > RECORD_COPY)
+	if (!kept.len || kept.len > TABLE_KEY_SIZE)
 		from->is_bad = true;
 	if (from->is_bad)
 		return;
 	at = known_of(table_text);
-	if (!at)
+	if (!at || (table_is_secret(at->table) && kept.len != TABLE_KEY_SIZE))
 		return;
-	key = table_key(at->table, bytes);
-	if (kind == RECORD_DROPPED) {
+	key = table_key_kept(at->table, kept);
+	if (kind == COPY_DROPPED) {
 		table_drop(at->table, &key);
 		return;
 	}
-	if (kind == RECORD_USED) {
+	if (kind == COPY_USED) {
 		table_touch(at->table, &key, &value);
 		return;
 	}
@@ -244,6 +261,29 @@ static void read_record(struct unpack *from)
 		return;
 	value.server = server->number;
 	set_entry(kind, at->table, at->is_counted, &key, &value, flags & IS_CURRENT);
+}
+
+/* Keys in the peer's records are kept under its digest key. */
+static void read_digest(struct unpack *from)
+{
+	struct siphash_key key = { .k0 = unpack_u64(from) };
+
+	key.k1 = unpack_u64(from);
+	if (!from->is_bad)
+		table_digest_also(&key);
+}
+
+/* Reader's mutex held. */
+static void read_record(struct unpack *from)
+{
+	enum record_kind kind = unpack_u8(from);
+
+	if (kind == COPY_DIGEST)
+		read_digest(from);
+	else if (kind >= COPY_SET && kind <= COPY_ENTRY)
+		read_entry(kind, from);
+	else
+		from->is_bad = true;
 }
 
 static bool read_peer(struct peer *peer)
@@ -341,6 +381,11 @@ void table_copy_refresh(void)
 		free(known);
 		known = NULL;
 	}
+	pthread_mutex_lock(&out_mutex);
+	for (size_t i = 0; i < TABLE_COPY_PEERS_MAX; i++)
+		if (peers[i].is_open && !peers[i].is_quiet)
+			send_digests(&peers[i]);
+	pthread_mutex_unlock(&out_mutex);
 	pthread_mutex_unlock(&in_mutex);
 }
 
@@ -427,7 +472,7 @@ static void write_entry(void *arg, struct str key, const struct table_value *val
 	struct walk_to *walk = arg;
 	size_t before = walk->to->n;
 
-	write_record(walk->to, RECORD_COPY, walk->table, key, value);
+	write_record(walk->to, COPY_ENTRY, walk->table, key, value);
 	if (!walk->to->is_bad)
 		return;
 	walk->to->n = before; /* it does not fit: names of hundreds of bytes */
@@ -446,8 +491,11 @@ static void next_table(struct table_copy_walk *walk)
 
 bool table_copy_write(struct table_copy_walk *walk, struct pack *to)
 {
-	if (!walk->is_begun)
+	if (!walk->is_begun) {
 		walk->backend = backend_state_first();
+		for (uint32_t i = 0; write_digest(to, i); i++)
+			;
+	}
 	walk->is_begun = true;
 	while (walk->backend &&
 	       to->size - to->n >= (size_t)2 * WALK_PIECE * TABLE_COPY_RECORD_MAX) {
@@ -467,8 +515,10 @@ uint32_t table_copy_read(struct unpack *from)
 	pthread_mutex_lock(&in_mutex);
 	origin = &nobody;
 	while (from->left && !from->is_bad) {
+		bool is_entry = *from->p != COPY_DIGEST;
+
 		read_record(from);
-		n += !from->is_bad;
+		n += is_entry && !from->is_bad;
 	}
 	origin = NULL;
 	pthread_mutex_unlock(&in_mutex);

@@ -15,31 +15,23 @@
 #define cells_of(shard)       atomic_load_explicit(&(shard)->cells, memory_order_relaxed)
 #define cells_n_of(shard)     atomic_load_explicit(&(shard)->cells_n, memory_order_relaxed)
 #define entries_of(shard)     atomic_load_explicit(&(shard)->entries_n, memory_order_relaxed)
+#define dirty_of(shard)       atomic_load_explicit(&(shard)->dirty_n, memory_order_relaxed)
 #define set_entries(shard, n) atomic_store_explicit(&(shard)->entries_n, n, memory_order_relaxed)
 
-void shard_init(struct shard *shard)
+void shard_init(struct shard *shard, bool is_secret, _Atomic uint32_t *dirty_all)
 {
 	memset(shard, 0, sizeof(*shard));
 	pthread_mutex_init(&shard->mutex, NULL);
-}
-
-static void free_key(struct shard_entry *entry)
-{
-	char *p;
-
-	if (entry->key_len <= SHARD_KEY_INLINE)
-		return;
-	memcpy(&p, entry->key, sizeof(p));
-	free(p);
+	shard->is_secret = is_secret;
+	shard->dirty_all = dirty_all;
 }
 
 static void shard_free_memory(struct shard *shard)
 {
-	for (uint32_t number = 0; number < shard->numbers_n; number++)
-		free_key(shard_entry(shard, number));
 	for (uint32_t i = 0; i < shard->chunks_n; i++)
 		free(shard->chunks[i]);
 	free(shard->chunks);
+	free(shard->dirty);
 	free(shard->links);
 	free(cells_of(shard));
 }
@@ -55,6 +47,8 @@ static void shard_reset(struct shard *shard)
 {
 	shard_free_memory(shard);
 	shard->chunks = NULL;
+	shard->dirty = NULL;
+	shard->dirty_at = 0;
 	shard->links = NULL;
 	atomic_store_explicit(&shard->cells_n, 0, memory_order_relaxed);
 	atomic_store_explicit(&shard->cells, NULL, memory_order_relaxed);
@@ -77,13 +71,26 @@ uint32_t shard_number_at(const struct shard *shard, uint32_t cell)
 	return cells_of(shard)[cell].entry - 1;
 }
 
-struct str shard_key(const struct shard_entry *entry)
+uint64_t shard_hash(bool is_secret, const unsigned char *kept, uint8_t len)
 {
-	const char *p = (const char *)entry->key;
+	const struct siphash_key *key = siphash_process_key();
+	uint64_t halves[2];
+	unsigned __int128 product;
 
-	if (entry->key_len > SHARD_KEY_INLINE)
-		memcpy(&p, entry->key, sizeof(p));
-	return (struct str){ p, entry->key_len };
+	if (!is_secret)
+		return siphash13(key, kept, len);
+	/*
+	 * A digest is as good as random, but whoever knows its key (it may be as little as a
+	 * prefix in a file) could aim: folded with what only this process knows.
+	 */
+	memcpy(halves, kept, sizeof(halves));
+	product = (unsigned __int128)(halves[0] ^ key->k0) * (halves[1] ^ key->k1);
+	return (uint64_t)(product >> 64) ^ (uint64_t)product;
+}
+
+static bool has_key(const struct shard_entry *entry, const struct table_key *key)
+{
+	return entry->key_len == key->len && memcmp(entry->key, key->bytes, TABLE_KEY_SIZE) == 0;
 }
 
 /*
@@ -103,7 +110,7 @@ uint32_t shard_find(const struct shard *shard, const struct table_key *key)
 	if (!cells_n)
 		return UINT32_MAX;
 	for (uint32_t i = home_of(tag, cells_n); cells[i].entry;) {
-		if (cells[i].tag == tag && str_eq(shard_key(shard_at(shard, i)), key->bytes))
+		if (cells[i].tag == tag && has_key(shard_at(shard, i), key))
 			return i;
 		if (++i == cells_n)
 			i = 0;
@@ -268,9 +275,12 @@ static uint32_t shard_take_number(struct shard *shard)
 			uint32_t cap = shard->chunks_cap + shard->chunks_cap / 2 + 4;
 
 			shard->chunks = xrealloc_array(shard->chunks, cap, sizeof(*shard->chunks));
-			shard->size_bytes += (cap - shard->chunks_cap) * sizeof(*shard->chunks);
+			shard->dirty = xrealloc_array(shard->dirty, cap, sizeof(*shard->dirty));
+			shard->size_bytes += (cap - shard->chunks_cap) *
+					     (sizeof(*shard->chunks) + sizeof(*shard->dirty));
 			shard->chunks_cap = cap;
 		}
+		shard->dirty[shard->chunks_n] = 0;
 		shard->chunks[shard->chunks_n++] = xcalloc(1, size);
 		shard->size_bytes += size;
 	}
@@ -293,17 +303,9 @@ struct shard_entry *shard_insert(struct shard *shard, const struct table_key *ke
 		.idle_ms = value->idle_ms,
 		.server = (uint16_t)value->server,
 		.generation = (uint16_t)value->generation,
-		.key_len = key->bytes.len & 0xff,
+		.key_len = key->len & 31u,
 	};
-	if (key->bytes.len <= SHARD_KEY_INLINE) {
-		memcpy(entry->key, key->bytes.p, key->bytes.len);
-	} else {
-		char *p = xmalloc(key->bytes.len);
-
-		memcpy(p, key->bytes.p, key->bytes.len);
-		memcpy(entry->key, &p, sizeof(p));
-		shard->size_bytes += key->bytes.len;
-	}
+	memcpy(entry->key, key->bytes, sizeof(entry->key));
 	cells_put(cells_of(shard), cells_n_of(shard),
 		  (struct shard_cell){ (uint32_t)key->hash, number + 1 });
 	wheel_add(shard, entry, number, now);
@@ -332,16 +334,15 @@ void shard_value(const struct shard_entry *entry, int64_t now, struct table_valu
 void shard_note_gone(const struct shard_entry *entry, enum table_gone why, int64_t now,
 		     struct shard_gone *gone)
 {
-	struct str key = shard_key(entry);
 	uint32_t n = gone->n++;
 
-	bug_on(n == SHARD_GONE_N);
+	bug_on(n >= SHARD_GONE_N);
 	if (!gone->is_wanted)
 		return;
 	shard_value(entry, now, &gone->items[n].value);
 	gone->items[n].why = why;
-	gone->items[n].key_len = (uint8_t)key.len;
-	memcpy(gone->items[n].key, key.p, key.len);
+	gone->items[n].key_len = entry->key_len;
+	memcpy(gone->items[n].key, entry->key, sizeof(entry->key));
 }
 
 void shard_remove(struct shard *shard, uint32_t cell, enum table_gone why, int64_t now,
@@ -350,12 +351,15 @@ void shard_remove(struct shard *shard, uint32_t cell, enum table_gone why, int64
 	uint32_t number = cells_of(shard)[cell].entry - 1;
 	struct shard_entry *entry = shard_entry(shard, number);
 
-	shard_note_gone(entry, why, now, gone);
-	shard->evictions += why == TABLE_GONE_EVICTED;
-	shard->expirations += why == TABLE_GONE_EXPIRED;
-	if (entry->key_len > SHARD_KEY_INLINE)
-		shard->size_bytes -= entry->key_len;
-	free_key(entry);
+	gone->left_n++;
+	if (entry->is_tomb) {
+		shard->tombs_n--;
+	} else {
+		shard_note_gone(entry, why, now, gone);
+		shard->evictions += why == TABLE_GONE_EVICTED;
+		shard->expirations += why == TABLE_GONE_EXPIRED;
+	}
+	shard_unmark(shard, number);
 	link_remove(shard, &entry->link);
 	cells_remove(cells_of(shard), cells_n_of(shard), cell);
 	entry->key_len = 0;
@@ -366,11 +370,19 @@ void shard_remove(struct shard *shard, uint32_t cell, enum table_gone why, int64
 		shard_reset(shard);
 }
 
+struct table_key shard_key_of(const struct shard *shard, const struct shard_entry *entry)
+{
+	struct table_key key = { .len = entry->key_len };
+
+	key.hash = shard_hash(shard->is_secret, entry->key, entry->key_len);
+	memcpy(key.bytes, entry->key, sizeof(key.bytes));
+	return key;
+}
+
 static void remove_number(struct shard *shard, uint32_t number, enum table_gone why, int64_t now,
 			  struct shard_gone *gone)
 {
-	struct str bytes = shard_key(shard_entry(shard, number));
-	struct table_key key = { bytes, siphash13(siphash_process_key(), bytes.p, bytes.len) };
+	struct table_key key = shard_key_of(shard, shard_entry(shard, number));
 
 	shard_remove(shard, shard_find(shard, &key), why, now, gone);
 }
@@ -381,7 +393,7 @@ bool shard_drop_some(struct shard *shard, int64_t now, struct shard_gone *gone)
 		uint32_t number;
 
 		while (entries_of(shard) && (number = list_first(shard, list)) != UINT32_MAX) {
-			if (gone->n == SHARD_GONE_N)
+			if (shard_gone_is_full(gone))
 				return true;
 			remove_number(shard, number, TABLE_GONE_DROPPED, now, gone);
 		}
@@ -391,8 +403,9 @@ bool shard_drop_some(struct shard *shard, int64_t now, struct shard_gone *gone)
 
 /*
  * Looks at entries in the order in which the wheel will come by.  The first that really is due
- * there goes; one used since is put where it belongs.  After EVICT_VISITS of those, the one of them
- * with the least time left goes.  Open entries are set aside, and taken when there is nothing else.
+ * there goes, or a tombstone that has been told; one used since is put where it belongs.  After
+ * EVICT_VISITS of those, the one of them with the least time left goes.  Open entries are set
+ * aside, and taken when there is nothing else.
  */
 static uint32_t find_victim(struct shard *shard, int64_t now)
 {
@@ -409,7 +422,8 @@ static uint32_t find_victim(struct shard *shard, int64_t now)
 				move_to_open_list(shard, entry, number);
 				continue;
 			}
-			if (due_tick(entry, now) <= tick || number == best)
+			if (due_tick(entry, now) <= tick || number == best ||
+			    (entry->is_tomb && !shard_is_dirty(shard, number)))
 				return number;
 			if (shard_left_ms(entry, now) < best_left) {
 				best_left = shard_left_ms(entry, now);
@@ -452,7 +466,7 @@ bool shard_turn(struct shard *shard, int64_t now, uint32_t *visits, struct shard
 		while ((number = list_first(shard, list)) != UINT32_MAX) {
 			struct shard_entry *entry = shard_entry(shard, number);
 
-			if (!*visits || gone->n == SHARD_GONE_N)
+			if (!*visits || shard_gone_is_full(gone))
 				return true;
 			--*visits;
 			if (entry->opens) {
@@ -483,12 +497,10 @@ static bool cells_are_sane(struct shard *shard)
 	for (uint32_t i = 0; i < cells_n_of(shard); i++) {
 		if (!cells[i].entry)
 			continue;
-		struct str bytes = shard_key(shard_at(shard, i));
-		struct table_key key = { bytes,
-					 siphash13(siphash_process_key(), bytes.p, bytes.len) };
+		struct table_key key = shard_key_of(shard, shard_at(shard, i));
 
 		used++;
-		if (!bytes.len || shard_find(shard, &key) != i)
+		if (!key.len || shard_find(shard, &key) != i)
 			return false;
 	}
 	return used == entries_of(shard);
@@ -508,7 +520,7 @@ static bool list_is_sane(struct shard *shard, uint32_t list, int64_t now, uint32
 
 		if (entry->link.prev != prev || !entry->key_len ||
 		    entry->is_in_open_list != (list == SHARD_LIST_OPEN) ||
-		    (entry->is_in_open_list && !entry->opens))
+		    (entry->is_in_open_list && !entry->opens) || (entry->is_tomb && entry->opens))
 			return false;
 		if (list != SHARD_LIST_OPEN && !entry->opens && tick > due + 1 &&
 		    tick > shard->tick + 1)
@@ -520,11 +532,35 @@ static bool list_is_sane(struct shard *shard, uint32_t list, int64_t now, uint32
 	return shard->links[list].prev == prev;
 }
 
+static bool marks_are_sane(const struct shard *shard)
+{
+	uint32_t dirty_n = 0, tombs_n = 0;
+
+	for (uint32_t number = 0; number < shard->chunks_n * SHARD_CHUNK_N; number++) {
+		const struct shard_entry *entry = shard_entry(shard, number);
+		bool is_used = number < shard->numbers_n && entry->key_len;
+
+		if (shard_is_dirty(shard, number)) {
+			if (!is_used || !shard->is_shared || entry->push == SHARD_PUSH_NONE)
+				return false;
+			dirty_n++;
+		}
+		if (!is_used)
+			continue;
+		if (entry->is_tomb && !shard->is_shared)
+			return false;
+		if (!entry->is_sent && !shard_is_dirty(shard, number) && entry->push)
+			return false;
+		tombs_n += entry->is_tomb;
+	}
+	return dirty_n == dirty_of(shard) && tombs_n == shard->tombs_n;
+}
+
 bool shard_is_sane(struct shard *shard, int64_t now)
 {
 	uint32_t listed = 0, free_n = 0;
 
-	if (!cells_are_sane(shard))
+	if (!cells_are_sane(shard) || !marks_are_sane(shard))
 		return false;
 	for (uint32_t list = 0; shard->links && list <= SHARD_WHEEL_N; list++)
 		if (!list_is_sane(shard, list, now, &listed))

@@ -48,16 +48,34 @@ static inline uint64_t load_le64(const unsigned char *p)
 	return x;
 }
 
-static inline uint64_t siphash(const struct siphash_key *key, const void *data, size_t size,
-			       unsigned c_rounds, unsigned d_rounds)
+static inline void store_le64(unsigned char *p, uint64_t x)
 {
-	const unsigned char *p = data;
-	struct sip s = {
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	x = __builtin_bswap64(x);
+#endif
+	memcpy(p, &x, sizeof(x));
+}
+
+static inline struct sip sip_begin(const struct siphash_key *key)
+{
+	return (struct sip){
 		key->k0 ^ 0x736f6d6570736575u,
 		key->k1 ^ 0x646f72616e646f6du,
 		key->k0 ^ 0x6c7967656e657261u,
 		key->k1 ^ 0x7465646279746573u,
 	};
+}
+
+static inline uint64_t sip_result(const struct sip *s)
+{
+	return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+
+/* All of the message, with its length. */
+static inline void sip_absorb(struct sip *into, const void *data, size_t size, unsigned c_rounds)
+{
+	const unsigned char *p = data;
+	struct sip s = *into; /* so that it stays in registers */
 	uint64_t last = (uint64_t)size << 56;
 	size_t i;
 
@@ -73,9 +91,18 @@ static inline uint64_t siphash(const struct siphash_key *key, const void *data, 
 	s.v3 ^= last;
 	sip_rounds(&s, c_rounds);
 	s.v0 ^= last;
+	*into = s;
+}
+
+static inline uint64_t siphash(const struct siphash_key *key, const void *data, size_t size,
+			       unsigned c_rounds, unsigned d_rounds)
+{
+	struct sip s = sip_begin(key);
+
+	sip_absorb(&s, data, size, c_rounds);
 	s.v2 ^= 0xff;
 	sip_rounds(&s, d_rounds);
-	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+	return sip_result(&s);
 }
 
 uint64_t siphash24(const struct siphash_key *key, const void *data, size_t size)
@@ -86,6 +113,21 @@ uint64_t siphash24(const struct siphash_key *key, const void *data, size_t size)
 uint64_t siphash13(const struct siphash_key *key, const void *data, size_t size)
 {
 	return siphash(key, data, size, 1, 3);
+}
+
+void siphash24_128(const struct siphash_key *key, const void *data, size_t size,
+		   unsigned char out[16])
+{
+	struct sip s = sip_begin(key);
+
+	s.v1 ^= 0xee;
+	sip_absorb(&s, data, size, 2);
+	s.v2 ^= 0xee;
+	sip_rounds(&s, 4);
+	store_le64(out, sip_result(&s));
+	s.v1 ^= 0xdd;
+	sip_rounds(&s, 4);
+	store_le64(out + 8, sip_result(&s));
 }
 
 static const struct siphash_key *given_key;

@@ -3,7 +3,8 @@
  * show table, clear table, show sessions: the session tables.
  *
  * A sid is a bearer secret and an app's cookie may be one: keys of such tables are shown as '~' and
- * 16 digits of a keyed hash, the same that log lines show, and may be given so.
+ * the 32 digits of their keyed hash, which is all that the table has.  The first 16 are what log
+ * lines and "show sessions" show.  A key may be given as itself, or in either of these forms.
  */
 #include "config.h"
 
@@ -38,13 +39,12 @@ struct table_walk {
 	enum stick_kind kind;
 	struct run *run;
 	uint64_t cursor;
-	bool has_hash; /* key=~... */
-	uint64_t hash;
+	bool has_id; /* key ~... of 16 digits */
+	uint64_t id;
 	struct filter filters[FILTERS_MAX];
 	unsigned filters_n;
 	bool is_clear;
-	char (*keys)[TABLE_KEY_MAX]; /* (own) to be dropped */
-	uint8_t *lens;               /* (own) of keys */
+	struct table_key *keys; /* (own) to be dropped */
 	size_t keys_n, keys_size;
 };
 
@@ -53,7 +53,6 @@ static void walk_free(void *state)
 	struct table_walk *walk = state;
 
 	free(walk->keys);
-	free(walk->lens);
 	free(walk);
 }
 
@@ -120,17 +119,20 @@ struct table *table_by_name(struct str name, enum stick_kind *kind)
 	return only;
 }
 
-static struct str key_text(enum stick_kind kind, struct str key, uint64_t hash,
+static struct str key_text(enum stick_kind kind, const struct table_key *key,
 			   char out[ADDR_TEXT_SIZE])
 {
-	struct ip_addr ip = { .family = key.len == 4 ? AF_INET : AF_INET6 };
+	struct ip_addr ip = { .family = key->len == 4 ? AF_INET : AF_INET6 };
+	size_t len = 1;
 
-	if (kind == STICK_IP && (key.len == 4 || key.len == 16)) {
-		memcpy(ip.ip, key.p, key.len);
+	if (kind == STICK_IP && (key->len == 4 || key->len == 16)) {
+		memcpy(ip.ip, key->bytes, key->len);
 		return ip_addr_ip_text(&ip, out);
 	}
-	snprintf(out, ADDR_TEXT_SIZE, "~%016llx", (unsigned long long)hash);
-	return str_of(out);
+	out[0] = '~';
+	for (unsigned i = 0; i < key->len; i++)
+		len += (size_t)snprintf(out + len, ADDR_TEXT_SIZE - len, "%02x", key->bytes[i]);
+	return (struct str){ out, len };
 }
 
 static void print_entry(struct run *run, enum stick_kind kind, const struct table_key *key,
@@ -138,10 +140,10 @@ static void print_entry(struct run *run, enum stick_kind kind, const struct tabl
 {
 	const struct server *server = server_by_number(value->server);
 	char text[ADDR_TEXT_SIZE];
-	struct str shown = key_text(kind, key->bytes, key->hash, text);
+	struct str shown = key_text(kind, key, text);
 
 	run_print(run, "0x%llx: key=%.*s use=%u exp=%lld shard=0 server_id=%u server_key=%s\n",
-		  (unsigned long long)key->hash, STR_ARG(shown), value->opens,
+		  (unsigned long long)table_key_id(key), STR_ARG(shown), value->opens,
 		  (long long)value->expires_in_ms, value->server + 1, server ? server->name : "-");
 }
 
@@ -166,9 +168,10 @@ static bool compare(enum op op, uint64_t a, uint64_t b)
 	return false;
 }
 
-static bool passes(const struct table_walk *walk, uint64_t hash, const struct table_value *value)
+static bool passes(const struct table_walk *walk, const struct table_key *key,
+		   const struct table_value *value)
 {
-	if (walk->has_hash && hash != walk->hash)
+	if (walk->has_id && table_key_id(key) != walk->id)
 		return false;
 	for (unsigned i = 0; i < walk->filters_n; i++)
 		if (!compare(walk->filters[i].op, value->server + UINT64_C(1),
@@ -177,38 +180,32 @@ static bool passes(const struct table_walk *walk, uint64_t hash, const struct ta
 	return true;
 }
 
-static void keep_key(struct table_walk *walk, struct str key)
+static void keep_key(struct table_walk *walk, const struct table_key *key)
 {
 	if (walk->keys_n == walk->keys_size) {
 		walk->keys_size = walk->keys_size ? walk->keys_size * 2 : ENTRIES_PER_STEP;
 		walk->keys = xrealloc_array(walk->keys, walk->keys_size, sizeof(*walk->keys));
-		walk->lens = xrealloc_array(walk->lens, walk->keys_size, sizeof(*walk->lens));
 	}
-	memcpy(walk->keys[walk->keys_n], key.p, key.len);
-	walk->lens[walk->keys_n++] = (uint8_t)key.len;
+	walk->keys[walk->keys_n++] = *key;
 }
 
-static void on_entry(void *arg, struct str bytes, const struct table_value *value)
+static void on_entry(void *arg, struct str kept, const struct table_value *value)
 {
 	struct table_walk *walk = arg;
-	struct table_key key = table_key(walk->table, bytes);
+	struct table_key key = table_key_kept(walk->table, kept);
 
-	if (!passes(walk, key.hash, value))
+	if (!passes(walk, &key, value))
 		return;
 	if (walk->is_clear)
-		keep_key(walk, bytes);
+		keep_key(walk, &key);
 	else
 		print_entry(walk->run, walk->kind, &key, value);
 }
 
 static void drop_kept(struct table_walk *walk)
 {
-	for (size_t i = 0; i < walk->keys_n; i++) {
-		struct str bytes = { walk->keys[i], walk->lens[i] };
-		struct table_key key = table_key(walk->table, bytes);
-
-		table_drop(walk->table, &key);
-	}
+	for (size_t i = 0; i < walk->keys_n; i++)
+		table_drop(walk->table, &walk->keys[i]);
 	walk->keys_n = 0;
 }
 
@@ -221,23 +218,34 @@ static enum run_step walk_on(struct table_walk *walk)
 		drop_kept(walk);
 		if (!has_more)
 			return RUN_DONE;
-	} while (!walk->is_clear && !walk->has_hash && !run_is_full(walk->run));
+	} while (!walk->is_clear && !walk->has_id && !run_is_full(walk->run));
 	return RUN_MORE;
 }
 
-/* "~0123456789abcdef" */
-static bool read_hash(struct str text, uint64_t *hash)
+/* '~' and 2 * SIZE hex digits. */
+static bool read_hash(struct str text, unsigned char *hash, size_t size)
 {
-	*hash = 0;
-	if (text.len != 17 || text.p[0] != '~')
+	if (text.len != 1 + 2 * size || text.p[0] != '~')
 		return false;
-	for (size_t i = 1; i < text.len; i++) {
-		unsigned char c = (unsigned char)text.p[i];
+	for (size_t i = 0; i < 2 * size; i++) {
+		unsigned char c = (unsigned char)text.p[1 + i];
 
 		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
 			return false;
-		*hash = *hash << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+		hash[i / 2] =
+			(unsigned char)(hash[i / 2] << 4 | (c <= '9' ? c - '0' : c - 'a' + 10));
 	}
+	return true;
+}
+
+/* "~0123456789abcdef", as log lines have it. */
+static bool read_id(struct str text, uint64_t *id)
+{
+	struct table_key key = { .len = sizeof(*id) };
+
+	if (!read_hash(text, key.bytes, sizeof(*id)))
+		return false;
+	*id = table_key_id(&key);
 	return true;
 }
 
@@ -259,13 +267,20 @@ static void mask_address(const struct table *table, struct ip_addr *ip)
 }
 
 bool table_read_key(const struct table *table, enum stick_kind kind, struct str text,
-		    struct ip_addr *ip, struct table_key *key)
+		    struct table_key *key)
 {
+	unsigned char hash[TABLE_KEY_SIZE] = { 0 };
+	struct ip_addr ip;
+
 	if (kind == STICK_IP) {
-		if (ip_addr_parse(text, ip) != 0)
+		if (ip_addr_parse(text, &ip) != 0)
 			return false;
-		mask_address(table, ip);
-		text = (struct str){ (const char *)ip->ip, ip->family == AF_INET ? 4 : 16 };
+		mask_address(table, &ip);
+		text = (struct str){ (char *)ip.ip, ip.family == AF_INET ? 4 : 16 };
+	}
+	if (table_is_secret(table) && read_hash(text, hash, sizeof(hash))) {
+		*key = table_key_kept(table, (struct str){ (char *)hash, sizeof(hash) });
+		return true;
 	}
 	if (!text.len || text.len > TABLE_KEY_MAX)
 		return false;
@@ -359,16 +374,15 @@ static enum run_step begin_key(struct run *run, struct table_walk *walk)
 	struct str text = run_arg(run, 2);
 	struct table_value value;
 	struct table_key key;
-	struct ip_addr ip;
 
 	if (!text.len)
 		return run_error(run, "Key value expected");
-	walk->has_hash = walk->kind != STICK_IP && read_hash(text, &walk->hash);
-	if (!walk->has_hash && !table_read_key(walk->table, walk->kind, text, &ip, &key))
+	walk->has_id = table_is_secret(walk->table) && read_id(text, &walk->id);
+	if (!walk->has_id && !table_read_key(walk->table, walk->kind, text, &key))
 		return run_error(run, "Invalid key");
 	if (!walk->is_clear && !print_table_head(run, walk))
 		return RUN_DONE;
-	if (walk->has_hash)
+	if (walk->has_id)
 		return RUN_MORE;
 	if (walk->is_clear)
 		table_drop(walk->table, &key);
@@ -409,11 +423,11 @@ enum run_step command_clear_table(struct run *run)
 	return run->state ? walk_on(run->state) : begin(run, true);
 }
 
-static void on_session(void *arg, struct str bytes, const struct table_value *value)
+static void on_session(void *arg, struct str kept, const struct table_value *value)
 {
 	struct table_walk *walk = arg;
 	const struct server *server = server_by_number(value->server);
-	struct table_key key = table_key(walk->table, bytes);
+	struct table_key key = table_key_kept(walk->table, kept);
 	const char *state = "live";
 
 	if (!server)
@@ -424,7 +438,7 @@ static void on_session(void *arg, struct str bytes, const struct table_value *va
 	else if (!value->opens)
 		state = "idle";
 	run_print(walk->run, "%s ~%016llx %s %s %u %lld %lld\n", server->backend->name,
-		  (unsigned long long)key.hash, server->name, state, value->opens,
+		  (unsigned long long)table_key_id(&key), server->name, state, value->opens,
 		  (long long)(value->opens ? 0 : value->idle_ms - value->expires_in_ms) / 1000,
 		  (long long)value->expires_in_ms / 1000);
 }

@@ -128,7 +128,6 @@ enum run_step command_set_table(struct run *run)
 {
 	struct setting setting = { 0 };
 	struct table_key key;
-	struct ip_addr ip;
 
 	if (!run->args_n)
 		return run_error(run, "Required arguments: <table> key <key> "
@@ -141,7 +140,7 @@ enum run_step command_set_table(struct run *run)
 				      "and \"clear\" actions");
 	if (!str_eq(run_arg(run, 1), STR("key")) || run->args_n < 3)
 		return run_error(run, "Key value expected");
-	if (!table_read_key(setting.table, setting.kind, run->args[2], &ip, &key))
+	if (!table_read_key(setting.table, setting.kind, run->args[2], &key))
 		return run_error(run, "Invalid key");
 	setting.backend = backend_of(setting.table, setting.kind);
 	for (unsigned at = 3; at < run->args_n; at += 2)

@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 
+#include "balance/table.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/siphash.h"
 #include "proto/uri.h"
 #include "session/access_log_line.h"
 #include "session/tunnel.h"
@@ -19,7 +19,7 @@
 
 static void put_hash(struct line *line, struct str value)
 {
-	uint64_t hash = siphash13(siphash_process_key(), value.p, value.len);
+	uint64_t hash = table_secret_id(value);
 	char text[SID_MASK_SIZE + 1];
 
 	snprintf(text, sizeof(text), "~%016llx", (unsigned long long)hash);

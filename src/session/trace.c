@@ -123,7 +123,7 @@ void trace_client_now(const struct client *client, const char *what)
 void trace_txn_now(const struct txn *txn, const char *what)
 {
 	uint64_t want = atomic_load(&sid_hash);
-	bool is_session = want && txn->stick.has_key && txn->stick.key.hash == want;
+	bool is_session = want && txn->stick.has_key && table_key_id(&txn->stick.key) == want;
 	struct trace_line *line;
 	size_t len;
 
@@ -140,7 +140,7 @@ void trace_txn_now(const struct txn *txn, const char *what)
 		txn->server ? txn->server->name : "-");
 	if (len < sizeof(line->text) && txn->stick.has_key)
 		len += (size_t)snprintf(line->text + len, sizeof(line->text) - len, " sid=~%016llx",
-					(unsigned long long)txn->stick.key.hash);
+					(unsigned long long)table_key_id(&txn->stick.key));
 	if (len < sizeof(line->text) && txn->status)
 		len += (size_t)snprintf(line->text + len, sizeof(line->text) - len, " status=%u",
 					txn->status);
