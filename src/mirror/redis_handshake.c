@@ -127,11 +127,17 @@ static void on_role(void *arg, const redisReply *reply)
 		redis_lose(redis, "not the master that the sentinel says it is");
 }
 
-/* An error that is no loss ("no permission to PING") shows that it lives, too. */
+/* Who may not PING hears that from a Redis that lives. */
 static void on_ping(void *arg, const redisReply *reply)
 {
-	if (reply)
-		redis_is_ready(arg);
+	struct redis *redis = arg;
+
+	if (!reply)
+		return;
+	if (is_error(reply) && !str_starts(reply_str(reply), STR("NOPERM ")))
+		redis_lose(redis, redis_says(redis, reply_str(reply)));
+	else
+		redis_is_ready(redis);
 }
 
 static void on_master(void *arg, const redisReply *reply)

@@ -11,6 +11,7 @@
 #include <netdb.h>
 
 #include "model/schema_fns.h"
+#include "net/redis_url.h"
 
 static int resolve_by_getaddrinfo(const char *name, struct ip_addr *ip, const char **why)
 {
@@ -164,23 +165,18 @@ bool read_stats_sockets(struct load *load, const struct schema_row *row unused_a
 bool read_mirror(struct load *load, const struct schema_row *row, const struct yaml_node *node,
 		 void *base)
 {
-	static const struct str schemes[] = { STR_INIT("redis://"), STR_INIT("rediss://"),
-					      STR_INIT("unix:/"), STR_INIT("sentinel://") };
 	struct mirror_conf *mirror;
-	bool ok = false;
+	struct redis_url url;
+	const char *why;
 
 	if (node->kind != YAML_MAP)
 		return false;
 	mirror = arena_alloc(load->arena, sizeof(*mirror));
 	section_defaults(load, S_MIRROR, mirror);
 	section_read(load, S_MIRROR, node, mirror, NULL);
-	for (size_t i = 0; i < ARRAY_N(schemes); i++)
-		ok |= str_starts(mirror->redis, schemes[i]);
-	if (mirror->redis.len && !ok)
-		load_error(
-			load, yaml_get(node, STR("redis")),
-			"'redis': expected redis://, rediss://, unix:/ or sentinel://, got '%.*s'",
-			STR_ARG(mirror->redis));
+	/* The text is not repeated: there may be a password in it. */
+	if (mirror->redis.len && !redis_url_parse(mirror->redis, &url, &why))
+		load_error(load, yaml_get(node, STR("redis")), "'redis': %s", why);
 	if (mirror->password.len && mirror->password_file.len)
 		load_error(load, node, "'mirror' has both 'password' and 'password_file'");
 	*(struct mirror_conf **)schema_field(row, base) = mirror;

@@ -11,3 +11,4 @@ include tests/unit/dashboard.mk
 include tests/unit/run.mk
 include tests/unit/beat.mk
 include tests/unit/main.mk
+include tests/unit/mirror_redis.mk

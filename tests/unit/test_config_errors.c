@@ -138,8 +138,13 @@ static void mistakes_in_values_are_told(void **state unused_arg)
 		  "t:1:24: 'http': expected an address like 10.0.0.1:80, [::1]:80 or unix:/path, "
 		  "got 'nowhere'\n" },
 		{ "mirror: {redis: \"http://x\"}",
-		  "t:1:26: 'redis': expected redis://, rediss://, unix:/ or sentinel://, got "
-		  "'http://x'\n" },
+		  "t:1:26: 'redis': expected redis://, rediss://, unix:/ or sentinel://\n" },
+		{ "mirror: {redis: \"redis://u:p@ss@h\"}",
+		  "t:1:26: 'redis': '@' in a user name or password is written %40\n" },
+		{ "mirror: {redis: \"rediss://h:70000\"}",
+		  "t:1:26: 'redis': not a port (1 to 65535)\n" },
+		{ "mirror: {redis: \"sentinel://a,b:1\"}",
+		  "t:1:26: 'redis': after the sentinels comes '/' and the name of the master\n" },
 		{ "mirror: {}", "t:1:18: 'mirror' needs 'redis'\n" },
 		{ "thread: 1",
 		  "t:1:10: unknown key 'thread' in 'global'; did you mean 'threads'?\n" },
