@@ -10,3 +10,9 @@ liblimpet_a_SOURCES += include/mirror/ask.h src/mirror/ask.c
 liblimpet_a_SOURCES += include/mirror/beat.h include/mirror/beat_internal.h \
 	src/mirror/beat.c src/mirror/beat_ledger.c src/mirror/beat_peers.c src/mirror/beat_value.c \
 	src/mirror/fingerprint.c
+liblimpet_a_SOURCES += \
+	include/mirror/follow.h src/mirror/follow.c include/mirror/intake.h src/mirror/intake.c \
+	include/mirror/links.h src/mirror/links.c src/mirror/mirror.c \
+	include/mirror/push.h src/mirror/push.c include/mirror/resync.h src/mirror/resync.c \
+	include/mirror/settings.h src/mirror/settings.c include/mirror/tables.h src/mirror/tables.c \
+	include/mirror/wait.h src/mirror/wait.c
