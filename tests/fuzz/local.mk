@@ -4,3 +4,4 @@ include tests/fuzz/health.mk
 include tests/fuzz/proto.mk
 include tests/fuzz/model.mk
 include tests/fuzz/main.mk
+include tests/fuzz/mirror_redis.mk
