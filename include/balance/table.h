@@ -114,6 +114,9 @@ bool table_is_secret(const struct table *table);
 #define TABLE_DIGEST_FORMER_MAX 3
 /* From now on KEY; the one before becomes the newest former one. */
 void table_digest_set(const struct siphash_key *key);
+/* KEY instead of siphash_process_key(), which no key was made with yet: no former one.  No effect
+ * when one was set. */
+void table_digest_begin(const struct siphash_key *key);
 /* KEY is one more former one (of the process before, of a state file); no effect when known. */
 void table_digest_also(const struct siphash_key *key);
 void table_digest_current(struct siphash_key *key);

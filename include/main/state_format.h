@@ -16,11 +16,6 @@
 #define STATE_ROOM       ((size_t)256 * 1024)
 #define STATE_RECORD_MAX ((size_t)1 + 2 * (2 + UINT16_MAX)) /* of any kind */
 #define STATE_IS_CURRENT 1 /* flag: of the process that lived at the server */
-#ifdef TABLE_KEY_SIZE
-#define STATE_KEY_MAX TABLE_KEY_SIZE
-#else
-#define STATE_KEY_MAX TABLE_KEY_MAX
-#endif
 
 enum {
 	STATE_RECORD_KEY = 'K',

@@ -86,6 +86,16 @@ void table_digest_set(const struct siphash_key *key)
 	pthread_mutex_unlock(&digests_mutex);
 }
 
+void table_digest_begin(const struct siphash_key *key)
+{
+	const struct digests list = { .keys = { *key }, .n = 1 };
+
+	pthread_mutex_lock(&digests_mutex);
+	if (!atomic_load(&digests))
+		put_digests(&list);
+	pthread_mutex_unlock(&digests_mutex);
+}
+
 void table_digest_also(const struct siphash_key *key)
 {
 	struct digests list;

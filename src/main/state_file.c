@@ -169,16 +169,12 @@ static void write_key(struct writer *writer, const struct siphash_key *key)
 
 static void write_keys(struct writer *writer)
 {
-#ifdef TABLE_KEY_SIZE
 	struct siphash_key key;
 
 	table_digest_current(&key);
 	write_key(writer, &key);
 	for (uint32_t i = 0; table_digest_former(i, &key); i++)
 		write_key(writer, &key);
-#else
-	write_key(writer, siphash_process_key());
-#endif
 }
 
 static void write_content(struct writer *writer, const struct state_content *content)

@@ -124,11 +124,7 @@ static void read_server(struct reader *reader)
 static void restore(struct reader *reader, struct server *server, struct str bytes,
 		    struct table_value *value, bool is_current)
 {
-#ifdef TABLE_KEY_SIZE
 	struct table_key key = table_key_kept(reader->table, bytes);
-#else
-	struct table_key key = table_key(reader->table, bytes);
-#endif
 	bool is_counted = reader->is_counted && is_current;
 
 	value->server = server->number;
@@ -153,7 +149,7 @@ static void read_entry(struct reader *reader)
 	unpack_bytes(&reader->in, copy, size);
 	value = (struct table_value){ .idle_ms = unpack_u32(&reader->in) };
 	value.expires_in_ms = unpack_u32(&reader->in);
-	if (!bytes.len || bytes.len > STATE_KEY_MAX || number >= reader->servers_n ||
+	if (!bytes.len || bytes.len > TABLE_KEY_SIZE || number >= reader->servers_n ||
 	    !value.idle_ms || value.idle_ms > TABLE_IDLE_MAX_MS || !value.expires_in_ms ||
 	    value.expires_in_ms > value.idle_ms)
 		reader->in.is_bad = true;

@@ -184,15 +184,9 @@ static void take_secret(const struct state_secret *secret)
  */
 static void take_key(const struct siphash_key *key, uint32_t i)
 {
-#ifdef TABLE_KEY_SIZE
 	if (i == 0 && !runtime_config()->global.mirror)
-		table_digest_set(key);
-	else
-		table_digest_also(key);
-#else
-	(void)key;
-	(void)i;
-#endif
+		table_digest_begin(key);
+	table_digest_also(key); /* no effect when it is the current one now */
 }
 
 static void load(const char *file)
