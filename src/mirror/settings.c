@@ -129,9 +129,14 @@ static void derive(struct str secret, struct siphash_key *key)
 
 void settings_set_digest(const struct config *config)
 {
+	static bool is_configured; /* the current one is of a configuration */
 	struct siphash_key key = *siphash_process_key(), now;
 	struct arena arena;
 
+	/* Not our business: it may be that of a state file. */
+	if (!config->global.mirror && !is_configured)
+		return;
+	is_configured = config->global.mirror != NULL;
 	arena_init(&arena, 1024);
 	if (config->global.mirror)
 		derive(secret_of(&arena, config->global.mirror), &key);
