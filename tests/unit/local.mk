@@ -11,4 +11,6 @@ include tests/unit/dashboard.mk
 include tests/unit/run.mk
 include tests/unit/beat.mk
 include tests/unit/main.mk
+include tests/unit/merge.mk
 include tests/unit/mirror_redis.mk
+include tests/unit/mirror_ask.mk
