@@ -20,6 +20,6 @@ EXTRA_DIST += \
 	doc/decisions/0011-a-request-that-nobody-read-is-sent-again.md \
 	doc/decisions/0012-last-resort-without-checks.md \
 	doc/decisions/0014-upgrade.md doc/operations.md \
-	doc/decisions/0015-how-sessions-are-ended-evenly.md \
+	doc/decisions/0015-how-sessions-are-ended-evenly.md doc/decisions/0017-redis-link.md \
 	doc/decisions/0018-check-again.md \
 	doc/decisions/0013-changes-at-run-time-outlive-reloads.md

@@ -18,6 +18,8 @@
  * Bounded: at most REDIS_COMMANDS_MAX without an answer, REDIS_OUT_MAX bytes unsent,
  * REDIS_REPLY_MAX bytes of one answer (mirror/redis_answers.h).
  *
+ * Files: redis.c, redis_link.c, redis_resolve.c, redis_handshake.c, redis_answers.c.
+ *
  * Threads: the loop's.
  */
 #ifndef MIRROR_REDIS_H
@@ -44,7 +46,7 @@ struct redis_options {
 	/* TLS: verified against CA (PEM; "" = the system's), unless is_tls_unverified. */
 	struct str tls_ca, tls_certificate, tls_key, tls_sni;
 	bool is_tls_unverified;
-	int64_t connect_ms; /* to be UP, from the first SYN on [2 s] */
+	int64_t connect_ms; /* to be UP, resolving of names apart [2 s] */
 	int64_t answer_ms; /* for each answer [2 s]; 0 = no limit (a blocking XREAD sets its own) */
 };
 
@@ -57,14 +59,17 @@ struct redis_events {
 	void *arg;
 };
 
-/* Starts to connect with the loop's next turn. */
+/* Starts to connect with the loop's next turn.  Reads the files of TLS: it blocks. */
 struct redis *redis_new(struct loop *loop, const struct redis_options *options,
 			const struct redis_events *events);
 /* Closes; commands without an answer get NULL; no more events.  Buried in the loop. NULL is fine.
  */
 void redis_free(struct redis *redis);
 bool redis_is_up(const struct redis *redis);
-/* The loss is the caller's wish (an answer made no sense): as if the peer had closed. */
+/*
+ * The loss is the caller's wish (an answer made no sense): as if the peer had closed.  The NULLs
+ * and on_down come before the return.
+ */
 void redis_drop(struct redis *redis, const char *why);
 
 /*
@@ -81,7 +86,10 @@ int redis_command(struct redis *redis, redis_reply_fn *fn, void *arg, size_t n, 
 		  const size_t *sizes) must_check;
 /* How many more it would take now. */
 size_t redis_room(const struct redis *redis);
-/* This command's answer may take IN_MS instead of answer_ms (a blocking one).  For the last queued.
+/*
+ * The time for an answer runs from when its command became the oldest one without: a long pipeline
+ * is no loss as long as answers come.  This call gives the last queued command IN_MS instead of
+ * answer_ms (a blocking one); 0 = no limit.
  */
 void redis_answer_in(struct redis *redis, int64_t in_ms);
 

@@ -120,6 +120,8 @@ void redis_go_to(struct redis *redis, struct str name, uint16_t port, bool is_se
 void redis_disconnect(struct redis *redis);
 void redis_deadline(struct redis *redis); /* the time of CONNECTING ... GREETING is over */
 void redis_send(struct redis *redis);
+/* Reads files, unless the context for the name that HOST must show is there already. */
+bool redis_has_tls_ctx(struct redis *redis, struct str host, char why[TLS_WHY_SIZE]);
 
 /* redis_resolve.c: answers by redis_resolved(), never from within; one at a time. */
 void redis_resolve(struct redis *redis);

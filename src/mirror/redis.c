@@ -57,6 +57,7 @@ struct redis *redis_new(struct loop *loop, const struct redis_options *options,
 			const struct redis_events *events)
 {
 	struct redis *redis = xcalloc(1, sizeof(*redis));
+	char why[TLS_WHY_SIZE];
 
 	redis->magic = REDIS_MAGIC;
 	redis->loop = loop;
@@ -67,6 +68,8 @@ struct redis *redis_new(struct loop *loop, const struct redis_options *options,
 	redis->conn.fd = redis->conn.lf.fd = -1;
 	timer_init(&redis->timer, on_timer);
 	redis_set_timer(redis, 1);
+	if (redis->url.scheme == REDIS_TLS) /* now: there may be a chroot later; a try tells why */
+		(void)redis_has_tls_ctx(redis, redis->url.hosts[0].host, why);
 	return redis;
 }
 

@@ -137,29 +137,26 @@ static void greet(struct redis *redis)
 		hear(redis); /* TLS may hold bytes already, of which no event tells */
 }
 
-static bool has_tls_ctx(struct redis *redis, char why[TLS_WHY_SIZE])
+bool redis_has_tls_ctx(struct redis *redis, struct str host, char why[TLS_WHY_SIZE])
 {
 	const struct redis_options *options = &redis->options;
-	struct str name = str_of(redis->peer.name);
 	struct tls_client_options tls = {
 		.is_verified = !options->is_tls_unverified,
 		.ca = options->tls_ca,
 		.sni = options->tls_sni,
-		.name = name,
+		.name = options->tls_sni.len ? options->tls_sni : host,
 		.certificate = options->tls_certificate,
 		.key = options->tls_key,
 	};
 	struct ip_addr ip;
 
-	if (redis->tls_ctx && strcmp(redis->tls_name, redis->peer.name) == 0)
+	if (redis->tls_ctx && str_eq(str_of(redis->tls_name), tls.name))
 		return true;
+	if (!tls.sni.len && ip_addr_parse(host, &ip) != 0)
+		tls.sni = host;
 	tls_client_ctx_unref(redis->tls_ctx);
-	if (tls.sni.len)
-		tls.name = tls.sni;
-	else if (ip_addr_parse(name, &ip) != 0)
-		tls.sni = name;
 	redis->tls_ctx = tls_client_ctx_new(&tls, why);
-	snprintf(redis->tls_name, sizeof(redis->tls_name), "%s", redis->peer.name);
+	snprintf(redis->tls_name, sizeof(redis->tls_name), "%.*s", STR_ARG(tls.name));
 	return redis->tls_ctx != NULL;
 }
 
@@ -186,7 +183,7 @@ static void connected(struct redis *redis)
 
 	if (redis->url.scheme != REDIS_TLS) {
 		greet(redis);
-	} else if (!has_tls_ctx(redis, why)) {
+	} else if (!redis_has_tls_ctx(redis, str_of(redis->peer.name), why)) {
 		lose_here(redis, why);
 	} else if (tls_session_open(&redis->tls, redis->tls_ctx, &redis->conn) != 0) {
 		lose_here(redis, "no TLS session");
