@@ -9,13 +9,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-/* Until balance/table_share.c is there. */
-__attribute__((weak)) bool table_is_shared(const struct table *table)
-{
-	(void)table;
-	return false;
-}
-
 static _Atomic(const struct share_mirror *) mirror_now;
 
 enum { ASKS, HITS, MISSES, TIMEOUTS, STORES, STORED, STORE_TIMEOUTS, STATS_N };
