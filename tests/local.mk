@@ -33,6 +33,7 @@ IT_TESTS = \
 	tests/it/h_upgrade_fails.py \
 	tests/it/k_commands.py \
 	tests/it/k_control.py \
+	tests/it/k_ha.py \
 	tests/it/k_haproxy.py \
 	tests/it/k_limpetctl.py \
 	tests/it/k_tools.py \
