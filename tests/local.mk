@@ -47,6 +47,7 @@ IT_TESTS = \
 	tests/it/l_metrics.py \
 	tests/it/l_stats.py \
 	tests/it/l_syslog.py \
+	tests/it/m_mirror.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py
 IT_LIB = \
@@ -57,6 +58,6 @@ IT_LIB = \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
 	tests/it/lib/servers.py \
-	tests/it/lib/haproxy.py tests/it/lib/terminal.py
+	tests/it/lib/haproxy.py tests/it/lib/redis.py tests/it/lib/terminal.py
 TESTS += $(IT_TESTS)
 EXTRA_DIST += $(IT_TESTS) $(IT_LIB) tests/it/README.md

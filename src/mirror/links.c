@@ -60,10 +60,10 @@ static void on_info(void *arg, const redisReply *reply)
 	is_other = run_id[0] && links.run_id[0] && strcmp(run_id, links.run_id) != 0;
 	if (run_id[0])
 		snprintf(links.run_id, sizeof(links.run_id), "%s", run_id);
-	links.is_ready = true;
-	links.options.on_ready(is_other);
 	if (is_other && links.stream && links.is_stream_up)
 		redis_drop(links.stream, "another Redis is the master now");
+	links.is_ready = true;
+	links.options.on_ready(is_other);
 }
 
 static void on_commands_down(void *arg, const char *why)

@@ -66,7 +66,7 @@ class Pair:
         self.nodes[name].write(self.text(name))
         at = len(self.nodes[name].log())
         self.nodes[name].signal(1)
-        until(lambda: "reloaded" in self.nodes[name].log()[at:], "a reload")
+        until(lambda: "loaded again" in self.nodes[name].log()[at:], "a reload")
 
     def wait_up(self, name, at=0):
         until(lambda: re.search(r"mirror: (up|connected to .* again)", self.nodes[name].log()[at:]),
@@ -185,7 +185,7 @@ def _(t):
 
 @case("bindings of addresses and of learned cookies are shared")
 def _(t):
-    p = Pair(t, stick='[{by: cookie, learn: app}, {by: ip, remember: 10m}]')
+    p = Pair(t, stick='[{cookie: {name: app, mode: learn}}, {ip: {remember: 10m}}]')
     msg = p.ask("one", get("/login"))
     worker = msg.body
     cookie = msg.get("set-cookie").split(";")[0]
@@ -198,7 +198,7 @@ def _(t):
 
 @case("a rule with `mirror: false` keeps its table on the node")
 def _(t):
-    p = Pair(t, stick='[{by: engineio, mirror: false}, {by: ip, remember: 10m}]')
+    p = Pair(t, stick='[{engineio: {mirror: false}}, {ip: {remember: 10m}}]')
     p.handshake("one")
     p.wait_entries("two", 1, "chat/ip")
     same(p.entries("one"), 1, "entries of the node that learned it")
