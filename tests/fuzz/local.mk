@@ -5,3 +5,4 @@ include tests/fuzz/proto.mk
 include tests/fuzz/model.mk
 include tests/fuzz/main.mk
 include tests/fuzz/mirror_redis.mk
+include tests/fuzz/beat.mk
