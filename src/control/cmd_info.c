@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "control/commands.h"
 #include "control/console.h"
+#include "control/mirror_view.h"
 #include "control/sample.h"
 #include "control/startup_log.h"
 #include "control/value.h"
@@ -111,6 +112,19 @@ static uint64_t get_listeners(void)
 	for (size_t i = 0; i < control_config()->frontends_n; i++)
 		n += control_config()->frontends[i].binds_n;
 	return n + control_config()->global.stats_sockets_n;
+}
+static uint64_t get_peers(void)
+{
+	const struct beat_peer *peers;
+
+	return beat_peers(&peers);
+}
+static uint64_t get_peers_present(void)
+{
+	struct mirror_view view;
+
+	mirror_view(&view);
+	return view.peers_present;
 }
 static uint64_t get_dropped_logs(void)
 {
@@ -279,8 +293,8 @@ static const struct info_row rows[] = {
 	N("Jobs", "connections and listening sockets", "MGP", U32, get_jobs),
 	NONE("Unstoppable Jobs", "of them, those that do not hinder the end", "MGP"),
 	N("Listeners", "listening sockets", "MGP", U32, get_listeners),
-	NONE("ActivePeers", "peers", "MGP"),
-	NONE("ConnectedPeers", "peers connected", "MGP"),
+	N("ActivePeers", "other nodes of the mirror", "MGP", U32, get_peers),
+	N("ConnectedPeers", "of them, those that are there", "MGP", U32, get_peers_present),
 	N("DroppedLogs", "log lines dropped", "MGP", U32, get_dropped_logs),
 	NONE("BusyPolling", "1 = polling without waiting", "MGP"),
 	NONE("FailedResolutions", "host names that could not be resolved", "MGP"),

@@ -28,11 +28,6 @@ enum run_step command_show_resolvers(struct run *run)
 	return run->args_n ? run_error(run, "Can't find that resolvers section") : RUN_DONE;
 }
 
-enum run_step command_show_peers(struct run *run)
-{
-	return run->args_n ? run_error(run, "No such peers") : RUN_DONE;
-}
-
 enum run_step command_show_ssl_crt_list(struct run *run)
 {
 	return run->args_n ? run_error(run, "didn't find the specified filename") : RUN_DONE;

@@ -20,6 +20,8 @@ liblimpet_a_SOURCES += \
 	include/control/metrics_family.h src/control/metrics_counters.c src/control/metrics_families.c \
 	include/control/metrics_process.h src/control/metrics_process.c \
 	include/control/metrics_reference.h src/control/metrics_reference.c \
+	src/control/cmd_mirror.c include/control/mirror_view.h src/control/mirror_view.c \
+	include/control/metrics_mirror.h src/control/metrics_mirror.c \
 	include/control/sample.h src/control/sample.c \
 	include/control/stat.def include/control/stat.h src/control/stat.c \
 	include/control/value.h src/control/value.c \

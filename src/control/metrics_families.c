@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "balance/lb.h"
+#include "control/metrics_mirror.h"
 #include "control/metrics_process.h"
 #include "control/stat.h"
 #include "health/health.h"
@@ -261,6 +262,13 @@ static void write_table(struct metrics *metrics, int what)
 	FAMILY("server_" name, GAUGE, SERVER, unit, labels, write_server, SERVER_##what, help)
 #define OF_TABLE(name, type, unit, what, help)                                                     \
 	FAMILY("table_" name, type, TABLE, unit, "", write_table, TABLE_##what, help)
+#define OF_MIRROR(name, type, member, help)                                                        \
+	FAMILY("mirror_" name, type, PROCESS, NULL, "", metrics_mirror, MIRROR_AT(member), help)
+#define OF_PEER(name, what, help)                                                                  \
+	FAMILY("mirror_" name, GAUGE, PROCESS, NULL, "node", metrics_mirror_peer, PEER_##what, help)
+#define OF_NODE(name, help)                                                                        \
+	FAMILY("mirror_node_" #name, COUNTER, PROCESS, NULL, "node", metrics_mirror_node,          \
+	       BEAT_##name, "of each node of the pair, over all its starts: " help),
 #define SECONDS "seconds"
 #define BYTES   "bytes"
 const struct metrics_family metrics_families[] = {
@@ -332,5 +340,50 @@ const struct metrics_family metrics_families[] = {
 	OF_TABLE("evictions", COUNTER, NULL, EVICTIONS,
 		 "entries that went before their time because the table was full"),
 	OF_TABLE("expirations", COUNTER, NULL, EXPIRATIONS, "entries that were idle for too long"),
+	FAMILY("mirror_state", GAUGE, PROCESS, NULL, "state", metrics_mirror_state, 0,
+	       "1 for the state that the mirror is in, 0 for the others"),
+	FAMILY("mirror_lag_seconds", GAUGE, PROCESS, SECONDS, "", metrics_mirror_ms,
+	       MIRROR_AT(status.lag_ms),
+	       "how old the newest change of another node was when it arrived"),
+	OF_MIRROR("dirty", GAUGE, status.dirty, "entries that Redis does not have yet"),
+	OF_MIRROR("pushed", COUNTER, status.pushed, "changes that Redis took"),
+	OF_MIRROR("rejected", COUNTER, status.rejected,
+		  "changes that Redis did not take, for another node's stood there"),
+	OF_MIRROR("push_errors", COUNTER, status.push_errors,
+		  "changes that Redis answered with an error; they are sent again"),
+	OF_MIRROR("applied", COUNTER, status.applied, "changes of other nodes taken over"),
+	OF_MIRROR("ignored", COUNTER, status.ignored, "changes of other nodes that were not news"),
+	OF_MIRROR("refused", COUNTER, status.refused,
+		  "records on Redis that were malformed or from a far future"),
+	OF_MIRROR("conflicts", COUNTER, status.conflicts,
+		  "keys to which two nodes had given different servers"),
+	OF_MIRROR("unknown_names", COUNTER, status.unknown_names,
+		  "records of servers or tables that this node did not have"),
+	OF_MIRROR("losses", COUNTER, status.losses, "connections to Redis that were lost"),
+	OF_MIRROR("gaps", COUNTER, status.gaps, "times that changes were missed"),
+	OF_MIRROR("resyncs", COUNTER, status.resyncs, "full comparisons with Redis"),
+	OF_MIRROR("resync_keys", GAUGE, status.resync_keys,
+		  "entries read by the full comparison that runs, or the last one"),
+	FAMILY("mirror_resync_seconds", GAUGE, PROCESS, SECONDS, "", metrics_mirror_ms,
+	       MIRROR_AT(status.resync_ms), "what the last full comparison took"),
+	OF_MIRROR("asks", COUNTER, share.asks,
+		  "requests that waited for what other nodes know (read_through)"),
+	FAMILY("mirror_ask_results", COUNTER, PROCESS, NULL, "result", metrics_mirror_asks, 0,
+	       "how those waits ended"),
+	OF_MIRROR("sync_waits", COUNTER, share.stores,
+		  "handshakes that waited until Redis had their session (mode: sync)"),
+	OF_MIRROR("sync_timeouts", COUNTER, share.store_timeouts,
+		  "handshakes that went on without, after the longest wait"),
+	FAMILY("mirror_name_taken", GAUGE, PROCESS, NULL, "", metrics_mirror_name_taken, 0,
+	       "1 when another process has this node's name"),
+	OF_PEER("peer_up", UP, "1 when that node is there; absent while Redis is away"),
+	OF_PEER("key_mismatch", KEY_MISMATCH,
+		"1 when that node has another secret: no session is shared with it"),
+	OF_PEER("servers_differ", SERVERS_DIFFER,
+		"1 when that node has had other servers for some time"),
+	OF_PEER("peer_entries", ENTRIES, "entries of its mirrored tables, as it said last"),
+#define X(name, text) OF_NODE(name, text)
+	BEAT_COUNTS(X)
+#undef X
 };
 const unsigned metrics_families_n = ARRAY_N(metrics_families);
