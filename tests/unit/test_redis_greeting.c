@@ -135,22 +135,35 @@ static void a_silent_greeting_ends_in_time(void **state unused_arg)
 	assert_true(rig_has_told("no answer in time"));
 }
 
-static void
-a_lost_link_is_back_at_once_the_first_time_and_later_after_a_while(void **state unused_arg)
+/* How long after a loss the link is there again. */
+static int64_t back_after_us(void)
 {
-	int64_t at_us;
+	int64_t at_us = clock_now_us();
 
-	rig_start_up();
-	at_us = clock_now_us();
 	rig_hang_up(&rig.peer);
 	rig.peer = rig_accept(rig.server);
-	assert_in_range(clock_now_us() - at_us, 0, 90000);
+	return clock_now_us() - at_us;
+}
+
+static void a_lost_link_is_back_at_once_the_first_time_later_after_a_while(void **state unused_arg)
+{
+	int64_t took_us = 0;
+
+	/* A busy machine may be slow; but a pause is never shorter than 100 ms. */
+	for (unsigned i = 0; i < 5; i++) {
+		if (i) {
+			assert_int_equal(rig_teardown(NULL), 0);
+			assert_int_equal(rig_setup(NULL), 0);
+		}
+		rig_start_up();
+		took_us = back_after_us();
+		if (took_us < 90000)
+			break;
+	}
+	assert_in_range(took_us, 0, 90000);
 	rig_say(rig.peer, "+PONG\r\n");
 	rig_until(redis_is_up(rig.redis));
-	at_us = clock_now_us();
-	rig_hang_up(&rig.peer);
-	rig.peer = rig_accept(rig.server);
-	assert_in_range(clock_now_us() - at_us, 95000, 3000000);
+	assert_in_range(back_after_us(), 95000, 4000000);
 }
 
 static void tries_become_rarer(void **state unused_arg)
@@ -371,7 +384,7 @@ int main(void)
 		T(who_may_not_ping_is_up_all_the_same),
 		T(one_that_says_why_and_closes_is_heard),
 		T(a_silent_greeting_ends_in_time),
-		T(a_lost_link_is_back_at_once_the_first_time_and_later_after_a_while),
+		T(a_lost_link_is_back_at_once_the_first_time_later_after_a_while),
 		T(tries_become_rarer),
 		T(moved_leads_to_the_node_until_that_fails),
 		T(moved_without_a_host_means_the_same_host),
