@@ -46,8 +46,12 @@ struct ask_options {
 
 /* Once.  Nobody is answered before ask_apply() and ask_up(). */
 void ask_init(const struct ask_options *options);
-/* How long a request may wait: read_through; mode sync.  0 = never. */
-void ask_apply(int64_t ask_cap_ms, int64_t store_cap_ms);
+/*
+ * How long a request may wait for a session: READ_THROUGH_MS, 0 = never; and, in mode sync, a
+ * handshake: as long, or ASK_SYNC_MS when that is 0.
+ */
+#define ASK_SYNC_MS MS(20)
+void ask_apply(int64_t read_through_ms, bool is_sync);
 /*
  * COMMANDS is connected; it is the connection that the proposals go over.  PREFIX is copied.  A
  * table's name on Redis is its table_name().

@@ -380,10 +380,10 @@ void ask_init(const struct ask_options *options)
 	list_init(&asks.open);
 }
 
-void ask_apply(int64_t ask_cap_ms, int64_t store_cap_ms)
+void ask_apply(int64_t read_through_ms, bool is_sync)
 {
-	asks.ask_cap_ms = ask_cap_ms;
-	asks.store_cap_ms = store_cap_ms;
+	asks.ask_cap_ms = read_through_ms;
+	asks.store_cap_ms = !is_sync ? 0 : read_through_ms ? read_through_ms : ASK_SYNC_MS;
 	publish();
 }
 

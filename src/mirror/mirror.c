@@ -322,7 +322,7 @@ static void turn_off(void)
 		return;
 	close_links();
 	mirror.is_on = mirror.is_paused = mirror.wants_load = mirror.wants_all = false;
-	ask_apply(0, 0);
+	ask_apply(0, false);
 	settings_fini(&mirror.settings);
 	mirror.why[0] = '\0';
 	set_state();
@@ -342,8 +342,7 @@ static void turn_on(const struct config *config, bool is_more)
 	mirror.is_on = true;
 	push_apply(mirror.settings.prefix, str_of(mirror.instance), mirror.settings.stream_length);
 	follow_apply(mirror.settings.prefix, str_of(mirror.instance));
-	ask_apply(mirror.settings.read_through_ms,
-		  mirror.settings.is_sync ? mirror.settings.read_through_ms : 0);
+	ask_apply(mirror.settings.read_through_ms, mirror.settings.is_sync);
 	if (!is_same && !mirror.is_paused)
 		links_open(&mirror.settings.redis);
 	set_state();

@@ -20,7 +20,7 @@
 #include "mirror/redis.h"
 #include "mirror/wire.h"
 
-#define CAP_MS 20
+#define CAP_MS ASK_SYNC_MS
 #define LIVE   "live"
 #define TOMB   "tomb"
 
@@ -142,7 +142,7 @@ static int setup(void **state)
 	fake.refuses = 0;
 	hurries = 0;
 	ask_init(&(struct ask_options){ .loop = &loop, .take = take, .hurry = hurry });
-	ask_apply(CAP_MS, CAP_MS);
+	ask_apply(CAP_MS, true);
 	ask_up(&fake, STR("lp"));
 	return 0;
 }
@@ -513,12 +513,12 @@ static void caps_change_with_the_configuration(void **state)
 	struct asked asked = { 0 };
 
 	(void)state;
-	ask_apply(0, CAP_MS);
+	ask_apply(0, true);
 	ask(&asked, SHARE_ASK, "a");
 	assert_false(asked.is_waiting);
 	ask(&asked, SHARE_STORE, "a");
 	assert_true(asked.is_waiting);
-	ask_apply(CAP_MS, 0);
+	ask_apply(CAP_MS, false);
 	pass_ms(CAP_MS);
 	expect(&asked, SHARE_TIMEOUT);
 	while (waiting())
@@ -527,7 +527,7 @@ static void caps_change_with_the_configuration(void **state)
 	assert_false(asked.is_waiting);
 	ask(&asked, SHARE_ASK, "a");
 	assert_true(asked.is_waiting);
-	ask_apply(0, 0); /* who waits is still answered */
+	ask_apply(0, false); /* who waits is still answered */
 	reply_pair(LIVE, 500);
 	turn();
 	assert_int_equal(asked.answers, 2);
