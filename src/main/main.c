@@ -30,6 +30,7 @@
 #include "main/state_keep.h"
 #include "main/upgrade.h"
 #include "main/wiring.h"
+#include "mirror/mirror.h"
 #include "session/ending.h"
 #include "session/traffic.h"
 
@@ -41,13 +42,14 @@ static struct {
 	struct timer poll;
 	int64_t deadline_ms;
 	int64_t ending_at_ms; /* 0 = what is left is being ended */
-	bool is_draining;
+	bool is_draining, is_stopped;
 	const char *file;
 } app;
 
 static int64_t boot_began_ms; /* monotonic */
 
-#define POLL_MS 20
+#define POLL_MS  20
+#define FLUSH_MS SEC(1) /* that Redis may take at the end */
 
 static void usage(FILE *out)
 {
@@ -116,20 +118,40 @@ static int print_config(const struct config *config)
 	return is_written ? 0 : 1;
 }
 
+static void on_flushed(void *arg)
+{
+	(void)arg;
+	loop_stop(&control_loop);
+}
+
 static void stop_now(void)
 {
 	timer_stop(&app.poll);
-	loop_stop(&control_loop);
+	if (app.is_stopped)
+		loop_stop(&control_loop);
+	else
+		mirror_flush(FLUSH_MS, on_flushed, NULL);
+	app.is_stopped = true;
+}
+
+/* Somebody else goes on with the sessions: the other node, or this one when it is back. */
+static bool is_mirrored(void)
+{
+	struct mirror_status status;
+
+	mirror_status(&status);
+	return status.state == MIRROR_UP;
 }
 
 /* The last part of shutdown_grace: WebSockets are ended evenly, as their clients understand. */
 static void end_what_is_left(void)
 {
 	int64_t over_ms = app.deadline_ms - clock_ms();
+	enum ending_how how = is_mirrored() ? ENDING_HANDED_OVER : ENDING_POLITE;
 
 	app.ending_at_ms = 0;
 	for (uint32_t i = 0; i < servers_n(); i++)
-		ending_post(server_by_number(i), 1000, over_ms - over_ms / 10, ENDING_POLITE);
+		ending_post(server_by_number(i), 1000, over_ms - over_ms / 10, how);
 }
 
 static void on_poll(struct timer *timer)
@@ -296,8 +318,20 @@ static void on_accepting(void)
 			 strerror(-rc));
 	binds_forget_inherited();
 	control_release();
+	mirror_apply(runtime_config());
 	tell_ready();
 	log_info("process %d serves now", (int)getpid());
+}
+
+/* The first load of the tables is complete, or has taken too long. */
+static void on_loaded(void *arg, bool is_loaded)
+{
+	(void)arg;
+	if (!is_loaded)
+		log_event(LOG_LEVEL_WARN, "mirror_load_timeout", NULL,
+			  "the tables are not loaded from Redis yet: serving without");
+	runtime_listen();
+	tell_ready();
 }
 
 /* Tables, privileges, log, threads: from here on another start and a take-over differ little. */
@@ -325,6 +359,8 @@ static int start_threads(const struct config *config, bool is_new)
 	rc = runtime_start_threads();
 	if (rc != 0)
 		return fail("cannot start a thread", rc);
+	if (!is_new)
+		mirror_apply(config);
 	rc = is_new ? upgrade_new_ready(on_accepting) : 0;
 	return rc == 0 ? 0 : fail("the process before cannot be told", rc);
 }
@@ -359,7 +395,7 @@ static int start(struct config *config)
 	rc = control_init(&control_loop, config, &why);
 	if (rc != 0)
 		return fail(why ? why : "stats socket", rc);
-	rc = runtime_start(config, is_new, &text);
+	rc = runtime_start(config, is_new || config->global.mirror, &text);
 	if (rc != 0) {
 		fprintf(stderr, "%s\n", text);
 		upgrade_new_failed(text);
@@ -383,10 +419,15 @@ static int run(struct config *config)
 			     { "max_connections", NULL, process_state.max_connections }),
 		  "limpet %s runs: %u threads, %u connections at most", PACKAGE_VERSION,
 		  config->global.threads, process_state.max_connections);
-	if (!upgrade_new_is_on())
-		tell_ready();
 	timer_init(&app.poll, on_poll);
+	if (!upgrade_new_is_on()) {
+		struct mirror_conf *mirror = config->global.mirror;
+
+		process_notify("STATUS=loading the tables");
+		mirror_when_loaded(mirror ? mirror->load_timeout_ms : 0, on_loaded, NULL);
+	}
 	loop_run(&control_loop);
+	mirror_fini();
 	control_fini();
 	runtime_stop();
 	process_remove_pid_file(config->global.pid_file);

@@ -22,6 +22,7 @@
 #include "main/runtime_sets.h"
 #include "main/state_keep.h"
 #include "main/upgrade.h"
+#include "mirror/mirror.h"
 #include "session/client.h"
 
 struct loop control_loop;
@@ -261,6 +262,7 @@ static void put_in_force(struct config *config, const struct binds *binds)
 		queue_wake_all(config->backends[i].state);
 	health_apply(config);
 	control_apply(config);
+	mirror_apply(config);
 	if (config_log_open(&config->global, &log, &why) != 0)
 		log_error("log target %.*s: %s; the old ones stay", STR_ARG(log->target),
 			  why ? why : "cannot be opened");

@@ -27,6 +27,7 @@
 #include "base/siphash.h"
 #include "main/process.h"
 #include "main/runtime.h"
+#include "mirror/mirror.h"
 #include "session/traffic.h"
 
 enum state {
@@ -320,6 +321,7 @@ static void hand_over(void)
 		  (int)up.pid, (int)getpid(),
 		  (long long)runtime_config()->global.upgrade_grace_ms / 1000);
 	close_listening();
+	mirror_fini(); /* the new one has it, and the tables of both are kept alike */
 	process_notify_end();
 	control_hand_over();
 	upgrade_drain(up.stop);

@@ -25,6 +25,7 @@
 #include "main/upgrade.h"
 #include "main/runtime_sets.h"
 #include "main/slow_start.h"
+#include "mirror/mirror.h"
 #include "main/state_keep.h"
 #include "session/traffic.h"
 
@@ -79,6 +80,7 @@ void wiring_init(const char *file)
 	control_save_hook = state_keep_save;
 	control_old_hook = upgrade_old;
 	slow_start_init();
+	mirror_init(&control_loop);
 	timer_init(&second, on_second);
 	loop_timer_in(&control_loop, &second, SEC(1));
 }
