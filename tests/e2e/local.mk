@@ -18,8 +18,12 @@ EXTRA_DIST += \
 	tests/e2e/lib/fleet.mjs \
 	tests/e2e/lib/http.mjs \
 	tests/e2e/lib/limpet.mjs \
+	tests/e2e/lib/net.mjs \
 	tests/e2e/lib/page.html \
+	tests/e2e/lib/pair.mjs \
+	tests/e2e/lib/pair_clients.mjs \
 	tests/e2e/lib/proxy.mjs \
+	tests/e2e/lib/raw.mjs \
 	tests/e2e/lib/relay.mjs \
 	tests/e2e/lib/util.mjs \
 	tests/e2e/lib/worker.mjs \
@@ -27,5 +31,7 @@ EXTRA_DIST += \
 	tests/e2e/metrics.mjs \
 	tests/e2e/package-lock.json \
 	tests/e2e/package.json \
+	tests/e2e/pair.mjs \
+	tests/e2e/pair-failover.mjs \
 	tests/e2e/rolling.mjs \
 	tests/e2e/run.sh

@@ -209,6 +209,7 @@ def _(t):
     where = "127.0.0.1:%s/healthz" % t.env["PORT2"]
     same(run(["bash", CHECK, where])[0], 0, "status")
     watch = subprocess.Popen(["bash", CHECK, "-w", "60000", where], stdout=subprocess.DEVNULL)
+    limpet.is_ended_by_test = True
     limpet.signal(signal.SIGTERM)
     same(watch.wait(10), 1, "the watch's status")
     same(limpet.wait_exit(), 0, "limpet's status")

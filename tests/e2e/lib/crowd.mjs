@@ -9,10 +9,11 @@
  *   told      it was told to move: "1001" (a WebSocket's close code) or "400" (code 1 to a request)
  *   failed    anything else that went wrong; detail says what
  *   lost      an echo did not come back though the connection stood
+ *   attempt   it tries to come back
  */
 import http from 'node:http';
 import { createRequire } from 'node:module';
-import { fork } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { sleep, wait_for, watch_child } from './util.mjs';
 
@@ -42,11 +43,11 @@ const mode_of = (i) => {
 };
 
 /* In the child. */
-function run_client(io, port, i, say)
+function run_client(io, host, port, i, say)
 {
 	const agent = new http.Agent({ keepAlive: true });
 	const mode = mode_of(i);
-	const socket = io(`http://127.0.0.1:${port}`, { forceNew: true, agent, ...mode.options });
+	const socket = io(`http://${host}:${port}`, { forceNew: true, agent, ...mode.options });
 	let moves = 0;
 	const judge = (what, description, context, more) => {
 		const told = how_told(description, context);
@@ -59,6 +60,7 @@ function run_client(io, port, i, say)
 			judge('disconnect', details?.description, details?.context, why);
 	});
 	socket.on('connect_error', (error) => judge('connect_error', error.description, error.context, error.message));
+	socket.io.on('reconnect_attempt', () => say(i, 'attempt', mode.name));
 	const talk = () => {
 		if (socket.connected) {
 			const before = moves;
@@ -73,7 +75,7 @@ function run_client(io, port, i, say)
 
 if (process.argv[1] === ME) {
 	const { io } = createRequire(import.meta.url)('socket.io-client');
-	const { port, first, count, pause } = JSON.parse(process.env.E2E_CROWD);
+	const { host, port, first, count, pause } = JSON.parse(process.env.E2E_CROWD);
 	const sockets = [];
 	let events = [];
 	const say = (i, what, detail) => events.push([Date.now(), i, what, detail]);
@@ -90,20 +92,21 @@ if (process.argv[1] === ME) {
 	});
 	/* Not all in one instant: that is another suite. */
 	for (let n = 0; n < count; n++) {
-		sockets.push(run_client(io, port, first + n, say));
+		sockets.push(run_client(io, host, port, first + n, say));
 		await sleep(pause);
 	}
 }
 
-/* COUNT clients, all connected when this returns. */
-export async function start_crowd(port, count, limit = 60000)
+/* COUNT clients, all connected when this returns.  ENTER: the words of a command that runs them elsewhere. */
+export async function start_crowd(port, count, limit = 60000, { host = '127.0.0.1', enter = [] } = {})
 {
 	const crowd = { count, events: [], where: new Map(), children: [] };
 	const pause = 1000 * Math.ceil(count / PER_PROCESS) / PER_SECOND;
 	for (let first = 0; first < count; first += PER_PROCESS) {
-		const child = watch_child(fork(ME, {
-			env: { ...process.env, E2E_CROWD: JSON.stringify({ port, first, count: Math.min(PER_PROCESS, count - first), pause }) },
-			stdio: ['ignore', 'inherit', 'inherit', 'ipc'], execArgv: [],
+		const [program, ...words] = [...enter, process.execPath, ME];
+		const child = watch_child(spawn(program, words, {
+			env: { ...process.env, E2E_CROWD: JSON.stringify({ host, port, first, count: Math.min(PER_PROCESS, count - first), pause }) },
+			stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
 		}));
 		child.on('message', (events) => {
 			for (const event of events) {
@@ -111,7 +114,7 @@ export async function start_crowd(port, count, limit = 60000)
 				crowd.events.push(event);
 				if (what === 'connect')
 					crowd.where.set(i, detail);
-				else if (what !== 'lost')
+				else if (what === 'told' || what === 'failed')
 					crowd.where.delete(i);
 			}
 		});
