@@ -4,10 +4,14 @@
  */
 #include "config.h"
 
+#include <stdlib.h>
+
+#include "base/mem.h"
 #include "model/load.h"
 #include "model/match_build.h"
 #include "model/out.h"
 #include "model/schema_fns.h"
+#include "net/redis_url.h"
 
 /* A line of its own below "key: ", whose last space goes. */
 static void item_begin(struct out *out)
@@ -36,9 +40,30 @@ static bool pointer_print(struct out *out, const struct schema_row *row, const v
 	return target != NULL;
 }
 
+/* The URL may hold a user and a password: a dump for others is without them. */
 bool print_mirror(struct out *out, const struct schema_row *row, const void *base)
 {
-	return pointer_print(out, row, base);
+	const struct mirror_conf *mirror = pointer_of(row, base);
+	struct redis_url url;
+	struct mirror_conf copy;
+	const char *why, *end;
+	ptrdiff_t at = -1;
+	char *bare;
+
+	if (!mirror)
+		return false;
+	end = mirror->redis.p + mirror->redis.len;
+	if (!out->with_secrets && redis_url_parse(mirror->redis, &url, &why) && url.password.len)
+		at = str_find_char(str_sub(url.password.p, end), '@');
+	if (at < 0)
+		return pointer_print(out, row, base);
+	copy = *mirror;
+	bare = xasprintf("%.*s//%.*s", (int)str_find_char(mirror->redis, '/'), mirror->redis.p,
+			 STR_ARG(str_sub(url.password.p + at + 1, end)));
+	copy.redis = (struct str){ bare, strlen(bare) };
+	section_print(out, row->sub, &copy);
+	free(bare);
+	return true;
 }
 
 bool print_stats_http(struct out *out, const struct schema_row *row, const void *base)

@@ -416,12 +416,13 @@ static void a_dump_loads_to_the_same_again(void **state unused_arg)
 static void a_dump_keeps_secrets_when_asked(void **state unused_arg)
 {
 	struct config *config =
-		load("global: {mirror: {redis: \"redis://h\", password: hush}}\n" FRONT
+		load("global: {mirror: {redis: \"redis://joe:hush@h:1/2\", password: hush}}\n" FRONT
 		     "backends: {b: {stick: {cookie: {secret: hush}}, " HOSTS "}}\n");
 	size_t len;
 	char *text = config_dump(config, false, &len);
 
 	assert_null(strstr(text, "hush"));
+	assert_non_null(strstr(text, "redis: \"redis://h:1/2\""));
 	free(text);
 	text = config_dump(config, true, &len);
 	assert_non_null(strstr(text, "hush"));
