@@ -117,7 +117,7 @@ void table_digest_set(const struct siphash_key *key);
 /* KEY instead of siphash_process_key(), which no key was made with yet: no former one.  No effect
  * when one was set. */
 void table_digest_begin(const struct siphash_key *key);
-/* KEY is one more former one (of the process before, of a state file); no effect when known. */
+/* KEY is the newest former one (of the process before, of a state file), unless it is in force. */
 void table_digest_also(const struct siphash_key *key);
 void table_digest_current(struct siphash_key *key);
 /* The former ones, newest first from I = 0; false behind the last. */

@@ -128,15 +128,20 @@ static void write_record(struct pack *to, enum record_kind kind, const struct ta
 	pack_u32(to, value && value->expires_in_ms > 0 ? (uint32_t)value->expires_in_ms : 0);
 }
 
-/* Out: the digest keys under which this process has kept keys, and does. */
+/* A digest key under which this process keeps keys, or has: the current one is the last. */
 static bool write_digest(struct pack *to, uint32_t i)
 {
 	struct siphash_key key;
+	uint32_t former_n = 0;
 
-	if (!i)
-		table_digest_current(&key);
-	else if (!table_digest_former(i - 1, &key))
+	while (table_digest_former(former_n, &key))
+		former_n++;
+	if (i > former_n)
 		return false;
+	if (i == former_n)
+		table_digest_current(&key);
+	else
+		table_digest_former(former_n - 1 - i, &key);
 	pack_u8(to, COPY_DIGEST);
 	pack_u64(to, key.k0);
 	pack_u64(to, key.k1);

@@ -99,13 +99,10 @@ void table_digest_begin(const struct siphash_key *key)
 void table_digest_also(const struct siphash_key *key)
 {
 	struct digests list;
-	bool is_known = false;
 
 	pthread_mutex_lock(&digests_mutex);
 	list = get_digests();
-	for (uint32_t i = 0; i < list.n; i++)
-		is_known |= is_same_key(&list.keys[i], key);
-	if (!is_known) {
+	if (!is_same_key(&list.keys[0], key)) {
 		insert_digest(&list, 1, key);
 		put_digests(&list);
 	}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-EXTRA_DIST += tests/unit/balance_fixture.h tests/unit/stick_fixture.h
+EXTRA_DIST += tests/unit/balance_fixture.h tests/unit/stick_fixture.h \
+	tests/unit/table_share_fixture.h
 
 UNIT_TESTS += tests/unit/test_siphash
 tests_unit_test_siphash_SOURCES = tests/unit/test_siphash.c
@@ -40,3 +41,19 @@ tests_unit_test_table_copy_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_share
 tests_unit_test_share_SOURCES = tests/unit/test_share.c
 tests_unit_test_share_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_version
+tests_unit_test_version_SOURCES = tests/unit/test_version.c
+tests_unit_test_version_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_merge
+tests_unit_test_merge_SOURCES = tests/unit/test_merge.c
+tests_unit_test_merge_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_table_share
+tests_unit_test_table_share_SOURCES = tests/unit/test_table_share.c
+tests_unit_test_table_share_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+UNIT_TESTS += tests/unit/test_table_merge
+tests_unit_test_table_merge_SOURCES = tests/unit/test_table_merge.c
+tests_unit_test_table_merge_LDADD = $(LDADD) $(CMOCKA_LIBS)

@@ -414,6 +414,70 @@ static void each_meets_every_entry_once(void **state)
 	table_free(table);
 }
 
+static struct table *make_secret(void)
+{
+	return table_new(
+		&(struct table_options){ .name = "s", .max_entries = 100, .is_secret = true });
+}
+
+static void secret_keys_are_kept_as_digests_and_short_others_as_they_are(void **state)
+{
+	struct table *secret = make_secret(), *plain = make(100);
+	struct table_key a = table_key(secret, STR("abc")), b = table_key(plain, STR("abc"));
+	struct table_key longer = table_key(plain, STR("0123456789abcdefg"));
+
+	(void)state;
+	assert_int_equal(a.len, TABLE_KEY_SIZE);
+	assert_null(memmem(a.bytes, a.len, "abc", 3));
+	assert_true(str_eq(table_key_str(&b), STR("abc")));
+	assert_int_equal(longer.len, TABLE_KEY_SIZE);
+	assert_null(memmem(longer.bytes, longer.len, "0123", 4));
+	assert_int_equal(table_key_id(&a), table_secret_id(STR("abc")));
+	b = table_key_kept(secret, table_key_str(&a));
+	assert_true(table_key_eq(&a, &b));
+	assert_int_equal(a.hash, b.hash);
+	b = table_key_kept(plain, table_key_str(&longer));
+	assert_int_equal(longer.hash, b.hash);
+	table_free(secret);
+	table_free(plain);
+}
+
+static void former_digest_keys_are_remembered_newest_first(void **state)
+{
+	struct table *table = make_secret();
+	struct siphash_key key, first;
+	struct table_key kept, former;
+
+	(void)state;
+	table_digest_current(&first);
+	kept = table_key(table, STR("abc"));
+	assert_false(table_digest_has_former());
+	assert_false(table_key_former(table, STR("abc"), 0, &former));
+	for (uint64_t i = 1; i <= 3; i++)
+		table_digest_set(&(struct siphash_key){ i, i });
+	table_digest_set(&(struct siphash_key){ 3, 3 }); /* the same again: nothing */
+	table_digest_current(&key);
+	assert_int_equal(key.k0, 3);
+	assert_true(table_digest_former(0, &key));
+	assert_int_equal(key.k0, 2);
+	assert_false(table_key_eq(&kept, &(struct table_key){ .len = 0 }));
+	former = table_key(table, STR("abc"));
+	assert_false(table_key_eq(&kept, &former));
+	assert_true(table_key_former(table, STR("abc"), 2, &former));
+	assert_true(table_key_eq(&kept, &former));
+	assert_int_equal(kept.hash, former.hash);
+	assert_false(table_key_former(table, STR("abc"), 3, &former));
+	table_digest_set(&(struct siphash_key){ 4, 4 }); /* pushes the first one out */
+	assert_false(table_digest_former(TABLE_DIGEST_FORMER_MAX, &key));
+	table_digest_also(&first);
+	assert_true(table_digest_former(0, &key));
+	assert_memory_equal(&key, &first, sizeof(key));
+	table_digest_set(&first); /* back: it stands once */
+	for (uint32_t i = 0; table_digest_former(i, &key); i++)
+		assert_memory_not_equal(&key, &first, sizeof(key));
+	table_free(table);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -432,6 +496,8 @@ int main(void)
 		cmocka_unit_test(open_entries_are_evicted_last),
 		cmocka_unit_test(small_tables_and_lowered_bounds_hold),
 		cmocka_unit_test(each_meets_every_entry_once),
+		cmocka_unit_test(secret_keys_are_kept_as_digests_and_short_others_as_they_are),
+		cmocka_unit_test(former_digest_keys_are_remembered_newest_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
