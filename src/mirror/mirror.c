@@ -37,6 +37,7 @@
 #include "mirror/wait.h"
 
 #define REMIND_MS     SEC(60)
+#define LASTS_MS      SEC(3)
 #define LOAD_AGAIN_MS SEC(1)
 
 static struct {
@@ -55,6 +56,10 @@ static struct {
 	uint64_t losses, resyncs, gaps;
 	uint64_t tries;     /* in vain, since the state is AWAY */
 	int64_t told_at_ms; /* the last line about them; 0 = none yet */
+	/* A Redis that comes and goes (READONLY, a proxy) is not told of each time. */
+	int64_t lost_told_at_ms; /* 0 = never */
+	uint64_t untold_n;       /* losses since then */
+	bool is_quiet;           /* the last loss was not told; so is the return */
 } mirror;
 
 const char *mirror_state_name(enum mirror_state state)
@@ -74,7 +79,7 @@ static void tell_loading(void)
 			  LOG_FIELDS({ "reason", mirror.gap, 0 }, { "redis", links_where(), 0 }),
 			  "mirror: %s: all entries are compared with %s", mirror.gap,
 			  links_where());
-	else
+	else if (!mirror.is_quiet)
 		log_event(LOG_LEVEL_INFO, "mirror_loading",
 			  LOG_FIELDS({ "redis", links_where(), 0 }),
 			  "mirror: connected to %s, reads all entries", links_where());
@@ -82,6 +87,8 @@ static void tell_loading(void)
 
 static void tell_up(enum mirror_state old)
 {
+	if (mirror.is_quiet && !mirror.gap)
+		return;
 	if (old != MIRROR_LOADING) {
 		log_event(LOG_LEVEL_INFO, "mirror_up", LOG_FIELDS({ "redis", links_where(), 0 }),
 			  "mirror: connected to %s again, nothing was missed", links_where());
@@ -97,10 +104,30 @@ static void tell_up(enum mirror_state old)
 
 static void tell_lost(void)
 {
-	mirror.told_at_ms = clock_ms();
-	log_event(LOG_LEVEL_WARN, "mirror_lost", LOG_FIELDS({ "reason", mirror.why, 0 }),
-		  "mirror: Redis is away: %s; sessions are served from this node's tables",
+	char times[64] = "";
+
+	if (mirror.untold_n)
+		snprintf(times, sizeof(times), " (and %llu times since it was told last)",
+			 (unsigned long long)mirror.untold_n);
+	mirror.told_at_ms = mirror.lost_told_at_ms = clock_ms();
+	log_event(LOG_LEVEL_WARN, "mirror_lost",
+		  LOG_FIELDS({ "reason", mirror.why, 0 },
+			     { "untold", NULL, (int64_t)mirror.untold_n }),
+		  "mirror: Redis is away%s: %s; sessions are served from this node's tables", times,
 		  mirror.why);
+	mirror.untold_n = 0;
+	mirror.is_quiet = false;
+}
+
+/* At once, unless one was told lately: then when it lasts. */
+static void tell_lost_or_wait(void)
+{
+	if (!mirror.lost_told_at_ms || clock_ms() - mirror.lost_told_at_ms >= REMIND_MS) {
+		tell_lost();
+		return;
+	}
+	mirror.untold_n++;
+	mirror.is_quiet = true;
 }
 
 static void tell_state(enum mirror_state old)
@@ -113,7 +140,7 @@ static void tell_state(enum mirror_state old)
 		break;
 	case MIRROR_AWAY:
 		if (old == MIRROR_LOADING || old == MIRROR_UP)
-			tell_lost();
+			tell_lost_or_wait();
 		break;
 	case MIRROR_LOADING:
 		tell_loading();
@@ -244,7 +271,8 @@ static void on_lost(const char *why, bool was_up)
 	if (mirror.told_at_ms && clock_ms() - mirror.told_at_ms < REMIND_MS)
 		return;
 	if (!mirror.told_at_ms) {
-		tell_lost();
+		if (!mirror.is_quiet || clock_ms() - mirror.since_ms >= LASTS_MS)
+			tell_lost();
 		return;
 	}
 	mirror.told_at_ms = clock_ms();
