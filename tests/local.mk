@@ -59,6 +59,6 @@ IT_LIB = \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
 	tests/it/lib/servers.py \
-	tests/it/lib/haproxy.py tests/it/lib/redis.py tests/it/lib/terminal.py
+	tests/it/lib/faults.py tests/it/lib/haproxy.py tests/it/lib/redis.py tests/it/lib/terminal.py
 TESTS += $(IT_TESTS)
 EXTRA_DIST += $(IT_TESTS) $(IT_LIB) tests/it/README.md
