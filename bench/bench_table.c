@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_table [ENTRIES] - memory and speed of a full session table with 20-byte sids, one thread.
+ * bench_table [ENTRIES] [shared] - memory and speed of a full session table of 20-byte sids, one
+ * thread; the keys are digests, as those of all sids.  "shared": changes are marked for a mirror.
  *
  * Keys are made from their number while the clock runs (the cost of that alone is printed first and
  * taken off), in an order that no cache can foresee.
@@ -13,6 +14,7 @@
 
 #include "balance/lb.h"
 #include "balance/table.h"
+#include "balance/table_share.h"
 #include "base/clock.h"
 
 #define LOOKUPS 4000000u
@@ -149,7 +151,9 @@ int main(int argc, char **argv)
 	double keys_ns = 0;
 
 	clock_set_ms(1000);
-	table = table_new(&(struct table_options){ .name = "bench", .max_entries = n });
+	table = table_new(
+		&(struct table_options){ .name = "bench", .max_entries = n, .is_secret = true });
+	table_share(table, argc > 2 && strcmp(argv[2], "shared") == 0);
 	printf("empty table: %zu bytes; %u entries of 20-byte sids follow\n",
 	       mallinfo2().uordblks - empty_bytes, n);
 	fill(table, n);

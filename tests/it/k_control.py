@@ -204,7 +204,7 @@ def _(t):
     two = Two(t)
     limpet = two.limpet
     sids = [two.handshake() for _ in range(6)]
-    entries = re.findall(r"^0x[0-9a-f]+: key=(~[0-9a-f]{16}) use=0 exp=\d+ shard=0 server_id=(\d) server_key=(\w)$",
+    entries = re.findall(r"^0x[0-9a-f]+: key=(~[0-9a-f]{32}) use=0 exp=\d+ shard=0 server_id=(\d) server_key=(\w)$",
                          ask(limpet, "show table chat/engineio"), re.M)
     same(len(entries), 6, "entries")
     one = ask(limpet, "show table chat key " + sids[0])
