@@ -87,7 +87,7 @@ export class RawSession {
 			this.tally.requests++;
 			let answer, error;
 			try {
-				answer = await ask(where, method, this.path(), { body, limit: this.limit, connect_limit: this.connect_limit, headers: this.headers });
+				answer = await ask(where, method, this.path(), { body, limit: this.is_steady && method === 'GET' ? this.limit + 30000 : this.limit, connect_limit: this.connect_limit, headers: this.headers });
 			} catch (caught) {
 				error = caught;
 			}
