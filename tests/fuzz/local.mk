@@ -6,3 +6,4 @@ include tests/fuzz/model.mk
 include tests/fuzz/main.mk
 include tests/fuzz/mirror_redis.mk
 include tests/fuzz/beat.mk
+include tests/fuzz/mirror_wire.mk

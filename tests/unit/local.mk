@@ -14,3 +14,4 @@ include tests/unit/main.mk
 include tests/unit/merge.mk
 include tests/unit/mirror_redis.mk
 include tests/unit/mirror_ask.mk
+include tests/unit/mirror_core.mk
