@@ -59,7 +59,8 @@ struct process_state {
 	/* Control thread alone. */
 	int64_t config_read_unix_ms; /* the last reload that went well; 0 = none since the start */
 	bool has_reload_failed;      /* the last one */
-	int64_t boot_ms;             /* from the program's start until it served */
+	bool is_loading; /* the frontends do not listen yet: the tables are read from the mirror */
+	int64_t boot_ms; /* from the program's start until it served */
 	_Atomic bool is_stopping;
 };
 extern struct process_state process_state;

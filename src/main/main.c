@@ -330,6 +330,7 @@ static void on_loaded(void *arg, bool is_loaded)
 	if (!is_loaded)
 		log_event(LOG_LEVEL_WARN, "mirror_load_timeout", NULL,
 			  "the tables are not loaded from Redis yet: serving without");
+	process_state.is_loading = false;
 	runtime_listen();
 	tell_ready();
 }
@@ -423,6 +424,7 @@ static int run(struct config *config)
 	if (!upgrade_new_is_on()) {
 		struct mirror_conf *mirror = config->global.mirror;
 
+		process_state.is_loading = true;
 		process_notify("STATUS=loading the tables");
 		mirror_when_loaded(mirror ? mirror->load_timeout_ms : 0, on_loaded, NULL);
 	}

@@ -27,6 +27,7 @@
 #include "base/siphash.h"
 #include "main/process.h"
 #include "main/runtime.h"
+#include "mirror/beat.h"
 #include "mirror/mirror.h"
 #include "session/traffic.h"
 
@@ -128,6 +129,7 @@ static bool write_hello(void)
 	pack_u64(&packet.out, runtime_config()->serial - 1);
 	pack_u64(&packet.out, key->k0);
 	pack_u64(&packet.out, key->k1);
+	pack_u64(&packet.out, beat_boot()); /* the counters go along */
 	return true;
 }
 

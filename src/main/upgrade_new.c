@@ -23,6 +23,7 @@
 #include "base/siphash.h"
 #include "main/runtime.h"
 #include "main/runtime_binds.h"
+#include "mirror/beat.h"
 #include "session/traffic.h"
 
 #define WAIT_MS SEC(600) /* the old one gives up sooner */
@@ -119,6 +120,7 @@ static int read_hello(struct unpack *in)
 	uint32_t magic = unpack_u32(in);
 	uint16_t version = unpack_u16(in);
 	struct siphash_key key;
+	uint64_t boot;
 	struct str text;
 	char why[128];
 
@@ -138,9 +140,11 @@ static int read_hello(struct unpack *in)
 	new.old.reloads = unpack_u64(in);
 	key.k0 = unpack_u64(in);
 	key.k1 = unpack_u64(in);
+	boot = unpack_u64(in);
 	if (in->is_bad)
 		return refuse("its greeting is cut off");
 	siphash_set_process_key(&key);
+	beat_set_boot(boot);
 	return 0;
 }
 
