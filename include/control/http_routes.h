@@ -15,13 +15,19 @@ struct http_request {
 typedef void http_handler_fn(struct http_client *client, const struct http_request *request);
 
 http_handler_fn http_get_page, http_get_events, http_get_server, http_get_host, http_post_server,
-	http_post_host;
+	http_post_host, http_get_mirror, http_post_mirror;
 
 /* Who asks may change servers: there are credentials (and they were right), and admin is not off.
  */
 bool http_can_act(void);
 /* Addresses are for those who gave credentials, or who may open the Unix socket. */
 enum ctl_level http_level(void);
+
+/*
+ * A request of our own page that may change something, in the name of a user whose browser holds
+ * the credentials; false: it has its answer.
+ */
+bool http_is_own_page(struct http_client *client, const struct http_head *head);
 
 /* http_events.c: streams are opened by http_get_events() and end with their connection. */
 

@@ -40,8 +40,11 @@ uint64_t mirror_number(const struct mirror_view *view, const struct mirror_numbe
  */
 size_t mirror_problem(const struct mirror_view *view, unsigned *i, char *out, size_t size);
 
-/* The object of the API and of the page's events; null when there is no mirror. */
-void mirror_json(struct json *json, const char *key);
+/*
+ * The object of the API and of the page's events; null when there is no mirror.  Where Redis is,
+ * and why it was lost, are for LEVEL operator.
+ */
+void mirror_json(struct json *json, const char *key, enum ctl_level level);
 /* A line for monitors: "mirror: up". OUT: "" when there is no mirror. */
 void mirror_health(char *out, size_t size);
 

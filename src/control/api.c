@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "control/api_objects.h"
 #include "control/http.h"
+#include "control/mirror_view.h"
 #include "session/traffic.h"
 
 #define STEPS_PER_PIECE 512 /* servers that have not changed take no room, but time */
@@ -68,6 +69,7 @@ static void walk_begin(struct api_walk *walk)
 		json_u64(json, "config_serial", control_config()->serial);
 	}
 	api_process(json, "process");
+	mirror_json(json, "mirror", walk->level);
 	json_open(json, "frontends", '[');
 	walk->phase = PHASE_FRONTENDS;
 }

@@ -94,7 +94,7 @@ enum run_step command_show_mirror(struct run *run)
 		return print_peers(run);
 	if (!str_eq(run->args[0], STR("json")))
 		return run_error(run, "'show mirror' takes 'peers' or 'json'.");
-	mirror_json(&json, NULL);
+	mirror_json(&json, NULL, CTL_OPERATOR);
 	run_text(run, STR("\n"));
 	return RUN_DONE;
 }

@@ -99,7 +99,7 @@ void http_get_host(struct http_client *client, const struct http_request *reques
  * cannot send such a Content-Type, a script needs a preflight (which is never granted) for it and
  * for the field, and a browser tells the page's origin.
  */
-static bool is_own_page(struct http_client *client, const struct http_head *head)
+bool http_is_own_page(struct http_client *client, const struct http_head *head)
 {
 	struct str origin = http_field_value(head, STR("origin"));
 	struct str site = http_field_value(head, STR("sec-fetch-site"));
@@ -158,7 +158,7 @@ static void act(struct http_client *client, const struct http_request *request,
 	char addr[ADDR_TEXT_SIZE];
 	unsigned set, clear, n = 0;
 
-	if (!is_own_page(client, request->head) ||
+	if (!http_is_own_page(client, request->head) ||
 	    !read_state(client, request->body, &set, &clear, &state))
 		return;
 	for (uint32_t i = 0; i < target->set->members_n; i++) {

@@ -13,7 +13,9 @@
 #include "control/http.h"
 #include "control/http_auth.h"
 #include "control/metrics.h"
+#include "control/mirror_view.h"
 #include "proto/uri.h"
+#include "session/traffic.h"
 
 #define JSON "application/json"
 
@@ -40,6 +42,7 @@ static const struct http_route routes[] = {
 	{ "/api/v1/stat", 0, get_stat, NULL },
 	{ "/api/v1/sessions", 0, get_sessions, NULL },
 	{ "/api/v1/events", 0, http_get_events, NULL },
+	{ "/api/v1/mirror", 0, http_get_mirror, http_post_mirror },
 	{ "/api/v1/servers/", ROUTE_PREFIX, http_get_server, http_post_server },
 	{ "/api/v1/hosts/", ROUTE_PREFIX, http_get_host, http_post_host },
 };
@@ -113,13 +116,34 @@ static void get_metrics(struct http_client *client, const struct http_request *r
 	http_end_pieces(client, metrics_content_type(format), write_metrics);
 }
 
+/* The first line of an answer, and one about the mirror when there is one. */
+static void answer_health(struct http_client *client, int status, const char *says)
+{
+	char mirror[64], text[192];
+
+	mirror_health(mirror, sizeof(mirror));
+	snprintf(text, sizeof(text), "%s%s%s", says, mirror[0] ? "\n" : "", mirror);
+	http_text(client, status, text);
+}
+
+/* True when the answer is out: traffic is not to come here. */
+static bool refuse_traffic(struct http_client *client)
+{
+	if (http_is_draining())
+		answer_health(client, 503, "draining");
+	else if (process_state.is_loading)
+		answer_health(client, 503, "loading");
+	else
+		return false;
+	return true;
+}
+
+/* A node whose Redis is away is healthy: it serves from its own tables. */
 static void get_healthz(struct http_client *client, const struct http_request *request)
 {
 	(void)request;
-	if (http_is_draining())
-		http_text(client, 503, "draining");
-	else
-		http_text(client, 200, "ok");
+	if (!refuse_traffic(client))
+		answer_health(client, 200, "ok");
 }
 
 static void get_readyz(struct http_client *client, const struct http_request *request)
@@ -128,15 +152,15 @@ static void get_readyz(struct http_client *client, const struct http_request *re
 	char text[96];
 
 	(void)request;
-	if (http_is_draining()) {
-		http_text(client, 503, "draining");
-	} else if (api_is_ready(&none_n, &all_n)) {
-		http_text(client, 200, "ready");
-	} else {
-		snprintf(text, sizeof(text), "no server takes new sessions in %u of %u backends",
-			 none_n, all_n);
-		http_text(client, 503, text);
+	if (refuse_traffic(client))
+		return;
+	if (api_is_ready(&none_n, &all_n)) {
+		answer_health(client, 200, "ready");
+		return;
 	}
+	snprintf(text, sizeof(text), "no server takes new sessions in %u of %u backends", none_n,
+		 all_n);
+	answer_health(client, 503, text);
 }
 
 static void answer_json(struct http_client *client, struct buf *body)

@@ -10,7 +10,7 @@ liblimpet_a_SOURCES += \
 	include/control/http_auth.h src/control/http_auth.c \
 	include/control/http_client.h src/control/http_client.c \
 	include/control/http_routes.h src/control/http_routes.c \
-	src/control/http_action.c src/control/http_events.c src/control/http_page.c \
+	src/control/http_action.c src/control/http_mirror.c src/control/http_events.c src/control/http_page.c \
 	include/control/api.h src/control/api.c \
 	include/control/api_objects.h src/control/api_objects.c \
 	include/control/dashboard.h \
@@ -51,6 +51,7 @@ DASHBOARD = \
 	src/control/dashboard/charts.js \
 	src/control/dashboard/view.js \
 	src/control/dashboard/details.js \
+	src/control/dashboard/mirror.js \
 	src/control/dashboard/live.js
 nodist_liblimpet_a_SOURCES = src/control/dashboard_page.c
 src/control/dashboard_page.c: $(DASHBOARD) src/control/dashboard/embed.awk

@@ -144,7 +144,7 @@ static void put_peer(struct json *json, const struct mirror_view *view,
 	json_close(json, '}');
 }
 
-void mirror_json(struct json *json, const char *key)
+void mirror_json(struct json *json, const char *key, enum ctl_level level)
 {
 	struct mirror_view view;
 	char text[512];
@@ -155,6 +155,8 @@ void mirror_json(struct json *json, const char *key)
 		json_null(json, key);
 		return;
 	}
+	if (level < CTL_OPERATOR)
+		view.status.where[0] = view.status.why[0] = '\0';
 	json_open(json, key, '{');
 	json_text(json, "state", mirror_state_name(view.status.state));
 	json_bool(json, "loaded", view.status.is_loaded);

@@ -36,6 +36,14 @@ const path_of = (it) => it.worker === undefined ?
 	`api/v1/hosts/${encodeURIComponent(it.backend.name)}/${encodeURIComponent(it.name)}` :
 	`api/v1/servers/${encodeURIComponent(it.backend.name)}/${encodeURIComponent(it.name)}`;
 
+async function post(path, body)
+{
+	const response = await fetch(path, { method: 'POST', credentials: 'same-origin',
+		headers: { 'Content-Type': 'application/json', 'X-Limpet-Action': '1' }, body: JSON.stringify(body) });
+	if (!response.ok)
+		throw new Error((await response.text()).trim() || `status ${response.status}`);
+}
+
 async function act(it, state)
 {
 	const action = ACTIONS[state], is_host = it.worker === undefined, sum = is_host ? it.sum : sum_up([it]);
@@ -46,10 +54,7 @@ async function act(it, state)
 	if (!await ask(`${action.title} ${who}?`, action.says + (state === 'ready' ? '' : lives), warning, action.label))
 		return;
 	try {
-		const response = await fetch(path_of(it), { method: 'POST', credentials: 'same-origin',
-			headers: { 'Content-Type': 'application/json', 'X-Limpet-Action': '1' }, body: JSON.stringify({ state }) });
-		if (!response.ok)
-			throw new Error((await response.text()).trim() || `status ${response.status}`);
+		await post(path_of(it), { state });
 		toast(`${it.name} ${action.done}.`);
 	} catch (error) {
 		toast(`${it.name} is unchanged: ${error.message}`, true);

@@ -354,6 +354,7 @@ function draw(is_full)
 	if (document.title !== title)
 		document.title = title;
 	kpis_update(all);
+	mirror_view.update();
 	for (const view of frontend_views.values())
 		view.update();
 	for (const view of backend_views.values())
