@@ -54,7 +54,7 @@ IT_TESTS = \
 IT_LIB = \
 	tests/it/lib/__init__.py \
 	tests/it/lib/case.py \
-	tests/it/lib/engine.py tests/it/lib/farm.py \
+	tests/it/lib/checks.py tests/it/lib/engine.py tests/it/lib/farm.py \
 	tests/it/lib/limpet.py tests/it/lib/load.py tests/it/lib/upgrade.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
