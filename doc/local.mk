@@ -4,7 +4,7 @@ dist_man_MANS = doc/limpet.8 doc/limpet.yaml.5 doc/limpetctl.1
 EXTRA_DIST += \
 	README.md HACKING.md CONTRIBUTING CHANGELOG.md LICENSE \
 	doc/architecture.md doc/threads.md doc/threat-model.md doc/engineio.md doc/performance.md \
-	doc/deploys.md \
+	doc/deploys.md doc/mirror.md \
 	doc/dashboard.md doc/img/dashboard-light.png doc/img/dashboard-dark.png doc/img/dashboard-phone.png \
 	doc/decisions/README.md \
 	doc/decisions/0001-heads-are-built-in-one-piece.md \
@@ -20,6 +20,7 @@ EXTRA_DIST += \
 	doc/decisions/0011-a-request-that-nobody-read-is-sent-again.md \
 	doc/decisions/0012-last-resort-without-checks.md \
 	doc/decisions/0014-upgrade.md doc/operations.md \
+	doc/decisions/0016-dirty-bits.md \
 	doc/decisions/0015-how-sessions-are-ended-evenly.md doc/decisions/0017-redis-link.md \
 	doc/decisions/0018-check-again.md \
 	doc/decisions/0013-changes-at-run-time-outlive-reloads.md
