@@ -139,9 +139,10 @@ class Between:
 class Traffic:
     """Three clients of the nodes at PORTS.  Each goes on making a session at a random node, polls it there (its worker
     must answer) and at the other node (its worker, or, unless is_shared, 400), and polls an OLD session, which
-    both nodes know, at both.  OWNER(sid) names the worker."""
+    both nodes know, at both.  OWNER(sid) names the worker.  Beside them somebody asks a worker directly, at the port
+    DIRECT: what he waits is the machine's fault, not Limpet's."""
 
-    def __init__(self, ports, owner, old=()):
+    def __init__(self, ports, owner, old=(), direct=None):
         self.ports, self.owner, self.old = ports, owner, list(old)
         self.is_shared = False
         self.born, self.wrong = [], []
@@ -149,7 +150,10 @@ class Traffic:
         self.worst = {}
         self.is_over = threading.Event()
         self.lock = threading.Lock()
+        self.stall = 0.0
         self.threads = [threading.Thread(target=self._run, args=(random.Random(i),), daemon=True) for i in range(3)]
+        if direct:
+            self.threads.append(threading.Thread(target=self._watch, args=(direct,), daemon=True))
         for thread in self.threads:
             thread.start()
 
@@ -165,6 +169,16 @@ class Traffic:
         finally:
             for client in clients:
                 client.close()
+
+    def _watch(self, address):
+        client = connect(address, name="direct")
+        while not self.is_over.is_set():
+            began = time.monotonic()
+            client.ask(get(POLL + "nobody"))
+            time.sleep(0.004)
+            with self.lock:
+                self.stall = max(self.stall, time.monotonic() - began)
+        client.close()
 
     def _ask(self, client, target, kind):
         began = time.monotonic()
@@ -209,10 +223,11 @@ class Traffic:
         until(lambda: self.wrong or self.asked >= want, "traffic goes on", 20 * SLOW)
 
     def new_phase(self):
-        """Worst times of the phase before."""
+        """Of the phase before: the worst times, and the machine's."""
         with self.lock:
             worst, self.worst = self.worst, {}
-        return worst
+            stall, self.stall = self.stall, 0.0
+        return worst, stall
 
     def stop(self):
         self.is_over.set()
