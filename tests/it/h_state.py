@@ -17,6 +17,7 @@ import time
 
 from lib import *
 from lib.engine import *
+from lib.redis import Redis
 
 ENTRIES = int(os.environ.get("H_STATE_ENTRIES", 20000 if is_sanitized else 200000))
 STICK = "{engineio: {unknown: reject}}"
@@ -273,6 +274,68 @@ def _(t):
     same(it.limpet.end_pid(pid, 20), 0, "status of the new one")
     it.limpet.heirs = []
     start(it.limpet, "1 entries of session tables loaded")
+
+
+MIRRORED = FILE + """
+mirror: {redis: "unix:${RUN}/redis.sock", load_timeout: 1s}"""
+
+
+@case("with a mirror as well: the file is read first, and Redis hears of what it has lost")
+def _(t):
+    redis = Redis(t.directory)
+    t.servers.append(Owned(redis))
+    it = two(t, global_=MIRRORED)
+    sids = [it.handshake() for _ in range(8)]
+    until(lambda: len(redis.keys("*:e:*")) == 8, "Redis has all", 10 * SLOW)
+    stop(it.limpet)
+    keys = redis.keys("*:e:*")
+    redis.ask("FLUSHALL")
+    start(it.limpet, "8 entries of session tables loaded")
+    for sid in sids:
+        same(worker_now(t, POLL + sid), it.owner(sid), "worker, from the file")
+    until(lambda: redis.keys("*:e:*") == keys, lambda: "Redis has all again: %s" % redis.keys(), 10 * SLOW)
+
+
+@case("with a mirror as well: where Redis knows better, it decides")
+def _(t):
+    redis = Redis(t.directory)
+    t.servers.append(Owned(redis))
+    it = two(t, global_=MIRRORED)
+    sids = [it.handshake() for _ in range(8)]
+    until(lambda: len(redis.keys("*:e:*")) == 8, "Redis has all", 10 * SLOW)
+    stop(it.limpet)
+    said = {key: redis.ask("GET", key) for key in redis.keys("*:e:*")}
+    servers = {key: re.search(r"\b[AB]\b", value).group(0) for key, value in said.items()}
+    of_a, of_b = [next(k for k in said if servers[k] == s) for s in "AB"]
+    redis.ask("SET", of_a, said[of_b], "PX", 60000)
+    redis.ask("SET", of_b, said[of_a], "PX", 60000)
+    start(it.limpet, "8 entries of session tables loaded")
+
+    def moved():
+        return sorted(worker_now(t, POLL + sid) + it.owner(sid) for sid in sids if worker_now(t, POLL + sid) != it.owner(sid))
+    until(lambda: len(moved()) == 2, lambda: "two have moved: %s of %s" % (moved(), said), 5 * SLOW)
+    same(moved(), ["AB", "BA"], "where they are, and were")
+
+
+@case("with a mirror whose Redis is away the start goes on with the file")
+def _(t):
+    redis = Redis(t.directory)
+    t.servers.append(Owned(redis))
+    it = two(t, global_=MIRRORED)
+    sids = [it.handshake() for _ in range(4)]
+    stop(it.limpet)
+    redis.kill()
+    it.limpet.start()
+    for sid in sids:
+        same(worker_now(t, POLL + sid), it.owner(sid), "worker")
+
+
+class Owned:
+    """For the list of servers of a case, which are ended with it."""
+    errors, threads, is_over = (), (), False
+
+    def __init__(self, owned):
+        self.stop = owned.stop
 
 
 @case("as root, with a user to become: the file is the user's")
