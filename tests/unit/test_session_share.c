@@ -525,15 +525,17 @@ static void large_answer_is_not_read_into_memory_while_it_is_held(void **state)
 	n = snprintf(head, sizeof(head), "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n",
 		     sizeof(big));
 	rig_send(server, head);
-	for (int i = 0; i < 200; i++) {
+	/* Much of it is there before it is looked at. */
+	for (int i = 0; i < 100; i++) {
 		ssize_t part = send(server, big + sent, sizeof(big) - sent, MSG_NOSIGNAL);
 
 		sent += part > 0 ? (size_t)part : 0;
-		rig_turn(rig);
+		if (part < 0)
+			rig_turn(rig);
 	}
 	assert_true(has_question("new", SHARE_STORE));
 	held = list_entry(rig->traffic->clients.next, struct client, link);
-	assert_true(buf_length(&held->out) + buf_length(&held->txn->upstream->in) < 400 * 1024);
+	assert_true(buf_length(&held->out) + buf_length(&held->txn->upstream->in) <= 160 * 1024);
 	assert_true(sent < sizeof(big));
 	answer_all(SHARE_YES);
 	for (got = 0; got < sizeof(big) + (size_t)n; got += rig->text_len) {
