@@ -201,9 +201,13 @@ static void on_hash(void *arg, const redisReply *reply)
 {
 	bool is_own_found = false, was_open = the.ledger.is_open;
 
-	if (is_late(arg) || !reply || reply->type != REDIS_REPLY_ARRAY)
+	if (is_late(arg) || !reply)
 		return;
 	beat_peers_begin();
+	if (reply->type != REDIS_REPLY_ARRAY) { /* an error: nobody has said anything */
+		beat_peers_end(false);
+		return;
+	}
 	for (size_t i = 0; i + 1 < reply->elements && i < 2 * FIELDS_MAX; i += 2) {
 		const redisReply *key = reply->element[i], *field = reply->element[i + 1];
 		struct str name, text;
