@@ -33,8 +33,8 @@ void push_down(void);
 /* Now, if there is room. */
 void push_soon(void);
 /*
- * Every entry is to be told (table_propose_all()), at most RATE in a second until all have been;
- * changes made meanwhile wait with them.
+ * What a comparison has not met is to be told (table_propose_all()), at most RATE in a second until
+ * all has been; changes made meanwhile wait with it.
  */
 void push_all(uint32_t rate);
 void push_fini(void);

@@ -9,7 +9,7 @@
  * When everything is compared (mirror.wants_load): at first; after a gap in the stream; when the
  * Redis behind the link is another process than before, for a restart or failover may have lost
  * what was stored; when a table is mirrored anew; when the operator says so.  After every time but
- * the first, all entries of ours are proposed once more: those that Redis has change nothing there.
+ * the first, all entries of ours that were not met are proposed once more.
  *
  * Each change of state is one line of the log; tries to connect that fail are one a minute.
  */
@@ -187,6 +187,8 @@ static void load_if_ready(void)
 	if (!mirror.wants_load || !links_commands() || !follow_has_place())
 		return;
 	mirror.resyncs += !resync_is_running();
+	for (size_t i = 0; i < tables_n(); i++)
+		table_resync_begin(tables_at(i));
 	resync_start(links_commands(), mirror.settings.prefix,
 		     is_first ? 0 : mirror.settings.resync_rate);
 }
