@@ -86,6 +86,8 @@ class Pair:
                     peer.send(ok('0{"sid":"%s","upgrades":[],"pingInterval":25000,"pingTimeout":20000}' % sid))
                 elif "EIO" in query and self.sids.get(query["sid"]) != worker:
                     peer.send(answer(400, b'{"code":1,"message":"Session ID unknown"}'))
+                elif msg.target.startswith("/same/"):
+                    peer.send(ok(worker, [("Set-Cookie", "app=%s; Path=/" % msg.target[6:])]))
                 elif msg.target.startswith("/login"):
                     peer.send(ok(worker, [("Set-Cookie", "app=user%d; Path=/" % n)]))
                 else:
@@ -370,6 +372,95 @@ def _(t):
     p.wait_entries("two", 31)
     p.polls("two", more[-1])
     p.nodes["one"].wait_log("takes changes again")
+
+
+@case("both nodes bind one cookie to different workers at the same moment: one of them stands at both")
+def _(t):
+    p = Pair(t, stick='{cookie: {name: app, mode: learn}}')
+    p.redis.kill(19)                                # SIGSTOP: nobody hears of anybody
+    cookies = {}
+    for i in range(20):
+        first = p.ask("one", get("/same/c%d" % i)).body
+        for _ in range(i % 2):
+            p.ask("two", get("/"))                  # whose turn it is differs
+        second = p.ask("two", get("/same/c%d" % i)).body
+        if first != second:
+            cookies["c%d" % i] = (first, second)
+    check(len(cookies) > 3, "different workers: %s" % cookies)
+    p.redis.kill(18)
+    p.wait_stored(20)
+    until(lambda: all(
+        p.ask("one", get("/", [("Cookie", "app=" + c)])).body == p.ask("two", get("/", [("Cookie", "app=" + c)])).body
+        for c in cookies), "both nodes agree")
+    status = p.stats("one", "show mirror") + p.stats("two", "show mirror")
+    same(sum(int(n) for n in re.findall(r"Conflicts: (\d+)", status)), len(cookies), "conflicts that were counted")
+
+
+@case("an entry that is used lives on Redis, and at the other node, beyond its first lifetime")
+def _(t):
+    p = Pair(t, stick='{cookie: {name: app, mode: learn, idle: 2s}}')
+    p.ask("one", get("/same/used"))
+    p.ask("one", get("/same/idle"))
+    p.wait_entries("two", 2, "chat/cookie_learn")
+    limit = time.monotonic() + 4
+    while time.monotonic() < limit:
+        p.ask("one", get("/", [("Cookie", "app=used")]))
+        time.sleep(0.2)
+    p.wait_entries("two", 1, "chat/cookie_learn")
+    same(len(p.redis.keys("{limpet}:e:*")), 1, "entries on Redis")
+    changes = p.redis.ask("XLEN", "{limpet}:s")
+    check(changes <= 2 + 6, "a refresh for each half of the lifetime, no more: %d" % changes)
+
+
+@case("a node that stops tells what it has not told yet; one that starts from nothing has it")
+def _(t):
+    p = Pair(t)
+    sids = [p.handshake("one") for _ in range(30)]
+    p.nodes["one"].signal(15)
+    same(p.nodes["one"].wait_exit(), 0, "exit status")
+    p.nodes["one"].is_ended_by_test = True
+    for sid in sids:
+        p.polls("two", sid, 1)
+    p.start("one")
+    for sid in sids:
+        p.polls("one", sid, 1)
+
+
+@case("the operator pauses, resumes and compares")
+def _(t):
+    p = Pair(t)
+    p.handshake("one")
+    p.wait_entries("two", 1)
+    p.stats("two", "mirror pause")
+    p.nodes["two"].wait_log("paused by the operator")
+    sids = [p.handshake("one") for _ in range(5)] + [p.handshake("two") for _ in range(5)]
+    p.wait_stored(6)
+    same((p.entries("one"), p.entries("two")), (6, 6), "entries while it is paused")
+    at = len(p.nodes["two"].log())
+    p.stats("two", "mirror resume")
+    p.wait_up("two", at)
+    p.wait_entries("two", 11)
+    p.wait_entries("one", 11)
+    p.redis.ask("DEL", *p.redis.keys("{limpet}:e:*"))       # nobody notices that
+    p.stats("one", "mirror resync")
+    p.wait_stored(11)
+    for sid in sids:
+        p.polls("one", sid, 1)
+
+
+@case("an upgrade of a node keeps the mirror going")
+def _(t):
+    p = Pair(t)
+    sids = [p.handshake("one") for _ in range(5)]
+    p.wait_entries("two", 5)
+    p.nodes["one"].upgrade()
+    sids += [p.handshake("one") for _ in range(5)]
+    p.wait_entries("two", 10)
+    sids += [p.handshake("two") for _ in range(5)]
+    p.wait_entries("one", 15)
+    for sid in sids:
+        p.polls("one", sid, 1)
+        p.polls("two", sid, 1)
 
 
 if __name__ == "__main__":
