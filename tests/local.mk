@@ -47,6 +47,7 @@ IT_TESTS = \
 	tests/it/l_metrics.py \
 	tests/it/l_stats.py \
 	tests/it/l_syslog.py \
+	tests/it/m_chaos.py \
 	tests/it/m_control.py \
 	tests/it/m_faults.py \
 	tests/it/m_mirror.py \
