@@ -58,9 +58,11 @@ struct shard_entry {
 	uint16_t key_len : 5; /* 0 = free */
 	uint16_t is_in_open_list : 1;
 	uint16_t is_tomb : 1;
-	uint16_t is_sent : 1; /* a proposal is under way */
-	uint16_t push : 2;    /* enum shard_push, while dirty or sent; of a tombstone SET = DROP */
-	uint32_t version[2];  /* version.h, low half first */
+	uint16_t is_sent : 1;   /* a proposal of this version is under way */
+	uint16_t is_again : 1;  /* and it is to be told again after the answer */
+	uint16_t is_passed : 1; /* and the stream has told of the key meanwhile */
+	uint16_t push : 2;   /* enum shard_push, while dirty or sent; of a tombstone SET = DROP */
+	uint32_t version[2]; /* version.h, low half first */
 	unsigned char key[TABLE_KEY_SIZE]; /* zeroes behind key_len */
 	uint16_t pushed_at; /* when Redis was last known to hold it, in shard_push_unit() */
 	uint16_t epoch;     /* of the table, then */

@@ -6,8 +6,10 @@
  *   ---------------------------------------------------------------------------
  *   nothing here       | take             |                  |
  *   ours is proposed   | keep: the answer to the proposal says what stands
- *   ours, from stream  | take             | extend           | keep: Redis has moved on
- *   ours, as stored    | take             | extend           | propose: Redis has lost ours
+ *   ours               | take             | extend           | propose: Redis has lost ours
+ *
+ * Older out of the stream: Redis has moved on since, or it had forgotten ours (its lifetime was
+ * over there, not here) and took what another node still had.  A proposal finds out.
  */
 #include "config.h"
 
@@ -23,7 +25,7 @@ enum merge_action merge_decide(const struct merge_side *ours, const struct merge
 	if (theirs->version > ours->version)
 		return MERGE_TAKE;
 	if (theirs->version < ours->version)
-		return source == MERGE_STORED ? MERGE_PROPOSE : MERGE_KEEP;
+		return MERGE_PROPOSE;
 	/* One of the nodes knows already that the server's process is another one. */
 	if (ours->state == RECORD_LIVE && theirs->state == RECORD_DEAD)
 		return MERGE_TAKE;

@@ -10,7 +10,8 @@
 struct meeting {
 	struct table *table;
 	const struct table_record *record;
-	const struct table_record *proposal; /* that RECORD answers; NULL = it is none */
+	const struct table_record *proposal; /* that RECORD answers; NULL: none, or accepted */
+	bool is_answer;                      /* to a proposal */
 	enum merge_source source;
 	struct server *server;    /* RECORD's; NULL of a tombstone */
 	struct table_value value; /* as an entry has it */
@@ -78,22 +79,28 @@ static void meeting_end(struct meeting *meeting, enum merge_result result)
 /*
  * In between.
  */
+static int64_t left_of(const struct meeting *meeting)
+{
+	const struct shard_entry *entry = meeting->entry;
+
+	return entry->opens ? (int64_t)entry->idle_ms : shard_left_ms(entry, meeting->now);
+}
+
 static void set_clean(struct meeting *meeting, int64_t left_ms)
 {
 	struct shard_entry *entry = meeting->entry;
 
 	shard_unmark(meeting->shard, shard_number_at(meeting->shard, meeting->cell));
 	entry->push = SHARD_PUSH_NONE;
-	entry->is_sent = false;
+	entry->is_sent = entry->is_again = entry->is_passed = false;
 	shard_set_pushed(entry, meeting->now, left_ms);
-	entry->epoch = (uint16_t)atomic_load_explicit(&meeting->table->epoch, memory_order_relaxed);
-}
-
-static int64_t left_of(const struct meeting *meeting)
-{
-	const struct shard_entry *entry = meeting->entry;
-
-	return entry->opens ? (int64_t)entry->idle_ms : shard_left_ms(entry, meeting->now);
+	/* An answer may be older than the comparison that runs. */
+	if (!meeting->is_answer)
+		entry->epoch = (uint16_t)atomic_load_explicit(&meeting->table->epoch,
+							      memory_order_relaxed);
+	/* A use here of which Redis has not heard. */
+	if (left_of(meeting) > left_ms)
+		table_mark_use(meeting->shard, entry, meeting->cell, meeting->now, &meeting->gone);
 }
 
 static int64_t record_left(const struct meeting *meeting)
@@ -164,12 +171,11 @@ static void extend(struct meeting *meeting)
 {
 	int64_t left = record_left(meeting);
 
-	if (left > left_of(meeting)) {
-		meeting->entry->idle_ms = meeting->value.idle_ms;
-		table_set_left(meeting->shard, shard_number_at(meeting->shard, meeting->cell), left,
-			       meeting->now);
-	}
-	set_clean(meeting, left);
+	if (left <= left_of(meeting))
+		return;
+	meeting->entry->idle_ms = meeting->value.idle_ms;
+	table_set_left(meeting->shard, shard_number_at(meeting->shard, meeting->cell), left,
+		       meeting->now);
 }
 
 static bool is_proposed(const struct meeting *meeting)
@@ -210,13 +216,26 @@ static bool is_better_assigned_here(const struct meeting *meeting)
 	       server_is_of_generation(ours, meeting->entry->generation);
 }
 
+/* The answer to the proposal of ENTRY's version has come. */
+static void end_sent(struct meeting *meeting)
+{
+	struct shard_entry *entry = meeting->entry;
+
+	entry->is_sent = false;
+	if (!entry->is_again)
+		return;
+	entry->is_again = false;
+	shard_mark(meeting->shard, shard_number_at(meeting->shard, meeting->cell),
+		   (enum shard_push)entry->push, &meeting->gone);
+}
+
 /* RECORD stands on Redis instead of our PROPOSAL, which is what the entry still is. */
 static enum merge_action decide_answer(struct meeting *meeting)
 {
 	struct shard_entry *entry = meeting->entry;
 	uint64_t theirs = meeting->record->version;
 
-	entry->is_sent = false;
+	end_sent(meeting);
 	if (theirs == meeting->proposal->version)
 		return MERGE_EXTEND;
 	if (is_proposed(meeting))
@@ -240,6 +259,7 @@ static enum merge_result act(struct meeting *meeting, enum merge_action action)
 		return MERGE_TAKEN;
 	case MERGE_EXTEND:
 		extend(meeting);
+		set_clean(meeting, record_left(meeting));
 		return MERGE_SAME;
 	case MERGE_PROPOSE:
 		if (!is_proposed(meeting))
@@ -247,26 +267,52 @@ static enum merge_result act(struct meeting *meeting, enum merge_action action)
 				   SHARD_PUSH_SET, &meeting->gone);
 		return MERGE_PROPOSED;
 	case MERGE_KEEP:
+		/* A refresh of ours is under way; another node's was there before it. */
+		if (shard_version(meeting->entry) == meeting->record->version)
+			extend(meeting);
+		else if (meeting->source == MERGE_STREAM && meeting->entry->is_sent &&
+			 !meeting->is_answer)
+			meeting->entry->is_passed = true;
 		break;
 	}
 	return MERGE_IGNORED;
+}
+
+/*
+ * Answers come on another connection than the stream: what an answer says may be older than what
+ * the stream told while it was under way, and nobody repeats that.  Redis is asked once more.
+ */
+static void ask_again(struct meeting *meeting)
+{
+	if (!is_proposed(meeting))
+		shard_mark(meeting->shard, shard_number_at(meeting->shard, meeting->cell),
+			   SHARD_PUSH_REFRESH, &meeting->gone);
 }
 
 static enum merge_result meet(struct table *table, const struct table_record *record,
 			      enum merge_source source, const struct table_record *proposal)
 {
 	struct meeting meeting = {
-		.table = table, .record = record, .proposal = proposal, .source = source
+		.table = table,
+		.record = record,
+		.proposal = proposal,
+		.is_answer = proposal != NULL,
+		.source = source,
 	};
 	enum merge_result result = MERGE_IGNORED;
 
 	meeting_begin(&meeting);
-	if (meeting.shard->is_shared) {
-		bool is_answer = proposal && meeting.entry &&
-				 shard_version(meeting.entry) == proposal->version;
+	/* What the proposal was of has ended: the answer may be as old, and is nobody's. */
+	if (meeting.shard->is_shared && (meeting.entry || !proposal)) {
+		bool is_for_this = proposal && meeting.entry &&
+				   shard_version(meeting.entry) == proposal->version;
+
+		bool is_passed = is_for_this && meeting.entry->is_passed;
 
 		result = act(&meeting,
-			     is_answer ? decide_answer(&meeting) : decide_record(&meeting));
+			     is_for_this ? decide_answer(&meeting) : decide_record(&meeting));
+		if (is_passed)
+			ask_again(&meeting);
 	}
 	meeting_end(&meeting, result);
 	return result;
@@ -283,8 +329,9 @@ enum merge_result table_merge(struct table *table, const struct table_record *re
 /* The proposal is what Redis has, or all that it will ever get. */
 static enum merge_result accepted(struct table *table, const struct table_record *proposal)
 {
-	struct meeting meeting = { .table = table, .record = proposal };
+	struct meeting meeting = { .table = table, .record = proposal, .is_answer = true };
 	enum merge_result result = MERGE_IGNORED;
+	bool is_passed, is_older_here;
 
 	table_gone_init(table, &meeting.gone);
 	meeting.shard = shard_of(table, &proposal->key);
@@ -294,16 +341,21 @@ static enum merge_result accepted(struct table *table, const struct table_record
 				       &meeting.cell);
 	if (meeting.entry && shard_version(meeting.entry) == proposal->version) {
 		result = MERGE_SAME;
-		meeting.entry->is_sent = false;
+		is_passed = meeting.entry->is_passed;
+		end_sent(&meeting);
 		if (!is_proposed(&meeting)) {
 			set_clean(&meeting, proposal->left_ms);
 		} else if (!meeting.entry->is_tomb) {
 			/* All other changes would have made a new version. */
 			meeting.entry->push = SHARD_PUSH_REFRESH;
 		}
+		if (is_passed)
+			ask_again(&meeting);
 	}
+	is_older_here = meeting.entry && shard_version(meeting.entry) < proposal->version;
 	table_unlock(table, meeting.shard, &meeting.gone);
-	return result;
+	/* It was long under way: the entry is another one, and Redis has the newer one now. */
+	return is_older_here ? meet(table, proposal, MERGE_STREAM, NULL) : result;
 }
 
 enum merge_result table_settle(struct table *table, const struct table_record *proposal,
@@ -338,7 +390,7 @@ void table_unsettle(struct table *table, const struct table_record *proposal, bo
 	if (entry && shard->is_shared && shard_version(entry) == proposal->version) {
 		enum shard_push push = pushes[proposal->change];
 
-		entry->is_sent = false;
+		entry->is_sent = entry->is_again = false;
 		if (is_absent && push == SHARD_PUSH_REFRESH)
 			push = SHARD_PUSH_ASSIGN;
 		shard_mark(shard, shard_number_at(shard, cell), push, &gone);

@@ -31,6 +31,8 @@ void table_mark_change(struct shard *shard, struct shard_entry *entry, uint32_t 
 		       enum shard_push push, struct shard_gone *gone)
 {
 	shard_set_version(entry, version_next());
+	/* The answer to what is under way changes nothing any more. */
+	entry->is_sent = entry->is_again = false;
 	shard_mark(shard, shard_number_at(shard, cell), push, gone);
 }
 
@@ -53,7 +55,7 @@ static void unmark_all(struct shard *shard, int64_t now, struct shard_gone *gone
 			continue;
 		shard_unmark(shard, number);
 		entry->push = SHARD_PUSH_NONE;
-		entry->is_sent = false;
+		entry->is_sent = entry->is_again = false;
 		if (!entry->is_tomb)
 			continue;
 		key = shard_key_of(shard, entry);
@@ -146,12 +148,18 @@ static uint32_t collect_some(struct shard *shard, uint32_t max, int64_t now,
 		if (is_over(entry, now)) {
 			/* About to be freed: there is nothing left to tell. */
 			entry->push = SHARD_PUSH_NONE;
-			entry->is_sent = false;
+			entry->is_sent = entry->is_again = false;
+			continue;
+		}
+		/* Two of one version under way, and an older answer to the first would stand. */
+		if (entry->is_sent) {
+			entry->is_again = true;
 			continue;
 		}
 		if (!shard_version(entry))
 			shard_set_version(entry, version_next());
 		entry->is_sent = true;
+		entry->is_passed = false;
 		table_record_of(shard, entry, now, &records[n++]);
 	}
 	return n;
@@ -225,10 +233,15 @@ static void propose_if_unmet(struct shard *shard, uint32_t number, bool is_all, 
 {
 	const struct shard_entry *entry = shard_entry(shard, number);
 
-	if (!entry->key_len || entry->is_sent || shard_is_dirty(shard, number) ||
+	/* The answer to what is under way may be older than the comparison: once more. */
+	if (!entry->key_len || shard_is_dirty(shard, number) ||
 	    (!is_all && shard_version(entry) && entry->epoch == epoch))
 		return;
-	shard_mark(shard, number, shard_version(entry) ? SHARD_PUSH_SET : SHARD_PUSH_ASSIGN, gone);
+	shard_mark(shard, number,
+		   entry->is_sent         ? (enum shard_push)entry->push
+		   : shard_version(entry) ? SHARD_PUSH_SET
+					  : SHARD_PUSH_ASSIGN,
+		   gone);
 }
 
 void table_propose_all(struct table *table)
