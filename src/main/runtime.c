@@ -254,6 +254,7 @@ static void put_in_force(struct config *config, const struct binds *binds)
 	config->serial = old->serial + 1;
 	current = config_ref(config);
 	link_states(config);
+	mirror_apply(config); /* before peers are told of digest keys */
 	table_copy_refresh();
 	discovery_apply(config);
 	runtime_build_sets(config, false);
@@ -262,7 +263,6 @@ static void put_in_force(struct config *config, const struct binds *binds)
 		queue_wake_all(config->backends[i].state);
 	health_apply(config);
 	control_apply(config);
-	mirror_apply(config);
 	if (config_log_open(&config->global, &log, &why) != 0)
 		log_error("log target %.*s: %s; the old ones stay", STR_ARG(log->target),
 			  why ? why : "cannot be opened");
