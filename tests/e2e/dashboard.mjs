@@ -12,6 +12,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { CHROMIUM, start_browser } from './lib/chromium.mjs';
 import { start_limpet } from './lib/limpet.mjs';
+import { start_redis } from './lib/pair.mjs';
 import { slack } from './lib/proxy.mjs';
 import { free_port, sleep, wait_for } from './lib/util.mjs';
 
@@ -392,5 +393,100 @@ describe('the dashboard in headless Chromium', { skip: !CHROMIUM && 'no chromium
 			is_clean(page);
 			await page.close();
 		}
+	});
+});
+
+describe('the panel of the mirror', { skip: !CHROMIUM && 'no chromium' }, () => {
+	let browser, fleet, redis;
+	const nodes = {};
+
+	before(async () => {
+		fleet = await start_fleet({ chat: { 'app-1': 2 } });
+		fleet.backends.chat.stick = 'engineio';
+		redis = await start_redis();
+		for (const [node, secret] of [['lb-1', 'the secret of both'], ['lb-2', 'the secret of both'], ['lb-3', 'another secret']]) {
+			const [port, http_port] = [await free_port(), await free_port()];
+			const limpet = await start_limpet({
+				global: { node, mirror: { redis: redis.url, secret },
+					stats: { http: { address: `127.0.0.1:${http_port}`, username: USER, password: PASSWORD } } },
+				frontends: { web: { bind: `127.0.0.1:${port}`, backend: 'chat' } },
+				backends: fleet.backends,
+			}, { ports: [port, http_port], name: node });
+			nodes[node] = { limpet, port, http_port };
+		}
+		browser = await start_browser();
+	});
+	after(async () => {
+		await browser?.close();
+		const complaints = [];
+		for (const { limpet } of Object.values(nodes))
+			complaints.push(...await limpet.stop());
+		await redis?.stop();
+		await fleet?.stop();
+		assert.deepEqual(complaints, []);
+	});
+
+	const page_of = (node, options = {}) => open_page(browser, { port: nodes[node].http_port, credentials: `${USER}:${PASSWORD}`, ...options });
+	const says = (page, where, text, limit = 15000) => wait_for(async () => (await page.locator(where).textContent()) === text, `${where} says ${text}`, slack(limit), 50)
+		.catch(async (error) => { throw new Error(`${error.message}, but ${await page.locator(where).textContent()}`); });
+	const peer = (page, name) => page.locator('#mirror-peers .peer', { hasText: name });
+
+	test('it shows the state and the other nodes; another secret is in red', async () => {
+		const page = await page_of('lb-1');
+		await says(page, '#mirror-state', 'Up');
+		await wait_for(async () => (await peer(page, 'lb-2').locator('.badge').textContent()) === 'There', 'lb-2 is there', slack(10000), 50);
+		await wait_for(async () => (await peer(page, 'lb-3').locator('.badge').textContent()) === 'Another secret', 'lb-3 has another secret', slack(10000), 50);
+		assert.equal(await page.locator('#mirror-problems .problem').textContent(), 'node lb-3 has another global.mirror.secret: sessions are not shared');
+		assert.equal(await page.locator('#mirror-problems .problem').evaluate((node) => getComputedStyle(node).color),
+			await peer(page, 'lb-3').locator('.badge.down').evaluate((node) => getComputedStyle(node).color));
+		await page.setViewportSize({ width: 360, height: 780 });
+		assert.ok(await page.evaluate('document.documentElement.scrollWidth <= 360'), 'no sideways scrolling on a phone');
+		await shoot(page, 'mirror-phone.png');
+		is_clean(page);
+		await page.close();
+	});
+
+	test('it is paused by click, after a question, goes on, and compares', async () => {
+		const page = await page_of('lb-2');
+		await says(page, '#mirror-state', 'Up');
+		assert.ok(await page.locator('[data-mirror="resume"]').isHidden());
+		await page.locator('[data-mirror="pause"]').click();
+		await page.locator('#confirm').getByRole('button', { name: 'Cancel' }).click();
+		await page.locator('#confirm').waitFor({ state: 'hidden' });
+		assert.match(await nodes['lb-2'].limpet.stats('show mirror'), /^State: up$/m, 'nothing happens without a yes');
+		await page.locator('[data-mirror="pause"]').click();
+		await page.locator('#confirm-yes').click();
+		await says(page, '#mirror-state', 'Paused');
+		assert.match(await nodes['lb-2'].limpet.stats('show mirror'), /^State: paused$/m);
+		assert.ok(await page.locator('[data-mirror="resync"]').isDisabled());
+		await page.locator('[data-mirror="resume"]').click();
+		await page.locator('#confirm-yes').click();
+		await says(page, '#mirror-state', 'Up');
+		const resyncs = async () => Number(/^Resyncs: (\d+)$/m.exec(await nodes['lb-2'].limpet.stats('show mirror'))[1]);
+		const before_it = await resyncs();
+		await page.locator('[data-mirror="resync"]').click();
+		await page.locator('#confirm-yes').click();
+		await wait_for(async () => await resyncs() === before_it + 1, 'everything was compared once more', slack(10000), 50);
+		assert.equal(nodes['lb-2'].limpet.log.match(/dashboard: operator from 127\.0\.0\.1: mirror pause/g).length, 1, 'the first time was cancelled');
+		is_clean(page);
+		await page.close();
+	});
+
+	test('Redis away is told with the reason, and so is its return', async () => {
+		const page = await page_of('lb-1');
+		await says(page, '#mirror-state', 'Up');
+		redis.child.kill('SIGSTOP');
+		try {
+			await says(page, '#mirror-state', 'Redis is away');
+			assert.match(await page.locator('#mirror-problems').textContent(), /Redis is away: ./);
+			assert.equal(await peer(page, 'lb-2').locator('.badge').textContent(), 'Unknown');
+			await shoot(page, 'mirror-away.png');
+		} finally {
+			redis.child.kill('SIGCONT');
+		}
+		await says(page, '#mirror-state', 'Up');
+		await wait_for(async () => /^Last loss: ./.test(await page.locator('#mirror-loss').textContent()), 'the last loss and why', slack(5000), 50);
+		is_clean(page);
+		await page.close();
 	});
 });
