@@ -23,15 +23,17 @@ import { FULL, PROXY, sleep, wait_for, with_limit } from './lib/util.mjs';
 
 const ADDRESS = '10.77.0.100';
 const COUNT = sessions_of(300, 2000);           /* half raw sessions, half real clients */
+/* Who polls over a dead wire learns of it by a ping that does not come. */
+const PING_MS = slack(FULL ? 8000 : 3000);
 const BOUND = FULL ? 200 : 40;
 const only = PROXY !== 'limpet' ? { skip: 'a pair is what a load balancer does' } : {};
 
 /* lib/pair_clients.mjs on the clients' machine. */
-async function start_clients(machine)
+async function start_clients(machine, count, bound)
 {
 	const child = machine.spawn(process.execPath, [fileURLToPath(new URL('lib/pair_clients.mjs', import.meta.url))], {
 		stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-		env: { ...process.env, E2E_PAIR: JSON.stringify({ host: ADDRESS, port: 80, count: Math.ceil(COUNT / 2), bound: BOUND }) },
+		env: { ...process.env, E2E_PAIR: JSON.stringify({ host: ADDRESS, port: 80, count, bound }) },
 	});
 	const calls = new Map();
 	let next = 1, ready;
@@ -48,7 +50,7 @@ async function start_clients(machine)
 }
 
 describe('failover', only, () => {
-	let cluster, redis, clients, crowd, people;
+	let cluster, redis, clients, prober, crowd, people;
 	const nodes = {};
 	const complaints = [];
 
@@ -80,13 +82,14 @@ describe('failover', only, () => {
 		people = await add_machine('clients', '10.77.9.1');
 		people.run('ip route add local 10.77.16.0/24 dev lo');
 		redis = await start_redis({ address: HUB, port: 6379 });
-		cluster = await start_cluster({ workers: 4, hosts: 2, net: 'tcp', address: HUB, options: { pingInterval: slack(3000), pingTimeout: slack(6000) } });
+		cluster = await start_cluster({ workers: 4, hosts: 2, net: 'tcp', address: HUB, options: { pingInterval: PING_MS, pingTimeout: 2 * PING_MS } });
 		await Promise.all(['a', 'b'].map(start_node));
 		nodes.a.keepalived = start_keepalived(nodes.a.machine, { peer: '10.77.1.2', priority: 101, address: ADDRESS });
 		nodes.b.keepalived = start_keepalived(nodes.b.machine, { peer: '10.77.1.1', priority: 100, address: ADDRESS });
 		await wait_for(is_settled, () => `one node has the address\n${tails()}`, slack(15000), 20);
 		await wait_for(async () => (await mirror_state(nodes.a.limpet)) === 'up' && (await mirror_state(nodes.b.limpet)) === 'up', () => `mirrors up\n${tails()}`, 10000, 50);
-		clients = await start_clients(people);
+		clients = await start_clients(people, Math.ceil(COUNT / 2), BOUND);
+		prober = await start_clients(people, 0, 0);
 
 		/* Bound while one worker is away: a hash alone would lead elsewhere once it is back. */
 		const away = `by_address/${cluster.hosts[0].name}/${cluster.hosts[0].workers[0].port}`;
@@ -95,14 +98,15 @@ describe('failover', only, () => {
 		assert.equal((await active().limpet.stats(`set server ${away} state ready`)).trim(), '');
 		const [problems] = await Promise.all([
 			clients.call('start'),
-			start_crowd(80, Math.floor(COUNT / 2), slack(90000), { host: ADDRESS, enter: people.enter }).then((all) => { crowd = all; }),
+			start_crowd(80, Math.floor(COUNT / 2), slack(90000), { host: ADDRESS, enter: people.enter, keep_alive: false }).then((all) => { crowd = all; }),
 		]);
 		assert.deepEqual(problems, []);
+		await prober.call('probe');
 	}, { timeout: slack(150000) });
 
 	after(async () => {
 		await crowd?.stop();
-		await clients?.stop();
+		await Promise.all([clients?.stop(), prober?.stop()]);
 		await Promise.all(Object.values(nodes).map((node) => node.keepalived?.stop()));
 		for (const node of Object.values(nodes))
 			complaints.push(...await node.limpet?.stop() ?? []);
@@ -149,13 +153,13 @@ describe('failover', only, () => {
 		await kill(old);
 		const to = Date.now(), marked = await clients.call('mark', [from, to]);
 		const master_at = await wait_for(() => heir.keepalived.master_since(from), () => `the other node took over\n${tails()}`, slack(10000), 5);
-		const served = await wait_for(async () => (await clients.call('probes', to)).find(([, , is_good]) => is_good), () => `there is service\n${tails()}`, slack(10000), 50);
+		const served = await wait_for(async () => (await prober.call('probes', to)).find(([, , wrong]) => !wrong), () => `there is service\n${tails()}`, slack(10000), 50);
 		const service_at = served[1];
 		t.diagnostic(`without service for ${service_at - from} ms: keepalived took over after ${master_at - from} ms, served ${Math.max(0, service_at - master_at)} ms later`);
 		assert.ok(service_at - master_at < slack(1000), 'under a second apart from keepalived');
 
 		await wait_for(async () => (await clients.call('kept', service_at)) === marked.between || (await clients.call('problems')).length,
-			'the sessions go on', slack(15000), 200).catch(() => {});
+			'the sessions go on', slack(FULL ? 30000 : 15000), 200).catch(() => {});
 		const kept = await clients.call('kept', service_at);
 		t.diagnostic(`sessions: ${marked.between} were between two requests, ${kept} of them went on; ${marked.busy} had a request under way`);
 		assert.deepEqual(await clients.call('problems'), []);
@@ -165,17 +169,17 @@ describe('failover', only, () => {
 
 		const renewed = await clients.call('renew');
 		assert.deepEqual(renewed.problems, []);
-		await crowd.whole(slack(25000));
-		/* Who had a pending poll on a dead wire learns of it by the next ping. */
 		await sleep(slack(1000));
-		await crowd.whole(slack(25000));
+		await crowd.whole(slack(10000) + 4 * PING_MS);
 		judge_crowd(t, from, service_at);
-		const probes = (await clients.call('probes', service_at)).filter(([, , is_good]) => !is_good);
-		assert.deepEqual(probes, [], 'no request failed once there was service');
+		/* Late is a matter of the machine; refused, cut off or answered wrongly is not. */
+		const probes = (await prober.call('probes', service_at)).map(([, , wrong]) => wrong), bad = probes.filter(Boolean);
+		t.diagnostic(`${probes.length} requests of the prober after that, ${bad.length} of them late`);
+		assert.deepEqual(bad.filter((wrong) => !/ in (400 ms|time)$/.test(wrong)), [], 'no request failed once there was service');
 		return { old, heir };
 	}
 
-	test('kill -9 of the active Limpet', { timeout: slack(90000) }, async (t) => {
+	test('kill -9 of the active Limpet', { timeout: slack(120000) }, async (t) => {
 		const { old, heir } = await fail_over(t, async (node) => node.limpet.kill());
 
 		/* It comes back, full, and does not take the address. */
@@ -185,14 +189,14 @@ describe('failover', only, () => {
 		assert.equal(active(), heir);
 	});
 
-	test('the active machine loses its cable; the one that was restarted takes over', { timeout: slack(90000) }, async (t) => {
+	test('the active machine loses its cable; the one that was restarted takes over', { timeout: slack(120000) }, async (t) => {
 		const { old } = await fail_over(t, async (node) => node.machine.unplug());
 		old.machine.plug();
 		await wait_for(is_settled, () => `the old node waits\n${tails()}`, slack(15000), 50);
 	});
 
 	if (FULL)
-		test('kill -9 of keepalived on the active node: two have the address, one is heard', { timeout: slack(90000) }, async (t) => {
+		test('kill -9 of keepalived on the active node: two have the address, one is heard', { timeout: slack(120000) }, async (t) => {
 			await fail_over(t, async (node) => node.keepalived.kill());
 		});
 });

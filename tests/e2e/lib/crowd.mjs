@@ -43,9 +43,9 @@ const mode_of = (i) => {
 };
 
 /* In the child. */
-function run_client(io, host, port, i, say)
+function run_client(io, { host, port, keep_alive }, i, say)
 {
-	const agent = new http.Agent({ keepAlive: true });
+	const agent = new http.Agent({ keepAlive: keep_alive });
 	const mode = mode_of(i);
 	const socket = io(`http://${host}:${port}`, { forceNew: true, agent, ...mode.options });
 	let moves = 0;
@@ -75,7 +75,7 @@ function run_client(io, host, port, i, say)
 
 if (process.argv[1] === ME) {
 	const { io } = createRequire(import.meta.url)('socket.io-client');
-	const { host, port, first, count, pause } = JSON.parse(process.env.E2E_CROWD);
+	const spec = JSON.parse(process.env.E2E_CROWD), { first, count, pause } = spec;
 	const sockets = [];
 	let events = [];
 	const say = (i, what, detail) => events.push([Date.now(), i, what, detail]);
@@ -92,20 +92,24 @@ if (process.argv[1] === ME) {
 	});
 	/* Not all in one instant: that is another suite. */
 	for (let n = 0; n < count; n++) {
-		sockets.push(run_client(io, host, port, first + n, say));
+		sockets.push(run_client(io, spec, first + n, say));
 		await sleep(pause);
 	}
 }
 
-/* COUNT clients, all connected when this returns.  ENTER: the words of a command that runs them elsewhere. */
-export async function start_crowd(port, count, limit = 60000, { host = '127.0.0.1', enter = [] } = {})
+/*
+ * COUNT clients, all connected when this returns.  ENTER: the words of a command that runs them elsewhere.
+ * KEEP_ALIVE false: for servers that die.  When a kept connection is reset, Node's stand-in for a browser's
+ * XMLHttpRequest (xmlhttprequest-ssl 2.1) makes its request anew but never ends it, and hangs for many seconds.
+ */
+export async function start_crowd(port, count, limit = 60000, { host = '127.0.0.1', enter = [], keep_alive = true } = {})
 {
 	const crowd = { count, events: [], where: new Map(), children: [] };
 	const pause = 1000 * Math.ceil(count / PER_PROCESS) / PER_SECOND;
 	for (let first = 0; first < count; first += PER_PROCESS) {
 		const [program, ...words] = [...enter, process.execPath, ME];
 		const child = watch_child(spawn(program, words, {
-			env: { ...process.env, E2E_CROWD: JSON.stringify({ host, port, first, count: Math.min(PER_PROCESS, count - first), pause }) },
+			env: { ...process.env, E2E_CROWD: JSON.stringify({ host, port, keep_alive, first, count: Math.min(PER_PROCESS, count - first), pause }) },
 			stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
 		}));
 		child.on('message', (events) => {

@@ -5,7 +5,8 @@
  *   sessions   raw Socket.IO sessions that poll with pauses, so that at any moment many are between
  *              two requests; each from an address of its own
  *   bindings   clients that are bound by the application's cookie, and clients bound by their address
- *   prober     a new connection and a request every 20 ms: when was there service?
+ *   prober     a new connection and a request every 20 ms: when was there service?  It has a process of
+ *              its own, with nothing else to do
  *
  * Asked over IPC: {id, cmd, arg}.
  */
@@ -16,7 +17,9 @@ const { host, port, count, bound } = JSON.parse(process.env.E2E_PAIR);
 /* No more than the kernel's table of neighbours holds. */
 const address = (i) => `10.77.16.${1 + (i % 250)}`;
 const bindings = [];
-const probes = [];              /* [began, ended, is good] */
+const probes = [];              /* [began, ended, what went wrong or ''] */
+/* Between two echoes; more for many, so that the machine carries them. */
+const PAUSE = 500 * Math.max(1, count / 250);
 let is_talking = true;
 
 const make_session = (i) => new RawSession(() => ({ host, port, from: address(i) }), make_tally(),
@@ -26,7 +29,7 @@ const sessions = Array.from({ length: count }, (_, i) => make_session(i));
 async function talk(session)
 {
 	while (is_talking && !session.is_broken) {
-		await sleep(500 + Math.random() * 1000);
+		await sleep(PAUSE + Math.random() * 2 * PAUSE);
 		if (await session.echo())
 			session.last_good_at = Date.now();
 	}
@@ -47,8 +50,9 @@ async function where_bound()
 async function probe()
 {
 	const began = Date.now();
-	const is_good = await ask({ host, port }, 'GET', '/up', { limit: 400, connect_limit: 200 }).then((answer) => answer.status === 200, () => false);
-	probes.push([began, Date.now(), is_good]);
+	const wrong = await ask({ host, port }, 'GET', '/up', { limit: 400, connect_limit: 200 })
+		.then((answer) => answer.status === 200 ? '' : `status ${answer.status}`, (error) => error.message);
+	probes.push([began, Date.now(), wrong]);
 }
 
 const problems_of = (all) => all.flatMap((session) => session.tally.problems);
@@ -65,9 +69,9 @@ const COMMANDS = {
 		return where_bound();
 	},
 	where_bound,
-	/* The sessions come, a few each moment; the prober begins. */
+	probe: () => { setInterval(probe, 20); return true; },
+	/* The sessions come, a few each moment. */
 	start: async () => {
-		setInterval(probe, 20);
 		await Promise.all(sessions.map(async (session, i) => {
 			await sleep(i * 8);
 			if (await session.open())
