@@ -120,9 +120,9 @@ static void lint_sticks(struct load *load, const struct backend *backend, const 
 	if (cookie && cookie->is_secret_random)
 		pos_warn(load, cookie->pos,
 			 "cookie '%.*s' has no 'secret': one was made up, so its values mean "
-			 "nothing to "
-			 "other nodes and after a restart",
-			 STR_ARG(cookie->cookie_name));
+			 "nothing to other nodes%s",
+			 STR_ARG(cookie->cookie_name),
+			 load->config->global.state_file.len ? "" : " and after a restart");
 	if (cookie && cookie->same_site == SAME_SITE_UNSET && !engineio)
 		pos_warn(load, cookie->pos,
 			 "cookie '%.*s' has no 'same_site': browsers do not send it from pages of "

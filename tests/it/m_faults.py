@@ -271,16 +271,17 @@ def _(t):
     under.over(redis, ["mirror_push_refused", "mirror_push_accepted"])
 
 
-@case("a Redis that takes 200 ms each way holds nobody up")
-def _(t):
-    redis = redis_of(t)
-    between = Between(t.directory + "/redis.sock")
-    t.servers.append(between)
-    under = Under(t, Pair(t, "redis://127.0.0.1:%d" % between.port))
-    between.delay = 0.2
-    under.last(3, "slow")
-    between.delay = 0
-    under.over(redis, [])
+for _mirror in ("", "mode: sync"):
+    @case("a Redis that takes 200 ms each way holds nobody up" + (", in mode sync" if _mirror else ""))
+    def _(t, mirror=_mirror):
+        redis = redis_of(t)
+        between = Between(t.directory + "/redis.sock")
+        t.servers.append(between)
+        under = Under(t, Pair(t, "redis://127.0.0.1:%d" % between.port, mirror))
+        between.delay = 0.2
+        under.last(3, "slow")
+        between.delay = 0
+        under.over(redis, [])
 
 
 @case("answers that are garbage, at any place: the connection is dropped, and a new one is right")

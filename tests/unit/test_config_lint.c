@@ -110,6 +110,10 @@ static void cookies_that_will_not_last_or_travel_are_warned_of(void **state unus
 	      "t:5:12: warning: cookie 'LIMPET' has no 'same_site': browsers do not send it from "
 	      "pages "
 	      "of other sites; if there are such, set 'same_site: none' and 'secure: true'\n");
+	check("global: {state_file: /x/state}\n" FRONT("")
+		      CHAT("    stick: {cookie: {same_site: lax}}\n" HOSTS),
+	      "t:6:13: warning: cookie 'LIMPET' has no 'secret': one was made up, so its values "
+	      "mean nothing to other nodes\n");
 	check(FRONT("") CHAT("    stick: {cookie: {secret: x, same_site: lax}}\n" HOSTS), "");
 	check(FRONT("") CHAT("    stick: {cookie: {mode: learn, name: connect.sid}}\n" HOSTS), "");
 }
