@@ -50,6 +50,7 @@ static struct {
 	bool wants_all;  /* and then all of ours is to be told */
 	const char *gap; /* why, when something was missed; for the log */
 	struct timer load_again;
+	bool is_failure_told; /* that a load failed; the next ones go on without a word */
 	enum mirror_state state;
 	int64_t since_ms;
 	char why[MIRROR_WHY_SIZE];
@@ -204,11 +205,16 @@ static void want_load(bool is_all, const char *gap)
 static void on_load_done(const char *why)
 {
 	if (why) {
-		snprintf(mirror.why, sizeof(mirror.why), "the comparison failed: %s", why);
+		snprintf(mirror.why, sizeof(mirror.why), "entries cannot be read: %s", why);
+		if (!mirror.is_failure_told)
+			log_event(LOG_LEVEL_WARN, "mirror_load_failed",
+				  LOG_FIELDS({ "reason", why, 0 }),
+				  "mirror: %s; it is tried again each second", mirror.why);
+		mirror.is_failure_told = true;
 		loop_timer_in(mirror.loop, &mirror.load_again, LOAD_AGAIN_MS);
 		return;
 	}
-	mirror.wants_load = false;
+	mirror.wants_load = mirror.is_failure_told = false;
 	mirror.is_loaded = true;
 	set_state();
 	mirror.gap = NULL;

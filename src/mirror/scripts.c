@@ -18,9 +18,9 @@
  * lost for good.  Versions are 16 hex digits, so that they compare as texts.
  *
  * The same version again, which a lost answer or a comparison leads to, counts as a refresh: a
- * longer lifetime stands and is told (unless what is left is no less than half of it, which nobody
- * has asked to refresh), else nothing happens.  A refresh of what is newer than Redis' copy (a
- * replica that was behind has become the master) writes it.
+ * longer lifetime stands and is told (longer by an eighth at least, when nobody has asked for a
+ * refresh), else nothing happens.  A refresh of what is newer than Redis' copy (a replica that was
+ * behind has become the master) writes it.
  */
 static const char change_text[] =
 	"if redis.replicate_commands then redis.replicate_commands() end\n"
@@ -36,7 +36,7 @@ static const char change_text[] =
 	"  if change == 'r' then return {2} end\n"
 	"elseif at == version then\n"
 	"  local has = redis.call('PTTL', k)\n"
-	"  if change ~= 'r' then has = 2 * has end\n"
+	"  if change ~= 'r' then has = has * 1.125 end\n"
 	"  if has >= left then return {1, 0} end\n"
 	"  change = 'r'\n"
 	"elseif (change == 'a' and state == 'l') or at > version then\n"

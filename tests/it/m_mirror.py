@@ -448,6 +448,21 @@ def _(t):
         p.polls("one", sid, 1)
 
 
+@case("a user who may not read all keys: told once, sessions are served, and when he may it goes on")
+def _(t):
+    p = Pair(t, start=False, mirror="username: limpet, password: secret, load_timeout: 200ms")
+    p.redis.ask("ACL", "SETUSER", "limpet", "on", ">secret", "~*", "+@all", "-scan")
+    p.start("one")
+    p.nodes["one"].wait_log("entries cannot be read: NOPERM")
+    sid = p.handshake("one")
+    p.polls("one", sid)
+    p.wait_stored(1)
+    time.sleep(1.5)     # it is tried each second
+    same(len(re.findall("entries cannot be read", p.nodes["one"].log())), 1, "lines about it")
+    p.redis.ask("ACL", "SETUSER", "limpet", "+scan")
+    p.wait_up("one")
+
+
 @case("an upgrade of a node keeps the mirror going")
 def _(t):
     p = Pair(t)
