@@ -2,6 +2,8 @@
 # Examples; tests/it/a_examples.py loads them all.
 EXTRA_DIST += \
 	examples/README.md \
+	examples/ha-pair/README.md \
+	examples/ha-pair/node.yaml \
 	examples/one-tier/limpet.yaml \
 	examples/routes/limpet.yaml \
 	examples/socketio-chat/check.js \

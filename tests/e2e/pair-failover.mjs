@@ -143,17 +143,23 @@ describe('failover', only, () => {
 		assert.deepEqual(late.slice(0, 5), [], `${late.length} needed more than one attempt`);
 	}
 
-	/* KILL: ends the active node.  GONE: what is left of it is no longer asked. */
-	async function fail_over(t, kill)
+	/*
+	 * KILL: ends the active node.  IS_SILENT: nobody tells the clients, who learn of it when they write, or
+	 * by a ping that does not come.  SERVES_ON: it serves until the other node has the address.
+	 */
+	async function fail_over(t, kill, { is_silent = false, serves_on = false } = {})
 	{
 		const old = active(), heir = waiting(), bound = await clients.call('where_bound');
 		const workers = new Set(bound.map((line) => line.split(': ')[1]));
 		assert.equal(workers.size, 4, bound.join('\n'));
 		const from = Date.now();
 		await kill(old);
-		const to = Date.now(), marked = await clients.call('mark', [from, to]);
+		const died_at = Date.now();
+		let marked = serves_on || await clients.call('mark', [from, died_at]);
 		const master_at = await wait_for(() => heir.keepalived.master_since(from), () => `the other node took over\n${tails()}`, slack(10000), 5);
-		const served = await wait_for(async () => (await prober.call('probes', to)).find(([, , wrong]) => !wrong), () => `there is service\n${tails()}`, slack(10000), 50);
+		if (serves_on)
+			marked = await clients.call('mark', [from, master_at + 100]);
+		const served = await wait_for(async () => (await prober.call('probes', serves_on ? master_at : died_at)).find(([, , wrong]) => !wrong), () => `there is service\n${tails()}`, slack(10000), 50);
 		const service_at = served[1];
 		t.diagnostic(`without service for ${service_at - from} ms: keepalived took over after ${master_at - from} ms, served ${Math.max(0, service_at - master_at)} ms later`);
 		assert.ok(service_at - master_at < slack(1000), 'under a second apart from keepalived');
@@ -169,8 +175,8 @@ describe('failover', only, () => {
 
 		const renewed = await clients.call('renew');
 		assert.deepEqual(renewed.problems, []);
-		await sleep(slack(1000));
-		await crowd.whole(slack(10000) + 4 * PING_MS);
+		await sleep(slack(1000) + (is_silent ? 3 * PING_MS : 0));
+		await crowd.whole(slack(10000) + PING_MS);
 		judge_crowd(t, from, service_at);
 		/* Late is a matter of the machine; refused, cut off or answered wrongly is not. */
 		const probes = (await prober.call('probes', service_at)).map(([, , wrong]) => wrong), bad = probes.filter(Boolean);
@@ -190,13 +196,16 @@ describe('failover', only, () => {
 	});
 
 	test('the active machine loses its cable; the one that was restarted takes over', { timeout: slack(120000) }, async (t) => {
-		const { old } = await fail_over(t, async (node) => node.machine.unplug());
+		const { old } = await fail_over(t, async (node) => node.machine.unplug(), { is_silent: true });
 		old.machine.plug();
+		const plugged_at = Date.now();
 		await wait_for(is_settled, () => `the old node waits\n${tails()}`, slack(15000), 50);
+		await wait_for(async () => (await mirror_state(old.limpet)) === 'up', () => `its mirror is up\n${tails()}`, slack(60000), 100);
+		t.diagnostic(`plugged in again, it waits and follows the other after ${Date.now() - plugged_at} ms`);
 	});
 
 	if (FULL)
 		test('kill -9 of keepalived on the active node: two have the address, one is heard', { timeout: slack(120000) }, async (t) => {
-			await fail_over(t, async (node) => node.keepalived.kill());
+			await fail_over(t, async (node) => node.keepalived.kill(), { is_silent: true, serves_on: true });
 		});
 });
