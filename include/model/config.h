@@ -325,7 +325,8 @@ struct stats_http_conf {
 struct mirror_conf {
 	struct config_pos pos;
 	struct str redis, username, password, password_file, secret, prefix;
-	struct str tls_ca, tls_certificate, tls_key, tls_sni; /* rediss: PEM files; "" = the system's */
+	struct str tls_ca, tls_certificate, tls_key,
+		tls_sni; /* rediss: PEM files; "" = the system's */
 	bool is_tls_verified;
 	bool is_sync;
 	int64_t read_through_ms; /* 0 = never ask */
