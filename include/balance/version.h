@@ -28,7 +28,10 @@
  */
 #define VERSION_AHEAD_MAX_MS (366ll * 86400000)
 
-/* The node's part from its name (never 0).  Before the threads start. */
+/*
+ * The node's part from a name (never 0).  Before the threads start.  Of the process, not of the
+ * machine: one that starts again does not know what it had made, and may make the same times.
+ */
 void version_set_node(struct str node_name);
 uint16_t version_node(void);
 /* A version newer than all that this node has made or seen. */

@@ -395,7 +395,7 @@ void mirror_apply(const struct config *config)
 
 	if (!mirror.instance[0]) {
 		name_instance(config->global.node);
-		version_set_node(config->global.node);
+		version_set_node(str_of(mirror.instance));
 	}
 	settings_set_digest(config);
 	beat_apply(config);
