@@ -81,7 +81,7 @@ export function start_keepalived(machine, { peer, priority, address })
 	process.on('exit', () => { try { process.kill(me.vrrp_pid(), 'SIGKILL'); } catch { /* gone already */ } });
 	me.tail = () => me.log.slice(-30).map(([, line]) => line).join('\n');
 	me.stop = async () => { child.kill('SIGTERM'); await gone; };
-	/* Both processes at once, so that nothing is tidied up: the address stays where it is. */
-	me.kill = async () => { const vrrp = me.vrrp_pid(); child.kill('SIGKILL'); process.kill(vrrp, 'SIGKILL'); await gone; };
+	/* Both processes, the one that works first: nothing is tidied up, the address stays where it is. */
+	me.kill = async () => { const vrrp = me.vrrp_pid(); process.kill(vrrp, 'SIGKILL'); child.kill('SIGKILL'); await gone; };
 	return me;
 }
