@@ -22,7 +22,7 @@ static struct {
 	bool has_place;        /* on this link: XREAD runs */
 	bool is_known;         /* id and number say where we are */
 	char id[ID_SIZE];      /* of the newest change seen */
-	uint64_t number;       /* 0 = the stream was empty and whatever comes is the next */
+	uint64_t number;       /* 0 = the stream was empty, or its newest entry not ours */
 	const char *gap;       /* why the place is asked for; NULL = for the first time */
 	uint64_t epoch;        /* moved when answers under way mean nothing any more */
 	int64_t time_ahead_ms; /* Redis' wall clock minus our clock_ms() */
@@ -127,12 +127,18 @@ static bool take_entry(const redisReply *entry)
 		set_place(text_of(entry->element[0]), follow.number);
 		return true;
 	}
-	if (follow.number && change.number != follow.number + 1)
+	/* An empty stream goes on with 1; where somebody else's entry was the newest, with any. */
+	if ((follow.number || strcmp(follow.id, START_ID) == 0) &&
+	    change.number != follow.number + 1)
 		return false;
 	set_place(text_of(entry->element[0]), change.number);
 	if (!str_eq(change.node, str_of(follow.node))) {
-		intake_change(&change);
 		note_lag(id_ms);
+		/* What is left was true when it was written, perhaps before the link was lost. */
+		change.left_ms -= (int64_t)follow.lag_ms;
+		if (change.left_ms < 1)
+			change.left_ms = 1;
+		intake_change(&change);
 	}
 	return true;
 }

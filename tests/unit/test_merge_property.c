@@ -25,7 +25,7 @@
 #include "base/clock.h"
 #include "merge_node.h"
 
-#define RUNS_DEFAULT   6000
+#define RUNS_DEFAULT   20000
 #define STEPS_MAX      300
 #define SETTLE_TURNS   60
 #define IDLE_LONG_MS   60000
