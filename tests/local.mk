@@ -20,6 +20,7 @@ IT_TESTS = \
 	tests/it/e_drain.py \
 	tests/it/e_ends.py \
 	tests/it/e_pace.py \
+	tests/it/e_share.py \
 	tests/it/e_sid.py \
 	tests/it/f_agent.py \
 	tests/it/f_checks.py \

@@ -49,7 +49,10 @@ sys.exit(made not in manual and "doc/runtime-api.md does not have what limpet-ge
 check_scripts() {
 	need node || return 1
 	for file in $(ours ".sh" "") bootstrap demo.sh check.sh; do
-		sh -n "$file" || return 1
+		case $(head -n 1 "$file") in
+		*bash*) bash -n "$file" ;;
+		*) sh -n "$file" ;;
+		esac || return 1
 	done
 	bash -n .ci/run || return 1
 	PYTHONPYCACHEPREFIX=$work/pycache python3 -m py_compile $(ours ".py" "") || return 1
