@@ -25,7 +25,7 @@ struct table {
 	_Atomic uint32_t max_entries;
 	_Atomic uint32_t cells_final; /* per shard; see shard_insert() */
 	_Atomic uint32_t count;       /* entries and tombstones */
-	_Atomic uint32_t dirty_n;
+	_Atomic uint32_t dirty_n, urgent_n;
 	_Atomic uint32_t expire_at;  /* shard where table_expire() goes on */
 	_Atomic uint32_t collect_at; /* shard where table_collect() goes on */
 	_Atomic uint64_t refresh_at; /* cursor of table_refresh_open() */

@@ -11,6 +11,7 @@
  *   links[0..63] wheel slots of one second, links[64] the list of open entries
  *
  * dirty[number / 64]  bit number % 64: a change of this entry is to be told (table_share.h)
+ * urgent[number / 64] the same, of those that somebody may wait for: they are told first
  *
  * An entry stands in exactly one list.  A use only writes used_at; the entry stays in its slot and
  * is put where it belongs when the wheel comes by.  So a lookup touches the cell and the entry and
@@ -21,7 +22,8 @@
  * farther off than the wheel reaches wait in its last slot and are put on again.
  *   2. An entry in the open list has opens > 0; one in the wheel may have.
  *   3. Cells and entries in use are as many as entries_n; every cell is reached from its home.
- *   4. dirty_n bits are set in dirty[], all of entries in use that say what is to be told.
+ *   4. dirty_n bits are set in dirty[], all of entries in use that say what is to be told;
+ *      urgent_n in urgent[], all of them in dirty[] too.
  *   5. A tombstone has no opens and stands in the wheel; only shared shards have any.
  *
  * Times are milliseconds since the table was made.  used_at keeps 32 bits of it: right as long as
@@ -84,16 +86,18 @@ struct shard {
 	uint32_t free_head;          /* number + 1 */
 	uint32_t numbers_n;          /* numbers ever given out of chunks[] */
 	struct shard_entry **chunks; /* (own) */
-	uint64_t *dirty;             /* (own) one word for each chunk */
+	uint64_t *dirty, *urgent;    /* (own) one word for each chunk */
 	_Atomic uint32_t dirty_n;    /* bits there; written under the mutex */
+	_Atomic uint32_t urgent_n;   /* likewise */
 	uint32_t dirty_at;           /* chunk where table_collect() goes on */
 	_Atomic uint32_t *dirty_all; /* (view) of all shards of the table */
-	uint32_t tombs_n;            /* of entries_n */
-	bool is_shared;              /* changes are marked */
-	bool is_secret;              /* (const) keys are digests */
-	struct shard_link *links;    /* (own) NULL until the first entry */
-	int64_t tick;                /* slots up to this second have been emptied */
-	uint64_t size_bytes;         /* all that is owned but for the shard itself */
+	_Atomic uint32_t *urgent_all;
+	uint32_t tombs_n;         /* of entries_n */
+	bool is_shared;           /* changes are marked */
+	bool is_secret;           /* (const) keys are digests */
+	struct shard_link *links; /* (own) NULL until the first entry */
+	int64_t tick;             /* slots up to this second have been emptied */
+	uint64_t size_bytes;      /* all that is owned but for the shard itself */
 	uint64_t lookups, hits, inserts, evictions, expirations;
 } __attribute__((aligned(64)));
 
@@ -103,7 +107,7 @@ struct shard_gone {
 	uint32_t n;      /* items */
 	uint32_t left_n; /* entries that left the shard, tombstones included */
 	bool is_wanted;  /* else nothing is copied */
-	bool is_woken;   /* a first mark was set: the table had nothing dirty */
+	bool is_woken;   /* a first mark was set: the table had nothing dirty, or urgent */
 	struct {
 		struct table_value value;
 		enum table_gone why;
@@ -121,7 +125,8 @@ static inline bool shard_gone_is_full(const struct shard_gone *gone)
 uint64_t shard_hash(bool is_secret, const unsigned char *kept, uint8_t len);
 
 /* All with the mutex held; NOW is ms since the table was made. */
-void shard_init(struct shard *shard, bool is_secret, _Atomic uint32_t *dirty_all);
+void shard_init(struct shard *shard, bool is_secret, _Atomic uint32_t *dirty_all,
+		_Atomic uint32_t *urgent_all);
 void shard_fini(struct shard *shard);
 struct shard_entry *shard_entry(const struct shard *shard, uint32_t number);
 /* Position in cells[], or UINT32_MAX. */
@@ -173,9 +178,12 @@ static inline bool shard_is_dirty(const struct shard *shard, uint32_t number)
 /* NUMBER is to be told, as PUSH or what is stronger already; GONE hears of a first mark. */
 void shard_mark(struct shard *shard, uint32_t number, enum shard_push push,
 		struct shard_gone *gone);
+/* The same, after all that is urgent: nobody waits for it, and there may be a million of them. */
+void shard_mark_later(struct shard *shard, uint32_t number, enum shard_push push,
+		      struct shard_gone *gone);
 void shard_unmark(struct shard *shard, uint32_t number);
-/* The lowest dirty number, from dirty_at on and round; UINT32_MAX = none. */
-uint32_t shard_next_dirty(struct shard *shard);
+/* The lowest dirty (urgent) number, from dirty_at on and round; UINT32_MAX = none. */
+uint32_t shard_next_dirty(struct shard *shard, bool is_urgent);
 /* Redis holds the entry with LEFT_MS of its lifetime left, as far as is known. */
 void shard_set_pushed(struct shard_entry *entry, int64_t now, int64_t left_ms);
 /* More than half of the lifetime has passed on Redis. */

@@ -66,13 +66,18 @@ bool table_is_shared(const struct table *table);
 
 /*
  * Runs on the thread that changed an entry, after the mutex is let go, when the table had nothing
- * dirty: somebody should collect soon.  Set by the mirror; NULL = nobody.
+ * dirty, or nothing urgent: somebody should collect soon.  Set by the mirror; NULL = nobody.
  */
 typedef void table_dirty_fn(struct table *table);
 extern _Atomic(table_dirty_fn *) table_dirty_hook;
 
 /* Up to MAX dirty entries, as proposals, now SENT.  How many; 0 = none is dirty. */
 uint32_t table_collect(struct table *table, uint32_t max, struct table_record *records);
+/*
+ * The same, of what a request has changed and another may wait for at another node: not what a
+ * comparison, a refresh or table_share() has marked, which may be all there is.
+ */
+uint32_t table_collect_urgent(struct table *table, uint32_t max, struct table_record *records);
 /* Proposals not yet collected (without those that are SENT). */
 uint32_t table_dirty_n(const struct table *table);
 /*

@@ -5,7 +5,8 @@
  *   table_dirty_hook (any thread) -> mail -> table_collect() -> script -> table_settle()
  *
  * At most PUSH_WINDOW proposals are under way; all others are marks in their tables, so that a
- * Redis which is slow or away costs no memory.  Redis refuses (full, read-only disk): one proposal
+ * Redis which is slow or away costs no memory; what a request has changed goes before what a
+ * comparison has found.  Redis refuses (full, read-only disk): one proposal
  * is tried after 0.1 to 5 s, until one is taken.
  *
  * Control thread.
@@ -20,8 +21,11 @@
 #include "loop/loop.h"
 #include "mirror/redis.h"
 
-#define PUSH_WINDOW   1024u
-#define PUSH_WHY_SIZE 120
+#define PUSH_WINDOW 1024u
+/* Of them with nobody waiting.  They would hold up the questions of read_through, which stand
+ * behind them, and Redis takes some 30 us for each. */
+#define PUSH_WINDOW_LATER 128u
+#define PUSH_WHY_SIZE     120
 
 void push_init(struct loop *loop);
 /* PREFIX and NODE (this process, as it stands in the stream) are copied. */
@@ -34,7 +38,7 @@ void push_down(void);
 void push_soon(void);
 /*
  * What a comparison has not met is to be told (table_propose_all()), at most RATE in a second until
- * all has been; changes made meanwhile wait with it.
+ * all has been; changes made meanwhile go first.
  */
 void push_all(uint32_t rate);
 void push_fini(void);

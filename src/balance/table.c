@@ -43,7 +43,8 @@ struct table *table_new(const struct table_options *options)
 	table->shards = aligned_alloc(64, table->shards_n * sizeof(*table->shards));
 	bug_on(!table->shards);
 	for (uint32_t i = 0; i < table->shards_n; i++)
-		shard_init(&table->shards[i], options->is_secret, &table->dirty_n);
+		shard_init(&table->shards[i], options->is_secret, &table->dirty_n,
+			   &table->urgent_n);
 	table_set_max(table, options->max_entries);
 	return table;
 }

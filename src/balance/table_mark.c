@@ -4,9 +4,17 @@
 
 #include "balance/table_shard.h"
 
-#define dirty_of(shard) atomic_load_explicit(&(shard)->dirty_n, memory_order_relaxed)
+/* One more or less in SHARD; what the whole table had before. */
+static uint32_t count_one(_Atomic uint32_t *of_shard, _Atomic uint32_t *of_table, int by)
+{
+	uint32_t n = atomic_load_explicit(of_shard, memory_order_relaxed);
 
-void shard_mark(struct shard *shard, uint32_t number, enum shard_push push, struct shard_gone *gone)
+	atomic_store_explicit(of_shard, n + (uint32_t)by, memory_order_relaxed);
+	return atomic_fetch_add_explicit(of_table, (uint32_t)by, memory_order_relaxed);
+}
+
+void shard_mark_later(struct shard *shard, uint32_t number, enum shard_push push,
+		      struct shard_gone *gone)
 {
 	struct shard_entry *entry = shard_entry(shard, number);
 
@@ -15,31 +23,51 @@ void shard_mark(struct shard *shard, uint32_t number, enum shard_push push, stru
 	if (shard_is_dirty(shard, number))
 		return;
 	shard->dirty[number / SHARD_CHUNK_N] |= UINT64_C(1) << number % SHARD_CHUNK_N;
-	atomic_store_explicit(&shard->dirty_n, dirty_of(shard) + 1, memory_order_relaxed);
-	if (atomic_fetch_add_explicit(shard->dirty_all, 1, memory_order_relaxed) == 0)
+	if (count_one(&shard->dirty_n, shard->dirty_all, 1) == 0)
+		gone->is_woken = true;
+}
+
+void shard_mark(struct shard *shard, uint32_t number, enum shard_push push, struct shard_gone *gone)
+{
+	uint64_t *word = &shard->urgent[number / SHARD_CHUNK_N];
+	uint64_t bit = UINT64_C(1) << number % SHARD_CHUNK_N;
+
+	shard_mark_later(shard, number, push, gone);
+	if (*word & bit)
+		return;
+	*word |= bit;
+	if (count_one(&shard->urgent_n, shard->urgent_all, 1) == 0)
 		gone->is_woken = true;
 }
 
 void shard_unmark(struct shard *shard, uint32_t number)
 {
+	uint64_t bit = UINT64_C(1) << number % SHARD_CHUNK_N;
+
 	if (!shard_is_dirty(shard, number))
 		return;
-	shard->dirty[number / SHARD_CHUNK_N] &= ~(UINT64_C(1) << number % SHARD_CHUNK_N);
-	atomic_store_explicit(&shard->dirty_n, dirty_of(shard) - 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(shard->dirty_all, 1, memory_order_relaxed);
+	shard->dirty[number / SHARD_CHUNK_N] &= ~bit;
+	count_one(&shard->dirty_n, shard->dirty_all, -1);
+	if (!(shard->urgent[number / SHARD_CHUNK_N] & bit))
+		return;
+	shard->urgent[number / SHARD_CHUNK_N] &= ~bit;
+	count_one(&shard->urgent_n, shard->urgent_all, -1);
 }
 
-uint32_t shard_next_dirty(struct shard *shard)
+uint32_t shard_next_dirty(struct shard *shard, bool is_urgent)
 {
-	if (!dirty_of(shard))
+	const uint64_t *marks = is_urgent ? shard->urgent : shard->dirty;
+
+	if (!atomic_load_explicit(is_urgent ? &shard->urgent_n : &shard->dirty_n,
+				  memory_order_relaxed))
 		return UINT32_MAX;
 	for (uint32_t i = 0; i < shard->chunks_n; i++) {
 		uint32_t at = (shard->dirty_at + i) % shard->chunks_n;
 
-		if (!shard->dirty[at])
+		if (!marks[at])
 			continue;
 		shard->dirty_at = at;
-		return at * SHARD_CHUNK_N + (uint32_t)__builtin_ctzll(shard->dirty[at]);
+		return at * SHARD_CHUNK_N + (uint32_t)__builtin_ctzll(marks[at]);
 	}
 	return UINT32_MAX;
 }

@@ -263,8 +263,9 @@ static enum merge_result act(struct meeting *meeting, enum merge_action action)
 		return MERGE_SAME;
 	case MERGE_PROPOSE:
 		if (!is_proposed(meeting))
-			shard_mark(meeting->shard, shard_number_at(meeting->shard, meeting->cell),
-				   SHARD_PUSH_SET, &meeting->gone);
+			shard_mark_later(meeting->shard,
+					 shard_number_at(meeting->shard, meeting->cell),
+					 SHARD_PUSH_SET, &meeting->gone);
 		return MERGE_PROPOSED;
 	case MERGE_KEEP:
 		/* A refresh of ours is under way; another node's was there before it. */

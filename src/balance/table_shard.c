@@ -18,12 +18,14 @@
 #define dirty_of(shard)       atomic_load_explicit(&(shard)->dirty_n, memory_order_relaxed)
 #define set_entries(shard, n) atomic_store_explicit(&(shard)->entries_n, n, memory_order_relaxed)
 
-void shard_init(struct shard *shard, bool is_secret, _Atomic uint32_t *dirty_all)
+void shard_init(struct shard *shard, bool is_secret, _Atomic uint32_t *dirty_all,
+		_Atomic uint32_t *urgent_all)
 {
 	memset(shard, 0, sizeof(*shard));
 	pthread_mutex_init(&shard->mutex, NULL);
 	shard->is_secret = is_secret;
 	shard->dirty_all = dirty_all;
+	shard->urgent_all = urgent_all;
 }
 
 static void shard_free_memory(struct shard *shard)
@@ -32,6 +34,7 @@ static void shard_free_memory(struct shard *shard)
 		free(shard->chunks[i]);
 	free(shard->chunks);
 	free(shard->dirty);
+	free(shard->urgent);
 	free(shard->links);
 	free(cells_of(shard));
 }
@@ -47,7 +50,7 @@ static void shard_reset(struct shard *shard)
 {
 	shard_free_memory(shard);
 	shard->chunks = NULL;
-	shard->dirty = NULL;
+	shard->dirty = shard->urgent = NULL;
 	shard->dirty_at = 0;
 	shard->links = NULL;
 	atomic_store_explicit(&shard->cells_n, 0, memory_order_relaxed);
@@ -276,11 +279,12 @@ static uint32_t shard_take_number(struct shard *shard)
 
 			shard->chunks = xrealloc_array(shard->chunks, cap, sizeof(*shard->chunks));
 			shard->dirty = xrealloc_array(shard->dirty, cap, sizeof(*shard->dirty));
+			shard->urgent = xrealloc_array(shard->urgent, cap, sizeof(*shard->urgent));
 			shard->size_bytes += (cap - shard->chunks_cap) *
-					     (sizeof(*shard->chunks) + sizeof(*shard->dirty));
+					     (sizeof(*shard->chunks) + 2 * sizeof(*shard->dirty));
 			shard->chunks_cap = cap;
 		}
-		shard->dirty[shard->chunks_n] = 0;
+		shard->dirty[shard->chunks_n] = shard->urgent[shard->chunks_n] = 0;
 		shard->chunks[shard->chunks_n++] = xcalloc(1, size);
 		shard->size_bytes += size;
 	}
@@ -534,7 +538,7 @@ static bool list_is_sane(struct shard *shard, uint32_t list, int64_t now, uint32
 
 static bool marks_are_sane(const struct shard *shard)
 {
-	uint32_t dirty_n = 0, tombs_n = 0;
+	uint32_t dirty_n = 0, urgent_n = 0, tombs_n = 0;
 
 	for (uint32_t number = 0; number < shard->chunks_n * SHARD_CHUNK_N; number++) {
 		const struct shard_entry *entry = shard_entry(shard, number);
@@ -545,6 +549,11 @@ static bool marks_are_sane(const struct shard *shard)
 				return false;
 			dirty_n++;
 		}
+		if (shard->urgent[number / SHARD_CHUNK_N] >> number % SHARD_CHUNK_N & 1) {
+			if (!shard_is_dirty(shard, number))
+				return false;
+			urgent_n++;
+		}
 		if (!is_used)
 			continue;
 		if (entry->is_tomb && !shard->is_shared)
@@ -553,7 +562,8 @@ static bool marks_are_sane(const struct shard *shard)
 			return false;
 		tombs_n += entry->is_tomb;
 	}
-	return dirty_n == dirty_of(shard) && tombs_n == shard->tombs_n;
+	return dirty_n == dirty_of(shard) && tombs_n == shard->tombs_n &&
+	       urgent_n == atomic_load_explicit(&shard->urgent_n, memory_order_relaxed);
 }
 
 bool shard_is_sane(struct shard *shard, int64_t now)

@@ -24,7 +24,7 @@ void table_mark_use(struct shard *shard, struct shard_entry *entry, uint32_t cel
 		return;
 	number = shard_number_at(shard, cell);
 	if (!shard_is_dirty(shard, number))
-		shard_mark(shard, number, SHARD_PUSH_REFRESH, gone);
+		shard_mark_later(shard, number, SHARD_PUSH_REFRESH, gone);
 }
 
 void table_mark_change(struct shard *shard, struct shard_entry *entry, uint32_t cell,
@@ -41,7 +41,7 @@ static void mark_all(struct shard *shard, struct shard_gone *gone)
 {
 	for (uint32_t number = 0; number < shard->numbers_n; number++)
 		if (shard_entry(shard, number)->key_len)
-			shard_mark(shard, number, SHARD_PUSH_ASSIGN, gone);
+			shard_mark_later(shard, number, SHARD_PUSH_ASSIGN, gone);
 }
 
 static void unmark_all(struct shard *shard, int64_t now, struct shard_gone *gone)
@@ -135,13 +135,14 @@ void table_record_of(const struct shard *shard, const struct shard_entry *entry,
 }
 
 /* SHARD's, until MAX; the mutex is held. */
-static uint32_t collect_some(struct shard *shard, uint32_t max, int64_t now,
+static uint32_t collect_some(struct shard *shard, bool is_urgent, uint32_t max, int64_t now,
 			     struct table_record *records)
 {
 	uint32_t n = 0, number;
 
 	for (uint32_t looks = COLLECT_AT_ONCE;
-	     n < max && looks && (number = shard_next_dirty(shard)) != UINT32_MAX; looks--) {
+	     n < max && looks && (number = shard_next_dirty(shard, is_urgent)) != UINT32_MAX;
+	     looks--) {
 		struct shard_entry *entry = shard_entry(shard, number);
 
 		shard_unmark(shard, number);
@@ -165,24 +166,38 @@ static uint32_t collect_some(struct shard *shard, uint32_t max, int64_t now,
 	return n;
 }
 
-uint32_t table_collect(struct table *table, uint32_t max, struct table_record *records)
+static uint32_t collect(struct table *table, bool is_urgent, uint32_t max,
+			struct table_record *records)
 {
 	uint32_t at = atomic_load_explicit(&table->collect_at, memory_order_relaxed), n = 0;
 
 	for (uint32_t skipped = 0; n < max && skipped < table->shards_n;) {
 		struct shard *shard = &table->shards[at & (table->shards_n - 1)];
 
-		if (!atomic_load_explicit(&shard->dirty_n, memory_order_relaxed)) {
+		if (!atomic_load_explicit(is_urgent ? &shard->urgent_n : &shard->dirty_n,
+					  memory_order_relaxed)) {
 			at++;
 			skipped++;
 			continue;
 		}
 		pthread_mutex_lock(&shard->mutex);
-		n += collect_some(shard, max - n, table_now(table), records + n);
+		n += collect_some(shard, is_urgent, max - n, table_now(table), records + n);
 		pthread_mutex_unlock(&shard->mutex);
 	}
 	atomic_store_explicit(&table->collect_at, at & (table->shards_n - 1), memory_order_relaxed);
 	return n;
+}
+
+uint32_t table_collect(struct table *table, uint32_t max, struct table_record *records)
+{
+	return collect(table, false, max, records);
+}
+
+uint32_t table_collect_urgent(struct table *table, uint32_t max, struct table_record *records)
+{
+	if (!atomic_load_explicit(&table->urgent_n, memory_order_relaxed))
+		return 0;
+	return collect(table, true, max, records);
 }
 
 static void refresh_if_open(struct shard *shard, uint32_t number, int64_t now,
@@ -192,7 +207,7 @@ static void refresh_if_open(struct shard *shard, uint32_t number, int64_t now,
 
 	if (entry->key_len && entry->opens && !entry->is_sent && shard_is_refresh_due(entry, now) &&
 	    !shard_is_dirty(shard, number))
-		shard_mark(shard, number, SHARD_PUSH_REFRESH, gone);
+		shard_mark_later(shard, number, SHARD_PUSH_REFRESH, gone);
 }
 
 void table_refresh_open(struct table *table, uint32_t max)
@@ -237,11 +252,11 @@ static void propose_if_unmet(struct shard *shard, uint32_t number, bool is_all, 
 	if (!entry->key_len || shard_is_dirty(shard, number) ||
 	    (!is_all && shard_version(entry) && entry->epoch == epoch))
 		return;
-	shard_mark(shard, number,
-		   entry->is_sent         ? (enum shard_push)entry->push
-		   : shard_version(entry) ? SHARD_PUSH_SET
-					  : SHARD_PUSH_ASSIGN,
-		   gone);
+	shard_mark_later(shard, number,
+			 entry->is_sent         ? (enum shard_push)entry->push
+			 : shard_version(entry) ? SHARD_PUSH_SET
+						: SHARD_PUSH_ASSIGN,
+			 gone);
 }
 
 void table_propose_all(struct table *table)

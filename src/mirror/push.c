@@ -48,6 +48,8 @@ static struct {
 	struct push_stats stats;
 } push;
 
+typedef uint32_t collect_fn(struct table *table, uint32_t max, struct table_record *records);
+
 static void pump(void);
 static void on_answer(void *arg, const redisReply *reply);
 
@@ -101,26 +103,33 @@ static bool send_proposal(struct table *table, const struct table_record *record
 }
 
 /* Until Redis has shown that it takes one, one alone is under way. */
-static uint32_t room(void)
+static uint32_t room(uint32_t window)
 {
-	uint32_t window = push.backoff_ms || !script_is_known(SCRIPT_CHANGE) ? 1 : PUSH_WINDOW;
 	size_t link;
 
+	if (push.backoff_ms || !script_is_known(SCRIPT_CHANGE))
+		window = 1;
 	if (!push.redis || push.n >= window || timer_is_set(&push.retry))
 		return 0;
 	link = redis_room(push.redis);
 	window -= push.n;
 	if (link < ROOM_KEPT + window)
 		window = link > ROOM_KEPT ? (uint32_t)(link - ROOM_KEPT) : 0;
-	if (push.is_all && window > push.rate_left)
-		window = push.rate_left;
 	return window;
 }
 
-static bool push_table(struct table *table, uint32_t max, uint32_t *sent)
+static uint32_t room_later(void)
+{
+	uint32_t window = room(PUSH_WINDOW_LATER);
+
+	return push.is_all && window > push.rate_left ? push.rate_left : window;
+}
+
+/* False: the link takes no more. */
+static bool push_table(struct table *table, collect_fn *collect, uint32_t max, uint32_t *sent)
 {
 	struct table_record records[COLLECT_N];
-	uint32_t n = table_collect(table, max < COLLECT_N ? max : COLLECT_N, records);
+	uint32_t n = collect(table, max < COLLECT_N ? max : COLLECT_N, records);
 	bool ok = true;
 
 	for (uint32_t i = 0; i < n; i++)
@@ -132,15 +141,31 @@ static bool push_table(struct table *table, uint32_t max, uint32_t *sent)
 	return ok;
 }
 
+/* What somebody may wait for. */
+static bool pump_urgent(void)
+{
+	uint32_t max, sent;
+
+	for (size_t empty = 0; empty < tables_n() && (max = room(PUSH_WINDOW)) > 0;) {
+		push.next_table = (push.next_table + 1) % tables_n();
+		if (!push_table(tables_at(push.next_table), table_collect_urgent, max, &sent))
+			return false;
+		empty = sent ? 0 : empty + 1;
+	}
+	return true;
+}
+
 static void pump(void)
 {
 	uint32_t max, sent;
 	size_t empty = 0;
 
-	while (empty < tables_n() && (max = room()) > 0) {
+	if (!pump_urgent())
+		return; /* goes on with the next answer */
+	while (empty < tables_n() && (max = room_later()) > 0) {
 		push.next_table = (push.next_table + 1) % tables_n();
-		if (!push_table(tables_at(push.next_table), max, &sent))
-			return; /* goes on with the next answer */
+		if (!push_table(tables_at(push.next_table), table_collect, max, &sent))
+			return;
 		empty = sent ? 0 : empty + 1;
 		if (push.is_all)
 			push.rate_left -= sent < push.rate_left ? sent : push.rate_left;

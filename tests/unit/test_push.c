@@ -463,6 +463,34 @@ static void all_goes_no_faster_than_it_may(void **state)
 	assert_true(fake.n - before >= 1000);
 }
 
+/* Its client may go to another node next, which has but the cap of read_through to find out. */
+static void what_a_request_changes_waits_for_no_comparison(void **state)
+{
+	static const uint32_t rates[] = { 1000, 100000000 };
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++)
+		put(one);
+	turn();
+	accept_all();
+	turn();
+	for (size_t i = 0; i < ARRAY_N(rates); i++) {
+		push_all(rates[i]);
+		pass(30);
+		assert_in_range(waiting(), 1, PUSH_WINDOW_LATER);
+		for (size_t n = waiting(), k = 0; k < 5; k++) {
+			put(one);
+			turn();
+			assert_int_equal(waiting(), n + k + 1);
+			assert_int_equal(fake.commands[fake.n - 1].letter, 'a');
+		}
+		while (!push_is_idle()) {
+			accept_all();
+			pass(10);
+		}
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -479,6 +507,7 @@ int main(void)
 		TEST(an_answer_of_another_form_ends_the_proposal),
 		TEST(a_link_that_takes_no_more_loses_nothing),
 		TEST(all_goes_no_faster_than_it_may),
+		TEST(what_a_request_changes_waits_for_no_comparison),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
