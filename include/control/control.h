@@ -20,7 +20,8 @@
 
 /*
  * Opens every socket of global.stats.socket and keeps a reference to CONFIG.  0, or negative errno
- * with *WHY (text that stands until the next call): then nothing is open.
+ * with *WHY (what cannot be opened, for a message that ends with the error's
+ * text; stands until the next call): then nothing is open.
  */
 int control_init(struct loop *loop, struct config *config, const char **why) must_check;
 /*

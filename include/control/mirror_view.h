@@ -16,6 +16,7 @@ struct mirror_view {
 	struct mirror_status status;
 	struct share_stats share;
 	bool is_configured;
+	bool is_refused;  /* Redis takes no changes of this node; status.why says why */
 	bool is_blind;    /* no connection: nobody knows whether the others are there */
 	uint64_t state_s; /* how long it has been in this state */
 	const struct beat_peer *peers;

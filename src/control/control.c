@@ -221,16 +221,15 @@ int control_init(struct loop *loop, struct config *config, const char **why)
 		rc = socket_open(conf);
 		if (rc == 0)
 			continue;
-		snprintf(text, sizeof(text), "stats socket %.*s: %s", STR_ARG(conf->text),
-			 strerror(-rc));
+		snprintf(text, sizeof(text), "stats socket %.*s", STR_ARG(conf->text));
 		*why = text;
 		control_fini();
 		return rc;
 	}
 	rc = http_open(loop, config->global.stats_http);
 	if (rc != 0) {
-		snprintf(text, sizeof(text), "stats http %.*s: %s",
-			 STR_ARG(config->global.stats_http->text), strerror(-rc));
+		snprintf(text, sizeof(text), "stats http %.*s",
+			 STR_ARG(config->global.stats_http->text));
 		*why = text;
 		control_fini();
 		return rc;

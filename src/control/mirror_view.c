@@ -7,6 +7,10 @@
 
 #include "base/clock.h"
 #include "control/command.h"
+#include "mirror/push.h"
+
+#define OWN_PROBLEMS  4u /* own_problem() knows */
+#define PEER_PROBLEMS 3u
 
 #define NUMBER(name, key, member)                                                                  \
 	{                                                                                          \
@@ -60,6 +64,7 @@ void mirror_view(struct mirror_view *view)
 	share_stats(&view->share);
 	if (view->status.since_ms && now_ms > view->status.since_ms)
 		view->state_s = (uint64_t)(now_ms - view->status.since_ms) / 1000;
+	view->is_refused = push_stats()->why[0] != '\0';
 	view->is_blind = view->status.state == MIRROR_AWAY || view->status.state == MIRROR_PAUSED;
 	view->peers_n = beat_peers(&view->peers);
 	for (size_t i = 0; i < view->peers_n; i++)
@@ -70,8 +75,8 @@ void mirror_view(struct mirror_view *view)
 
 static size_t peer_problem(const struct mirror_view *view, unsigned at, char *out, size_t size)
 {
-	const struct beat_peer *peer = &view->peers[at / 3];
-	unsigned which = at % 3;
+	const struct beat_peer *peer = &view->peers[at / PEER_PROBLEMS];
+	unsigned which = at % PEER_PROBLEMS;
 	int n = 0;
 
 	if (which == 0 && peer->is_key_wrong)
@@ -95,7 +100,10 @@ static size_t own_problem(const struct mirror_view *view, unsigned which, char *
 			     view->status.why);
 	if (which == 1 && view->status.state == MIRROR_PAUSED)
 		n = snprintf(out, size, "the operator has paused the mirror");
-	if (which == 2 && beat_is_name_taken())
+	if (which == 2 && view->is_refused && !view->is_blind)
+		n = snprintf(out, size, "Redis takes no changes%s%s; they wait on this node",
+			     view->status.why[0] ? ": " : "", view->status.why);
+	if (which == 3 && beat_is_name_taken())
 		n = snprintf(out, size, "another process says that it is node %.*s too",
 			     STR_ARG(beat_node()));
 	return n > 0 ? (size_t)n : 0;
@@ -103,10 +111,10 @@ static size_t own_problem(const struct mirror_view *view, unsigned which, char *
 
 size_t mirror_problem(const struct mirror_view *view, unsigned *i, char *out, size_t size)
 {
-	while (view->is_configured && *i < 3 + 3 * view->peers_n) {
+	while (view->is_configured && *i < OWN_PROBLEMS + PEER_PROBLEMS * view->peers_n) {
 		unsigned at = (*i)++;
-		size_t len = at < 3 ? own_problem(view, at, out, size)
-				    : peer_problem(view, at - 3, out, size);
+		size_t len = at < OWN_PROBLEMS ? own_problem(view, at, out, size)
+					       : peer_problem(view, at - OWN_PROBLEMS, out, size);
 
 		if (len)
 			return len;

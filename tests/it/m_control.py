@@ -348,6 +348,18 @@ def _(t):
     same(p.times("one", "serving without"), 1)
 
 
+@case("a Redis that takes no changes is a problem until it does")
+def _(t):
+    p = both(t)
+    p.redis.ask("CONFIG", "SET", "maxmemory", "1")
+    p.handshakes("one", 1)
+    until(lambda: any(text.startswith("Redis takes no changes: OOM") for text in p.show("one")["Problem"]),
+          lambda: "it is told: %s" % p.show("one"), 15 * SLOW)
+    same(p.show("one")["State"], "up")
+    p.redis.ask("CONFIG", "SET", "maxmemory", "0")
+    p.wait("one", "all is told", Dirty="0", Problem=[])
+
+
 @case("the API tells the same and takes the commands")
 def _(t):
     p = both(t)
