@@ -209,12 +209,13 @@ static struct table_key ip_key(const struct table *table, const struct stick_rul
 static void ask_ip(struct stick *stick, const struct stick_facts *facts)
 {
 	const struct stick_rule *rule = stick->ip_rule;
-	struct table *table = facts->backend->state->tables[STICK_IP];
+	/* Else a reload may be making it. */
+	struct table *table = rule->remember_ms ? facts->backend->state->tables[STICK_IP] : NULL;
 	struct srvset_member *member = NULL;
 
 	if (stick->result != STICK_FREE || !facts->client || facts->client->family == AF_UNSPEC)
 		return;
-	if (rule->remember_ms && table) {
+	if (table) {
 		struct table_key key = ip_key(table, rule, facts->client);
 
 		member = remembered(facts, STICK_IP, &key);

@@ -240,9 +240,8 @@ class Chaos:
         elif what == "stream":
             redis.ask("DEL", "{limpet}:s")
         elif what == "type":
-            redis.ask("SET", "{limpet}:s", "text")
-            redis.ask("DEL", "{limpet}:q")
-            redis.ask("LPUSH", "{limpet}:q", "list")
+            redis.ask("EVAL", "redis.call('DEL', KEYS[1], KEYS[2]) redis.call('SET', KEYS[1], 'text') "
+                              "return redis.call('LPUSH', KEYS[2], 'list')", 2, "{limpet}:s", "{limpet}:q")
             time.sleep(0.3)
             redis.ask("DEL", "{limpet}:s", "{limpet}:q")
         elif what == "number":
