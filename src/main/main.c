@@ -329,7 +329,7 @@ static void on_loaded(void *arg, bool is_loaded)
 	(void)arg;
 	if (!is_loaded)
 		log_event(LOG_LEVEL_WARN, "mirror_load_timeout", NULL,
-			  "the tables are not loaded from Redis yet: serving without");
+			  "the tables are not loaded from Redis yet: clients are let in without");
 	process_state.is_loading = false;
 	runtime_listen();
 	tell_ready();
@@ -426,6 +426,10 @@ static int run(struct config *config)
 
 		process_state.is_loading = true;
 		process_notify("STATUS=loading the tables");
+		if (mirror)
+			log_info("clients are let in when the tables are loaded from Redis, or in "
+				 "%lld ms",
+				 (long long)mirror->load_timeout_ms);
 		mirror_when_loaded(mirror ? mirror->load_timeout_ms : 0, on_loaded, NULL);
 	}
 	loop_run(&control_loop);

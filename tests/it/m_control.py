@@ -341,11 +341,12 @@ def _(t):
     t.env["PORT_one"] = free_port()
     text = p.text("one").replace("${PORT_one}", str(t.env.pop("PORT_one")))
     p.nodes["one"] = t.limpet(text, name="one", ports=("HTTP_one",), wait_for=t.directory + "/one.sock")
+    p.nodes["one"].wait_log("clients are let in when the tables are loaded")
     same(p.http("one", "/healthz"), (503, "loading\nmirror: away, not loaded\n"))
     same(p.http("one", "/readyz")[0], 503)
     until(lambda: p.http("one", "/healthz")[0] == 200, "it has given up", 8 * SLOW)
     same(p.http("one", "/healthz")[1], "ok\nmirror: away, not loaded\n")
-    same(p.times("one", "serving without"), 1)
+    same(p.times("one", "clients are let in without"), 1)
 
 
 @case("a Redis that takes no changes is a problem until it does")
