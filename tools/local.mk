@@ -30,8 +30,10 @@ fuzz: fuzz-build
 		$(SHELL) $$srcdir/tools/fuzz.sh $$srcdir $(FUZZ_SECONDS) $(FUZZ)
 
 bench-build: $(BENCHES)
-bench: bench-build
+bench: bench-build limpet$(EXEEXT)
 	@for each in $(BENCHES); do echo "== $$each"; ./$$each || exit 1; done
+	@if command -v redis-server >/dev/null; then echo "== bench/mirror.py, briefly"; \
+	  $(top_srcdir)/bench/mirror.py ./limpet --entries 20000 --changes 20000 --requests 1000; fi
 
 cov:
 	$(SHELL) $(top_srcdir)/tools/variant.sh cov $(top_srcdir) --enable-coverage CFLAGS='-O0 -g'
