@@ -443,6 +443,7 @@ void mirror_pause(void)
 	mirror.is_paused = true;
 	close_links();
 	set_state();
+	wait_loaded(false);
 }
 
 void mirror_resume(void)

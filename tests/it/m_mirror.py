@@ -3,6 +3,7 @@
 """The mirror: two Limpets that share their session tables through a real Redis."""
 import json
 import re
+import socket
 import threading
 import time
 from urllib.parse import parse_qsl, urlsplit
@@ -230,6 +231,21 @@ def _(t):
     p.polls("one", sid)
     log = p.nodes["one"].log()
     same(len(re.findall("Redis is away", log)), 1, "lines about it")
+
+
+@case("a start that waits for Redis serves at once when the operator pauses the mirror")
+def _(t):
+    silent = socket.create_server(("127.0.0.1", 0))     # takes connections, and never answers
+    t.server(serve(lambda msg, peer: ok("A")), name="A")
+    text = CONFIG % {"node": "one", "stick": "engineio", "mirror": ", load_timeout: 1m", "hosts": '{A: {address: "${A}"}}'}
+    text = text.replace("unix:${RUN}/redis.sock", "redis://127.0.0.1:%d" % silent.getsockname()[1])
+    text = text.replace("${PORT_one}", "${LATER}")
+    later = free_port()
+    limpet = t.limpet(text, name="one", ports=(), wait_for=t.directory + "/one.sock", LATER=later)
+    same(limpet.ask_stats("mirror pause", t.directory + "/one.sock")[:21], "The mirror is paused:", "answer")
+    limpet.wait_log("not loaded from Redis yet")
+    same(t.connect(later).ask(get("/")).body, b"A", "answer of a worker")
+    silent.close()
 
 
 @case("Redis is emptied under both nodes: what they have is there again")
