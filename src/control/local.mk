@@ -37,6 +37,7 @@ liblimpet_a_SOURCES += \
 	src/control/cmd_none.c src/control/cmd_switch.c src/control/cmd_system.c \
 	src/control/cmd_threads.c include/control/startup_log.h src/control/startup_log.c \
 	src/control/cmd_table.c src/control/cmd_state.c src/control/cmd_upgrade.c \
+	include/control/outcome.h src/control/outcome.c \
 	include/control/table_args.h src/control/cmd_table_set.c \
 	include/control/delay.h src/control/delay.c src/control/cmd_trace.c src/control/cmd_wait.c \
 	src/control/help.c \
