@@ -135,10 +135,6 @@ void table_propose_all(struct table *table);
 
 /* What KEY's record is, tombstones included; false: there is none.  For tests and "show table". */
 bool table_record(struct table *table, const struct table_key *key, struct table_record *record);
-/* As table_each(), with tombstones. */
-typedef void table_record_fn(void *arg, const struct table_record *record);
-bool table_each_record(struct table *table, uint64_t *cursor, uint32_t max, table_record_fn *fn,
-		       void *arg);
 
 /*
  * The decision, pure: what to do when a record meets what this node has.  For tests, and for

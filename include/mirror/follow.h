@@ -38,8 +38,6 @@ void follow_up(struct redis *redis);
 void follow_down(void);
 /* Another Redis, or what it holds is not believed: the place is not known any more. */
 void follow_forget(void);
-/* A gap, for a reason that others have found.  Only while follow_has_place(). */
-void follow_gap(const char *why);
 bool follow_has_place(void); /* and the link is up */
 /* The link is up and had a place once: it may just now be asked for anew. */
 bool follow_is_up(void);

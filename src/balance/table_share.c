@@ -10,7 +10,6 @@
 
 #define LOOKS_AT_ONCE   1024 /* entries that one hold of a mutex looks at */
 #define COLLECT_AT_ONCE 64   /* proposals made in one */
-#define COPIES_AT_ONCE  16
 
 /*
  * Marks; a shard's mutex is held.
@@ -284,9 +283,6 @@ void table_propose_all(struct table *table)
 	}
 }
 
-/*
- * Walks.
- */
 bool table_record(struct table *table, const struct table_key *key, struct table_record *record)
 {
 	struct shard *shard = shard_of(table, key);
@@ -304,35 +300,4 @@ bool table_record(struct table *table, const struct table_key *key, struct table
 		table_record_of(shard, entry, now, record);
 	pthread_mutex_unlock(&shard->mutex);
 	return entry != NULL;
-}
-
-bool table_each_record(struct table *table, uint64_t *cursor, uint32_t max, table_record_fn *fn,
-		       void *arg)
-{
-	uint32_t at = (uint32_t)(*cursor >> 32), number = (uint32_t)*cursor, seen = 0;
-	struct table_record copies[COPIES_AT_ONCE];
-
-	while (at < table->shards_n && seen < max) {
-		struct shard *shard = &table->shards[at];
-		int64_t now = table_now(table);
-		uint32_t looks = LOOKS_AT_ONCE, n = 0;
-
-		pthread_mutex_lock(&shard->mutex);
-		for (; number < shard->numbers_n && n < COPIES_AT_ONCE && looks;
-		     number++, looks--) {
-			const struct shard_entry *entry = shard_entry(shard, number);
-
-			if (entry->key_len && !is_over(entry, now))
-				table_record_of(shard, entry, now, &copies[n++]);
-		}
-		if (number >= shard->numbers_n) {
-			at++;
-			number = 0;
-		}
-		pthread_mutex_unlock(&shard->mutex);
-		for (uint32_t i = 0; i < n; i++, seen++)
-			fn(arg, &copies[i]);
-	}
-	*cursor = (uint64_t)at << 32 | number;
-	return at < table->shards_n;
 }

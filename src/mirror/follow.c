@@ -313,12 +313,6 @@ void follow_forget(void)
 	follow.gap = NULL;
 }
 
-void follow_gap(const char *why)
-{
-	if (follow_has_place())
-		ask_place(why);
-}
-
 bool follow_has_place(void)
 {
 	return follow.redis && follow.has_place && follow.is_known;

@@ -258,29 +258,6 @@ static void what_a_resync_did_not_meet_is_proposed(void **state)
 	assert_int_equal(table_collect(rig->table, MAX, rig->records), 2);
 }
 
-static void count_record(void *arg, const struct table_record *record)
-{
-	unsigned *n = arg;
-
-	n[record->state]++;
-}
-
-static void a_walk_meets_entries_and_tombstones(void **state)
-{
-	struct rig *rig = *state;
-	unsigned n[3] = { 0 };
-	uint64_t cursor = 0;
-
-	put(rig, 1);
-	rig->key = table_key(rig->table, STR("another"));
-	put(rig, 2);
-	table_drop(rig->table, &rig->key);
-	while (table_each_record(rig->table, &cursor, 10, count_record, n))
-		;
-	assert_int_equal(n[RECORD_LIVE], 1);
-	assert_int_equal(n[RECORD_TOMB], 1);
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -295,7 +272,6 @@ int main(void)
 		TEST(sharing_proposes_what_is_there_and_restored_entries_get_versions),
 		TEST(tombstones_that_were_told_make_room_before_entries),
 		TEST(what_a_resync_did_not_meet_is_proposed),
-		TEST(a_walk_meets_entries_and_tombstones),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
