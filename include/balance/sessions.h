@@ -34,4 +34,17 @@ static inline void sessions_down(struct server *server)
 		;
 }
 
+/* on_gone of a table of sessions. */
+static inline void sessions_entry_gone(void *arg, struct str key, const struct table_value *value,
+				       enum table_gone why)
+{
+	struct server *server = server_by_number(value->server);
+
+	(void)arg;
+	(void)key;
+	(void)why;
+	if (server && server_is_of_generation(server, value->generation))
+		sessions_down(server);
+}
+
 #endif

@@ -42,18 +42,6 @@ static void decide(struct stick *stick, enum stick_kind kind, struct server *ser
 	stick->is_own_session = is_own;
 }
 
-static void on_session_gone(void *arg, struct str key, const struct table_value *value,
-			    enum table_gone why)
-{
-	struct server *server = server_by_number(value->server);
-
-	(void)arg;
-	(void)key;
-	(void)why;
-	if (server && server_is_of_generation(server, value->generation))
-		sessions_down(server);
-}
-
 void stick_session_begin(struct server *server, uint32_t *generation)
 {
 	*generation = server_generation(server);
@@ -464,7 +452,7 @@ void stick_prepare(const struct backend *backend)
 		state->tables[rule->kind] = table_new(&(struct table_options){
 			.name = xasprintf("%s/%s", state->name, stick_kind_name(rule->kind)),
 			.max_entries = rule->max_entries,
-			.on_gone = rule->kind == STICK_ENGINEIO ? on_session_gone : NULL,
+			.on_gone = rule->kind == STICK_ENGINEIO ? sessions_entry_gone : NULL,
 			.is_secret =
 				rule->kind == STICK_ENGINEIO || rule->kind == STICK_COOKIE_LEARN,
 			.is_counted = rule->kind == STICK_ENGINEIO,

@@ -32,23 +32,12 @@ void node_leave(struct node *node)
 	current = NULL;
 }
 
-/* As a table of sids does it. */
-static void on_gone(void *arg, struct str key, const struct table_value *value, enum table_gone why)
-{
-	struct server *server = server_by_number(value->server);
-
-	(void)arg;
-	(void)key;
-	(void)why;
-	if (server && server_is_of_generation(server, value->generation))
-		sessions_down(server);
-}
-
 static void make_table(struct node *node)
 {
-	struct table_options options = {
-		.name = "t", .max_entries = TABLE_ENTRIES, .on_gone = on_gone, .is_counted = true
-	};
+	struct table_options options = { .name = "t",
+					 .max_entries = TABLE_ENTRIES,
+					 .on_gone = sessions_entry_gone,
+					 .is_counted = true };
 
 	node->table = table_new(&options);
 	table_share(node->table, true);

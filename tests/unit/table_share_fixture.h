@@ -28,18 +28,6 @@ static inline void on_dirty(struct table *table)
 	woken++;
 }
 
-static inline void on_gone(void *arg, struct str key, const struct table_value *value,
-			   enum table_gone why)
-{
-	struct server *server = server_by_number(value->server);
-
-	(void)arg;
-	(void)key;
-	(void)why;
-	if (server && server_is_of_generation(server, value->generation))
-		sessions_down(server);
-}
-
 static inline int rig_make(void **state)
 {
 	struct rig *rig = xcalloc(1, sizeof(*rig));
@@ -49,7 +37,7 @@ static inline int rig_make(void **state)
 	pool_make(&rig->pool, BALANCE_RANDOM, NULL, 3);
 	rig->table = table_new(&(struct table_options){ .name = "chat/engineio",
 							.max_entries = 1000,
-							.on_gone = on_gone,
+							.on_gone = sessions_entry_gone,
 							.is_secret = true,
 							.is_counted = true });
 	rig->key = table_key(rig->table, STR("k"));
