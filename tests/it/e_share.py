@@ -33,14 +33,6 @@ backends:
 """
 
 
-class Ended:
-    """For the list of servers of a case, which are ended with it."""
-    errors, threads, is_over = (), (), False
-
-    def __init__(self, stop):
-        self.stop = stop
-
-
 class Slow:
     """Relays a Unix socket to Redis'; what goes there takes DELAY seconds."""
 
@@ -52,7 +44,7 @@ class Slow:
         self.is_over = False
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
-        t.servers.append(Ended(self.stop))
+        t.others.append(self.stop)
 
     def run(self):
         selector, pairs, late = selectors.DefaultSelector(), {}, []
@@ -101,7 +93,7 @@ class Nodes:
         self.lock = threading.Lock()
         self.workers, self.seen, self.nodes = {}, 0, {}
         self.redis = Redis(t.directory)
-        t.servers.append(Ended(self.redis.stop))
+        t.others.append(self.redis.stop)
         self.slow = Slow(t, self.redis, delay) if delay is not None else None
         for worker in "AB":
             t.server(self.script(worker), name=worker)

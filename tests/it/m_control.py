@@ -30,21 +30,13 @@ backends:
 PASSWORD = "a long password"
 
 
-class Ended:
-    """For the list of servers of a case, which are ended with it."""
-    errors, threads, is_over = (), (), False
-
-    def __init__(self, redis):
-        self.stop = redis.stop
-
-
 class Pair:
     def __init__(self, t, mirrors=("", ""), more=("", ""), names=("one", "two"), redis=True):
         self.t = t
         self.n = 0
         self.redis = Redis(t.directory) if redis else None
         if redis:
-            t.servers.append(Ended(self.redis))
+            t.others.append(self.redis.stop)
         t.server(serve(self.answer), name="A")
         self.mirrors, self.more = dict(zip(names, mirrors)), dict(zip(names, more))
         self.nodes = {}

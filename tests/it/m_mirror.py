@@ -43,7 +43,7 @@ class Pair:
         self.seen = []          # (worker, target) in the order in which they came
         self.redis = Redis(t.directory) if redis else None
         if self.redis:
-            t.servers.append(Ended(self.redis))
+            t.others.append(self.redis.stop)
         for worker in workers:
             t.server(self.script(worker), name=worker)
         self.stick, self.hosts = stick, dict(zip(("one", "two"), hosts))
@@ -130,14 +130,6 @@ class Pair:
     def wait_stored(self, n):
         until(lambda: len(self.redis.keys("{limpet}:e:*")) == n,
               lambda: "Redis holds %d entries: %s" % (n, self.redis.keys()), 10 * SLOW)
-
-
-class Ended:
-    """For the list of servers of a case, which are ended with it."""
-    errors, threads, is_over = (), (), False
-
-    def __init__(self, redis):
-        self.stop = redis.stop
 
 
 @case("a session that one node has learned is served by the other, on the same worker")

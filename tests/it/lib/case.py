@@ -75,6 +75,7 @@ class Case:
         self.limpets = []
         self.servers = []
         self.clients = []
+        self.others = []        # other things of the case: each is called when the Limpets have ended
         self.notes = []
 
     def server(self, *scripts, name=None, **kw):
@@ -153,6 +154,8 @@ class Case:
                         wrong.append("%s: a script hangs" % server.name)
             wrong += server.errors
             server.stop()
+        for end in self.others:
+            end()
         return wrong
 
 
