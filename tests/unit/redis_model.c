@@ -44,8 +44,10 @@ enum model_answer model_change(struct redis_model *redis, const struct model_pro
 		if (change == RECORD_REFRESH)
 			return MODEL_ABSENT;
 	} else if (now->version == next.version) {
-		int64_t has = model_left_ms(now) * (change == RECORD_REFRESH ? 1 : 2);
+		int64_t has = model_left_ms(now);
 
+		if (change != RECORD_REFRESH)
+			has = has * 9 / 8;
 		if (has >= proposal->left_ms)
 			return MODEL_ACCEPTED;
 		change = RECORD_REFRESH;
