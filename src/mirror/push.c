@@ -27,6 +27,7 @@
 struct proposal {
 	struct table *table; /* (view) */
 	struct table_record record;
+	bool is_later; /* of the pass that takes what nobody waits for */
 };
 
 static struct {
@@ -34,6 +35,7 @@ static struct {
 	struct redis *redis; /* (view) NULL = away */
 	struct proposal proposals[PUSH_WINDOW];
 	uint32_t head, n;
+	uint32_t later_n;  /* of n */
 	size_t next_table; /* whose turn it is */
 	struct mail mail;
 	atomic_bool is_posted;
@@ -48,8 +50,6 @@ static struct {
 	struct push_stats stats;
 } push;
 
-typedef uint32_t collect_fn(struct table *table, uint32_t max, struct table_record *records);
-
 static void pump(void);
 static void on_answer(void *arg, const redisReply *reply);
 
@@ -59,7 +59,7 @@ static struct proposal *newest(void)
 }
 
 /* False: the link takes no more. */
-static bool send_proposal(struct table *table, const struct table_record *record)
+static bool send_proposal(struct table *table, const struct table_record *record, bool is_later)
 {
 	char key[WIRE_KEY_MAX], value[WIRE_VALUE_MAX], version[VERSION_SIZE], left[24];
 	char hex[WIRE_HEX_MAX], letter = wire_change_letter(record->change);
@@ -98,43 +98,56 @@ static bool send_proposal(struct table *table, const struct table_record *record
 		return false;
 	}
 	push.n++;
-	*newest() = (struct proposal){ .table = table, .record = *record };
+	push.later_n += is_later;
+	*newest() = (struct proposal){ .table = table, .record = *record, .is_later = is_later };
 	return true;
 }
 
-/* Until Redis has shown that it takes one, one alone is under way. */
-static uint32_t room(uint32_t window)
+/*
+ * Of WINDOW, which N fill.  Until Redis has shown that it takes one, one alone is under way.  The
+ * two windows are apart: neither kind keeps the other from going on.
+ */
+static uint32_t room(uint32_t window, uint32_t n)
 {
 	size_t link;
 
-	if (push.backoff_ms || !script_is_known(SCRIPT_CHANGE))
+	if (push.backoff_ms || !script_is_known(SCRIPT_CHANGE)) {
 		window = 1;
-	if (!push.redis || push.n >= window || timer_is_set(&push.retry))
+		n = push.n;
+	}
+	if (!push.redis || n >= window || timer_is_set(&push.retry))
 		return 0;
 	link = redis_room(push.redis);
-	window -= push.n;
+	window -= n;
 	if (link < ROOM_KEPT + window)
 		window = link > ROOM_KEPT ? (uint32_t)(link - ROOM_KEPT) : 0;
 	return window;
 }
 
+static uint32_t room_urgent(void)
+{
+	return room(PUSH_WINDOW - PUSH_WINDOW_LATER, push.n - push.later_n);
+}
+
 static uint32_t room_later(void)
 {
-	uint32_t window = room(PUSH_WINDOW_LATER);
+	uint32_t window = room(PUSH_WINDOW_LATER, push.later_n);
 
 	return push.is_all && window > push.rate_left ? push.rate_left : window;
 }
 
 /* False: the link takes no more. */
-static bool push_table(struct table *table, collect_fn *collect, uint32_t max, uint32_t *sent)
+static bool push_table(struct table *table, bool is_later, uint32_t max, uint32_t *sent)
 {
 	struct table_record records[COLLECT_N];
-	uint32_t n = collect(table, max < COLLECT_N ? max : COLLECT_N, records);
+	uint32_t most = max < COLLECT_N ? max : COLLECT_N;
+	uint32_t n = is_later ? table_collect(table, most, records)
+			      : table_collect_urgent(table, most, records);
 	bool ok = true;
 
 	for (uint32_t i = 0; i < n; i++)
 		if (ok)
-			ok = send_proposal(table, &records[i]);
+			ok = send_proposal(table, &records[i], is_later);
 		else
 			table_unsettle(table, &records[i], false);
 	*sent = n;
@@ -146,9 +159,9 @@ static bool pump_urgent(void)
 {
 	uint32_t max, sent;
 
-	for (size_t empty = 0; empty < tables_n() && (max = room(PUSH_WINDOW)) > 0;) {
+	for (size_t empty = 0; empty < tables_n() && (max = room_urgent()) > 0;) {
 		push.next_table = (push.next_table + 1) % tables_n();
-		if (!push_table(tables_at(push.next_table), table_collect_urgent, max, &sent))
+		if (!push_table(tables_at(push.next_table), false, max, &sent))
 			return false;
 		empty = sent ? 0 : empty + 1;
 	}
@@ -164,7 +177,7 @@ static void pump(void)
 		return; /* goes on with the next answer */
 	while (empty < tables_n() && (max = room_later()) > 0) {
 		push.next_table = (push.next_table + 1) % tables_n();
-		if (!push_table(tables_at(push.next_table), table_collect, max, &sent))
+		if (!push_table(tables_at(push.next_table), true, max, &sent))
 			return;
 		empty = sent ? 0 : empty + 1;
 		if (push.is_all)
@@ -289,6 +302,7 @@ static void on_answer(void *arg, const redisReply *reply)
 	bug_on(push.n == 0);
 	push.head = (push.head + 1) % PUSH_WINDOW;
 	push.n--;
+	push.later_n -= proposal.is_later;
 	if (!reply) {
 		table_unsettle(proposal.table, &proposal.record, false);
 		return;

@@ -491,6 +491,39 @@ static void what_a_request_changes_waits_for_no_comparison(void **state)
 	}
 }
 
+/* Refreshes among them: who is not refreshed ends at the other nodes. */
+static void what_nobody_waits_for_goes_on_under_any_load(void **state)
+{
+	size_t later = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < 300; i++)
+		put(one);
+	turn();
+	accept_all();
+	for (unsigned i = 0; i < PUSH_WINDOW; i++)
+		put(one);
+	turn();
+	push_all(100000000);
+	for (unsigned i = 0; i < 700; i++) {
+		size_t at = fake.answered;
+
+		reply_parts(1, NULL, 1, 2);
+		reply_parts(1, NULL, 1, 2);
+		put(one);
+		put(one);
+		pass(10);
+		assert_true(fake.n - at > PUSH_WINDOW - PUSH_WINDOW_LATER);
+	}
+	for (size_t i = 0; i < fake.n; i++)
+		later += fake.commands[i].letter == 's';
+	assert_true(later > 0);
+	while (!push_is_idle()) {
+		accept_all();
+		pass(10);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -508,6 +541,7 @@ int main(void)
 		TEST(a_link_that_takes_no_more_loses_nothing),
 		TEST(all_goes_no_faster_than_it_may),
 		TEST(what_a_request_changes_waits_for_no_comparison),
+		TEST(what_nobody_waits_for_goes_on_under_any_load),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
