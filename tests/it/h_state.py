@@ -283,7 +283,7 @@ mirror: {redis: "unix:${RUN}/redis.sock", load_timeout: 1s}"""
 @case("with a mirror as well: the file is read first, and Redis hears of what it has lost")
 def _(t):
     redis = Redis(t.directory)
-    t.servers.append(Owned(redis))
+    t.others.append(redis.stop)
     it = two(t, global_=MIRRORED)
     sids = [it.handshake() for _ in range(8)]
     until(lambda: len(redis.keys("*:e:*")) == 8, "Redis has all", 10 * SLOW)
@@ -299,7 +299,7 @@ def _(t):
 @case("with a mirror as well: where Redis knows better, it decides")
 def _(t):
     redis = Redis(t.directory)
-    t.servers.append(Owned(redis))
+    t.others.append(redis.stop)
     it = two(t, global_=MIRRORED)
     sids = [it.handshake() for _ in range(8)]
     until(lambda: len(redis.keys("*:e:*")) == 8, "Redis has all", 10 * SLOW)
@@ -320,7 +320,7 @@ def _(t):
 @case("with a mirror whose Redis is away the start goes on with the file")
 def _(t):
     redis = Redis(t.directory)
-    t.servers.append(Owned(redis))
+    t.others.append(redis.stop)
     it = two(t, global_=MIRRORED)
     sids = [it.handshake() for _ in range(4)]
     stop(it.limpet)
@@ -328,14 +328,6 @@ def _(t):
     it.limpet.start()
     for sid in sids:
         same(worker_now(t, POLL + sid), it.owner(sid), "worker")
-
-
-class Owned:
-    """For the list of servers of a case, which are ended with it."""
-    errors, threads, is_over = (), (), False
-
-    def __init__(self, owned):
-        self.stop = owned.stop
 
 
 @case("as root, with a user to become: the file is the user's")

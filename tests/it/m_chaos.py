@@ -63,7 +63,7 @@ class Chaos:
         self.wrong, self.asked, self.is_over = [], 0, threading.Event()
         self.redis, self.second = Redis(t.directory), Redis(t.directory, "second")
         for redis in (self.redis, self.second):
-            t.servers.append(Owned(redis))
+            t.others.append(redis.stop)
         for worker in "AB":
             t.server(self.worker(worker), name=worker)
         self.settings = {n: {"mirror": dict(MIRROR), "stick": STICK, "hosts": dict(HOSTS)} for n in NODES}
@@ -317,14 +317,6 @@ class Chaos:
         until(is_alike, lambda: "the tables are alike: %s\n%s" % (
             {name: [sorted(set(a.items()) ^ set(b.items()))[:6], len(a), len(b)] for name, (a, b) in same_of.items()},
             [self.stats(n, "show mirror") for n in NODES]), 30 * SLOW)
-
-
-class Owned:
-    """For the list of servers of a case, which are ended with it."""
-    errors, threads, is_over = (), (), False
-
-    def __init__(self, owned):
-        self.stop = owned.stop
 
 
 @case("anything, in any order, under traffic: no request is hurt, and the pair is whole afterwards (seed %d)" % SEED)

@@ -206,16 +206,8 @@ def stored(redis):
 
 def redis_of(t, kind=Redis, **kw):
     redis = kind(t.directory, **kw)
-    t.servers.append(Owned(redis))
+    t.others.append(redis.stop)
     return redis
-
-
-class Owned:
-    """For the list of servers of a case, which are ended with it."""
-    errors, threads, is_over = (), (), False
-
-    def __init__(self, owned):
-        self.stop = owned.stop
 
 
 UNIX = "unix:${RUN}/redis.sock"
@@ -351,7 +343,7 @@ def _(t):
     replica = redis_of(t, Tcp, name="replica", args=["--replicaof", "127.0.0.1", str(master.port)])
     until(lambda: "master_link_status:up" in replica.ask("INFO", "replication"), "replication", 10 * SLOW)
     sentinel = Sentinel(t.directory, master.port)
-    t.servers.append(Owned(sentinel))
+    t.others.append(sentinel.stop)
     sentinel_knows_replica(sentinel.port)
     under = Under(t, Pair(t, "sentinel://127.0.0.1:%d/mymaster" % sentinel.port))
     master.kill()
