@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 from .case import Skip
-from .limpet import until
+from .limpet import SLOW, until
 from .msg import Fail
 
 __all__ = ["Redis"]
@@ -31,7 +31,7 @@ class Redis:
             self.process = subprocess.Popen(
                 [self.program, "--port", "0", "--unixsocket", self.path, "--save", "",
                  "--dir", self.directory] + self.args, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
-        until(self.is_up, "redis-server answers", 10)
+        until(self.is_up, "redis-server answers", 10 * SLOW)
 
     def is_up(self):
         try:
