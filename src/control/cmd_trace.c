@@ -77,19 +77,23 @@ static void end_tracing(struct tracing *tracing)
 	run_wake(tracing->console);
 }
 
+#define ID_DIGITS  16 /* of a session as the log prints it */
+#define KEY_DIGITS 32 /* as "show table" prints it: the same, and more */
+
 /* "~0123456789abcdef" or an address; false when it is neither. */
 static bool read_filter(struct str text, struct trace_filter *filter)
 {
 	*filter = (struct trace_filter){ .sid_hash = 0 };
-	if (text.len != 17 || text.p[0] != '~')
+	if ((text.len != 1 + ID_DIGITS && text.len != 1 + KEY_DIGITS) || text.p[0] != '~')
 		return ip_addr_parse(text, &filter->ip) == 0;
 	for (size_t i = 1; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.p[i];
 
 		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
 			return false;
-		filter->sid_hash =
-			filter->sid_hash << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+		if (i <= ID_DIGITS)
+			filter->sid_hash = filter->sid_hash << 4 |
+					   (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
 	}
 	return true;
 }
@@ -108,7 +112,7 @@ static enum run_step begin(struct run *run)
 	}
 	if (!read_filter(run->args[0], &filter))
 		return run_error(run, "'trace' expects a client's address, a session as '~' and 16 "
-				      "digits, or 'off'.");
+				      "or 32 digits, or 'off'.");
 	if (run->args_n > 1 &&
 	    (!str_eq(run->args[1], STR("for")) || delay_parse(run_arg(run, 2), 1000000, &ms) != 0 ||
 	     ms < 1 || ms > TRACE_MAX_MS))

@@ -234,7 +234,13 @@ def _(t):
     text = text.replace("${PORT_one}", "${LATER}")
     later = free_port()
     limpet = t.limpet(text, name="one", ports=(), wait_for=t.directory + "/one.sock", LATER=later)
-    same(limpet.ask_stats("mirror pause", t.directory + "/one.sock")[:21], "The mirror is paused:", "answer")
+
+    def pause():
+        try:
+            return limpet.ask_stats("mirror pause", t.directory + "/one.sock")
+        except ConnectionRefusedError:      # bound, and not listening yet
+            return None
+    same(until(pause, "an answer")[:21], "The mirror is paused:", "answer")
     limpet.wait_log("not loaded from Redis yet")
     same(t.connect(later).ask(get("/")).body, b"A", "answer of a worker")
     silent.close()
