@@ -318,7 +318,6 @@ static void on_accepting(void)
 			 strerror(-rc));
 	binds_forget_inherited();
 	control_release();
-	mirror_apply(runtime_config());
 	tell_ready();
 	log_info("process %d serves now", (int)getpid());
 }
@@ -333,6 +332,39 @@ static void on_loaded(void *arg, bool is_loaded)
 	process_state.is_loading = false;
 	runtime_listen();
 	tell_ready();
+}
+
+/*
+ * An upgrade: this process knows what Redis knows before it takes clients from the one before, so
+ * that no session which was just born on another node is unknown here.
+ */
+static void on_loaded_anew(void *arg, bool is_loaded)
+{
+	int rc = upgrade_new_ready(on_accepting);
+
+	(void)arg;
+	(void)is_loaded;
+	if (rc == 0)
+		return;
+	fail("the process before cannot be told", rc);
+	loop_stop(&control_loop);
+}
+
+static void wait_for_load(const struct global_conf *global)
+{
+	int64_t load_ms = global->mirror ? global->mirror->load_timeout_ms : 0;
+	int64_t half_ms = global->upgrade_timeout_ms / 2; /* that the one before waits for us */
+
+	if (upgrade_new_is_on()) {
+		mirror_when_loaded(load_ms < half_ms ? load_ms : half_ms, on_loaded_anew, NULL);
+		return;
+	}
+	process_state.is_loading = true;
+	process_notify("STATUS=loading the tables");
+	if (global->mirror)
+		log_info("clients are let in when the tables are loaded from Redis, or in %lld ms",
+			 (long long)load_ms);
+	mirror_when_loaded(load_ms, on_loaded, NULL);
 }
 
 /* Tables, privileges, log, threads: from here on another start and a take-over differ little. */
@@ -360,10 +392,8 @@ static int start_threads(const struct config *config, bool is_new)
 	rc = runtime_start_threads();
 	if (rc != 0)
 		return fail("cannot start a thread", rc);
-	if (!is_new)
-		mirror_apply(config);
-	rc = is_new ? upgrade_new_ready(on_accepting) : 0;
-	return rc == 0 ? 0 : fail("the process before cannot be told", rc);
+	mirror_apply(config);
+	return 0;
 }
 
 /* Sockets, privileges, threads.  0, or the exit status after a message. */
@@ -421,17 +451,7 @@ static int run(struct config *config)
 		  "limpet %s runs: %u threads, %u connections at most", PACKAGE_VERSION,
 		  config->global.threads, process_state.max_connections);
 	timer_init(&app.poll, on_poll);
-	if (!upgrade_new_is_on()) {
-		struct mirror_conf *mirror = config->global.mirror;
-
-		process_state.is_loading = true;
-		process_notify("STATUS=loading the tables");
-		if (mirror)
-			log_info("clients are let in when the tables are loaded from Redis, or in "
-				 "%lld ms",
-				 (long long)mirror->load_timeout_ms);
-		mirror_when_loaded(mirror ? mirror->load_timeout_ms : 0, on_loaded, NULL);
-	}
+	wait_for_load(&config->global);
 	loop_run(&control_loop);
 	mirror_fini();
 	control_fini();
