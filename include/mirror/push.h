@@ -25,7 +25,13 @@
 /* Of them with nobody waiting.  They would hold up the questions of read_through, which stand
  * behind them, and Redis takes some 30 us for each. */
 #define PUSH_WINDOW_LATER 128u
-#define PUSH_WHY_SIZE     120
+/*
+ * Changes that follow upon each other are collected this often, in milliseconds: each wake-up of
+ * this thread and of Redis takes processor time from the traffic.  Whoever waits (mode sync) is
+ * not held up: push_soon().
+ */
+#define PUSH_BATCH_MS 1
+#define PUSH_WHY_SIZE 120
 
 void push_init(struct loop *loop);
 /* PREFIX and NODE (this process, as it stands in the stream) are copied. */

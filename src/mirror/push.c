@@ -40,9 +40,10 @@ static struct {
 	struct mail mail;
 	atomic_bool is_posted;
 	struct soon soon;
-	struct timer second, retry, refill;
-	int64_t backoff_ms; /* 0 = Redis takes what it gets */
-	bool is_all;        /* after push_all(): no faster than rate */
+	struct timer second, retry, refill, batch;
+	int64_t woken_at_ms; /* when changes of requests were last collected for their own sake */
+	int64_t backoff_ms;  /* 0 = Redis takes what it gets */
+	bool is_all;         /* after push_all(): no faster than rate */
 	uint32_t rate, rate_left;
 	char prefix[WIRE_KEY_MAX], node[WIRE_NODE_MAX + 1];
 	char stream[WIRE_KEY_MAX], number[WIRE_KEY_MAX], length[16];
@@ -210,12 +211,28 @@ void push_soon(void)
 		loop_soon(push.loop, &push.soon, on_soon);
 }
 
-static void on_mail(struct mail *mail)
+static void wake(void)
 {
-	(void)mail;
+	push.woken_at_ms = clock_ms();
 	/* Before the look: what becomes dirty after it posts again. */
 	atomic_store(&push.is_posted, false);
 	pump();
+}
+
+static void on_batch(struct timer *timer)
+{
+	(void)timer;
+	wake();
+}
+
+/* A change that comes alone goes at once; of many, all of a millisecond together. */
+static void on_mail(struct mail *mail)
+{
+	(void)mail;
+	if (clock_ms() - push.woken_at_ms >= PUSH_BATCH_MS)
+		wake();
+	else
+		loop_timer_in(push.loop, &push.batch, PUSH_BATCH_MS);
 }
 
 static void on_dirty(struct table *table)
@@ -325,7 +342,8 @@ static void on_answer(void *arg, const redisReply *reply)
 		table_settle(proposal.table, &proposal.record, NULL);
 		ask_on_failed(proposal.table, &proposal.record.key);
 	}
-	push_soon();
+	if (!timer_is_set(&push.batch))
+		push_soon();
 }
 
 static void on_retry(struct timer *timer)
@@ -348,6 +366,7 @@ void push_init(struct loop *loop)
 	timer_init(&push.second, on_second);
 	timer_init(&push.retry, on_retry);
 	timer_init(&push.refill, on_refill);
+	timer_init(&push.batch, on_batch);
 }
 
 void push_apply(struct str prefix, struct str node, uint32_t stream_length)
@@ -412,5 +431,6 @@ void push_fini(void)
 		timer_fini(&push.loop->wheel, &push.second);
 		timer_fini(&push.loop->wheel, &push.retry);
 		timer_fini(&push.loop->wheel, &push.refill);
+		timer_fini(&push.loop->wheel, &push.batch);
 	}
 }

@@ -122,9 +122,14 @@ static struct server *one, *two;
 static int64_t now_ms = 1000000;
 static unsigned keys_n;
 
+/* And another one, when what is collected together has been collected (PUSH_BATCH_MS). */
 static void turn(void)
 {
 	clock_set_ms(now_ms);
+	loop_turn(&loop, 0);
+	now_ms += PUSH_BATCH_MS + 1;
+	clock_set_ms(now_ms);
+	wheel_advance(&loop.wheel, now_ms);
 	loop_turn(&loop, 0);
 	clock_set_ms(now_ms);
 }
@@ -480,7 +485,8 @@ static void what_a_request_changes_waits_for_no_comparison(void **state)
 		assert_in_range(waiting(), 1, PUSH_WINDOW_LATER);
 		for (size_t n = waiting(), k = 0; k < 5; k++) {
 			put(one);
-			turn();
+			clock_set_ms(now_ms += PUSH_BATCH_MS);
+			loop_turn(&loop, 0); /* alone in its millisecond: at once */
 			assert_int_equal(waiting(), n + k + 1);
 			assert_int_equal(fake.commands[fake.n - 1].letter, 'a');
 		}
@@ -489,6 +495,35 @@ static void what_a_request_changes_waits_for_no_comparison(void **state)
 			pass(10);
 		}
 	}
+}
+
+static void what_changes_within_a_millisecond_goes_together(void **state)
+{
+	size_t before;
+
+	(void)state;
+	put(one);
+	turn();
+	accept_all();
+	turn();
+	before = fake.n;
+	clock_set_ms(now_ms);
+	put(one);
+	loop_turn(&loop, 0);
+	assert_int_equal(fake.n - before, 1); /* alone: at once */
+	for (unsigned i = 0; i < 5; i++) {
+		put(one);
+		loop_turn(&loop, 0);
+	}
+	assert_int_equal(fake.n - before, 1);
+	push_soon(); /* somebody waits */
+	loop_turn(&loop, 0);
+	assert_int_equal(fake.n - before, 6);
+	put(one);
+	loop_turn(&loop, 0);
+	turn();
+	assert_int_equal(fake.n - before, 7);
+	accept_all();
 }
 
 /* Refreshes among them: who is not refreshed ends at the other nodes. */
@@ -541,6 +576,7 @@ int main(void)
 		TEST(a_link_that_takes_no_more_loses_nothing),
 		TEST(all_goes_no_faster_than_it_may),
 		TEST(what_a_request_changes_waits_for_no_comparison),
+		TEST(what_changes_within_a_millisecond_goes_together),
 		TEST(what_nobody_waits_for_goes_on_under_any_load),
 	};
 
