@@ -15,7 +15,7 @@ export function host_entry(host, net)
 {
 	if (net !== 'tcp')
 		return `unix:${host.dir}/*.sock`;
-	return { address: host.workers[0].spec.address || '127.0.0.1', workers: host.workers.map((worker) => worker.port) };
+	return { address: host.workers[0].spec?.address || '127.0.0.1', workers: host.workers.map((worker) => worker.port) };
 }
 
 /*
