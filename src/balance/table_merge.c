@@ -253,6 +253,7 @@ static enum merge_action decide_answer(struct meeting *meeting)
 
 static enum merge_result act(struct meeting *meeting, enum merge_action action)
 {
+	bug_on(!meeting->entry && action != MERGE_TAKE);
 	switch (action) {
 	case MERGE_TAKE:
 		take(meeting);
