@@ -21,6 +21,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "net/addr.h"
+#include "net/tls_server.h"
 
 struct backend_state;
 struct frontend_state;
@@ -29,6 +30,7 @@ struct names;
 struct regex;
 struct said;
 struct tls_client_ctx;
+struct tls_server;
 
 enum traffic_mode { TRAFFIC_HTTP, TRAFFIC_TCP };
 enum proxy_mode { PROXY_NONE, PROXY_V1, PROXY_V2 };
@@ -38,10 +40,12 @@ struct timeouts {
 	int64_t client_head_ms; /* from the first byte (or accept) to the whole head */
 	int64_t keep_alive_ms;  /* idle between two requests of a client */
 	int64_t client_ms;      /* client silent while it owes body bytes or takes none */
-	int64_t connect_ms; /* server accepts the connection; retries of a busy socket included */
-	int64_t server_ms;  /* server silent while it owes a response or takes none of the body */
-	int64_t tunnel_ms;  /* both sides silent after an upgrade, and TCP mode */
-	int64_t queue_ms;   /* wait for a slot of max_connections_per_server */
+	int64_t connect_ms;   /* server accepts the connection; retries of a busy socket included */
+	int64_t server_ms;    /* server silent while it owes a response or takes none of the body */
+	int64_t tunnel_ms;    /* both sides silent after an upgrade, and TCP mode */
+	int64_t queue_ms;     /* wait for a slot of max_connections_per_server */
+	int64_t handshake_ms; /* TLS, from accept (or PROXY header) to established */
+	int64_t inspect_ms;   /* TCP mode: wait for the first bytes that routes look at */
 };
 
 /* Where in the file a thing was said, for messages. */
@@ -56,17 +60,33 @@ struct str_list {
 };
 
 enum tls_version { TLS_V1_2, TLS_V1_3 };
-enum tls_verify { TLS_VERIFY_NONE, TLS_VERIFY_OPTIONAL, TLS_VERIFY_REQUIRED };
 
-/* TLS to clients; parsed and kept, used from the TLS layer on. */
+struct hsts_conf {
+	int64_t max_age_ms; /* 0 = no Strict-Transport-Security */
+	bool has_subdomains, is_preloaded;
+};
+
+/* TLS to clients. */
 struct tls_bind_conf {
 	struct config_pos pos;
 	struct str_list certificates; /* PEM files, or directories of them */
 	enum tls_version min_version;
-	struct str_list alpn; /* empty = h2, http/1.1 as built */
-	struct str client_ca; /* "" = none */
+	struct str_list alpn;             /* empty = h2, http/1.1; of mode tcp none */
+	struct str client_ca, client_crl; /* "" = none */
 	enum tls_verify client_verify;
-	struct str ciphers, ciphersuites; /* "" = OpenSSL's */
+	bool has_client_headers;                  /* tells servers of client certificates */
+	struct str ciphers, ciphersuites, groups; /* "" = ours */
+	bool is_sni_strict;
+	bool is_plain_accepted; /* clear text on the same port is served as well */
+	bool has_tickets;
+	struct str ticket_keys; /* file; "" = from the mirror's secret, else random */
+	uint32_t session_cache;
+	int64_t session_ms;
+	bool is_watched; /* certificate files that change are taken at once */
+	bool has_ocsp_refresh;
+	struct hsts_conf hsts;
+	struct str hsts_value;     /* the field's value; "" = none */
+	struct tls_server *server; /* (ref) what is in force */
 };
 
 /* TLS to servers. */
@@ -78,6 +98,9 @@ struct tls_client_conf {
 	struct str certificate, key; /* "" = none */
 	enum tls_version min_version;
 	struct str_list alpn;
+	struct str verify_name;           /* "" = sni, else the host's own name or address */
+	struct str ciphers, ciphersuites; /* "" = ours */
+	bool has_resumption;
 };
 
 struct bind_conf {
@@ -125,6 +148,19 @@ struct route {
 	struct header_edits response_edits; /* remove_response_headers, set_response_headers */
 };
 
+/* At most N in any WINDOW, as a token bucket of N that fills evenly. */
+struct rate_conf {
+	uint32_t n; /* 0 = no limit */
+	int64_t window_ms;
+};
+
+struct http2_conf {
+	bool is_cleartext;    /* prior knowledge (RFC 9113 3.3) on binds without TLS */
+	uint32_t max_streams; /* at once on one connection */
+	uint32_t window;      /* bytes of a request's body under way on a stream */
+	uint32_t max_resets;  /* streams that a client may reset in 10 s before it is closed */
+};
+
 struct frontend {
 	struct config_pos pos;
 	struct str name;
@@ -133,7 +169,10 @@ struct frontend {
 	size_t binds_n;
 	struct ip_net *trusted_proxies;
 	size_t trusted_proxies_n;
-	uint32_t max_connections; /* 0 = only the process limit */
+	uint32_t max_connections;            /* 0 = only the process limit */
+	uint32_t max_connections_per_source; /* 0 = no limit */
+	struct rate_conf connection_rate_per_source;
+	struct http2_conf http2;
 	struct timeouts timeouts; /* complete */
 	struct route *routes;
 	size_t routes_n;

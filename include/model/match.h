@@ -15,12 +15,17 @@ struct match;
 
 /* What a request offers to conditions.  All views. */
 struct match_facts {
-	const struct http_head *head;
+	const struct http_head *head; /* NULL: in TCP mode there is none */
 	const struct ip_addr
 		*client; /* the real client: PROXY header and trusted proxies applied */
 	struct str host; /* authority without port, case as sent, brackets removed */
 	struct str path; /* normalised for matching (uri_normalize_path) */
 	struct str sni;  /* from TLS; p == NULL = none */
+	struct str alpn; /* agreed on, or (TCP mode) a list as ClientHello has it: each name behind
+			    its length (RFC 7301 3.1) */
+	bool is_alpn_list;
+	struct str protocol;                      /* "tls", "http" ...: of the first bytes */
+	struct str client_cn, client_fingerprint; /* of a verified certificate; p == NULL = none */
 };
 
 /* Runs on any thread; no memory.  A regex that exceeds its match limit does not match. */

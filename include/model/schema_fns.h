@@ -16,7 +16,7 @@ schema_read_fn read_binds, read_accept_proxy, read_bind_tls, read_routes, read_m
 	read_remove_headers;
 schema_read_fn read_balance, read_sticks, read_hosts, read_workers, read_health, read_passive,
 	read_server_timeouts, read_client_tls, read_agent, read_check_tls, read_check_bytes,
-	read_check_match, read_check_ip;
+	read_check_match, read_check_ip, read_hsts, read_rate;
 
 schema_print_fn print_nothing, print_bool, print_byte, print_count, print_size, print_duration,
 	print_seconds, print_text, print_enum, print_octal, print_nets, print_statuses, print_texts,
@@ -26,6 +26,6 @@ schema_print_fn print_logs, print_stats_sockets, print_stats_http, print_mirror,
 	print_named_patterns, print_backend_name, print_respond, print_redirect, print_set_headers,
 	print_remove_headers, print_balance, print_sticks, print_hosts, print_workers, print_health,
 	print_passive, print_server_timeouts, print_client_tls, print_agent, print_check_tls,
-	print_check_bytes, print_check_match, print_check_ip;
+	print_check_bytes, print_check_match, print_check_ip, print_hsts, print_rate;
 
 #endif

@@ -7,8 +7,11 @@
  * streams), so no second one is made to learn EAGAIN; is_hung_up tells that the end is there to be
  * read and lifts that rule.
  *
- * Registration is lazy: conn_watch() is called by whoever has to wait, once.  TLS will stand
- * behind the same four calls.
+ * Registration is lazy: conn_watch() is called by whoever has to wait, once.
+ *
+ * What is behind the calls is a socket, unless the conn has another face: TLS over its socket
+ * (net/tls.h), or a stream of an HTTP/2 connection (session/h2.h), which has no descriptor of its
+ * own.  Whoever holds a conn need not know; the flags mean the same: a call is worth making.
  *
  * Threads: one.  Memory: the owner's; conn_close() closes the descriptor at once, events that are
  * still under way in this turn are dropped, and the owner buries its memory.
@@ -25,6 +28,7 @@
 #include "net/addr.h"
 
 struct conn;
+struct tls;
 
 enum conn_ev {
 	CONN_CONNECTED, /* connect() has succeeded; may be followed by CONN_IO in the same event */
@@ -36,12 +40,33 @@ typedef void conn_event_fn(struct conn *conn, enum conn_ev ev);
 
 enum io { IO_OK, IO_AGAIN, IO_EOF, IO_FAIL };
 
+/*
+ * What stands behind a conn's calls instead of its socket.  Each does what the call of that name
+ * says, flags included (can_read, can_write, is_eof, is_broken, error, sent).
+ */
+struct conn_face {
+	enum io (*recv)(struct conn *conn, struct buf *buf, size_t room);
+	/* As conn_sendv(), of at least one byte; *SENT is 0 before. */
+	enum io (*sendv)(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent);
+	int (*watch)(struct loop *loop, struct conn *conn); /* NULL = the socket is watched */
+	bool (*is_quiet)(struct conn *conn);                /* NULL = the socket is asked */
+	void (*shutdown)(struct conn *conn);                /* is_shut is set already */
+	/* Frees what it has; the socket, when there is one, is closed after it by the caller. */
+	void (*close)(struct conn *conn, bool is_reset);
+	bool is_plain; /* the bytes are the socket's own: splice(2) may move them */
+};
+
 struct conn {
-	struct loop_fd lf;       /* lf.fd == -1 when not watched */
-	int fd;                  /* -1 = closed */
-	conn_event_fn *on_event; /* container_of() finds the owner */
-	uint64_t sent;           /* bytes sent so far */
-	int error;               /* errno of IO_FAIL or CONN_FAILED */
+	struct loop_fd lf;            /* lf.fd == -1 when not watched */
+	int fd;                       /* -1 = closed, or a face without a socket */
+	conn_event_fn *on_event;      /* container_of() finds the owner */
+	const struct conn_face *face; /* NULL = a plain socket */
+	union {
+		struct tls *tls; /* (own) face == &tls_face */
+		void *stream;    /* (own) of another face */
+	};
+	uint64_t sent; /* bytes sent so far, as the owner counts them */
+	int error;     /* errno of IO_FAIL or CONN_FAILED */
 	bool can_read, can_write;
 	bool is_connecting;
 	bool is_hung_up; /* the peer has closed its side, or the connection is broken */
@@ -70,6 +95,10 @@ int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *a
 int conn_connect_briefly(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
 			 conn_event_fn *on_event) must_check;
 
+/* Of faces that have a socket: the socket's own side of the calls. */
+enum io conn_socket_recv(struct conn *conn, struct buf *buf, size_t room);
+enum io conn_socket_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent);
+
 /* Reads into BUF's room, at most ROOM bytes of it.  IO_OK: at least one byte came. */
 enum io conn_recv(struct conn *conn, struct buf *buf, size_t room);
 /* Sends up to SIZE bytes; *SENT tells how many went.  IO_OK: all of them. IO_AGAIN: wait. */
@@ -86,6 +115,15 @@ bool conn_is_quiet(struct conn *conn);
  * sockets, where send() itself fails in that case.
  */
 bool conn_is_unacknowledged(const struct conn *conn, uint64_t sent_before);
+/* For splice(2): a socket whose bytes are passed as they are. */
+static inline bool conn_is_plain(const struct conn *conn)
+{
+	return conn->fd >= 0 && (!conn->face || conn->face->is_plain);
+}
+static inline bool conn_is_open(const struct conn *conn)
+{
+	return conn->fd >= 0 || conn->face;
+}
 /* Half-close: no more bytes from us. */
 void conn_shutdown(struct conn *conn);
 /* Closes. Idempotent. */

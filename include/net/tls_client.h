@@ -37,6 +37,18 @@ struct tls_client_options {
 
 struct tls_client_ctx;
 
+/*
+ * Sessions to resume, of one server and one context, on one thread: the newest few.  TLS 1.3
+ * tickets are used once (RFC 8446 C.4).  Zeroed = empty.
+ */
+#define TLS_RESUME_MAX 4
+struct tls_resume {
+	const struct tls_client_ctx *ctx; /* (ref) whose sessions they are; NULL = empty */
+	void *sessions[TLS_RESUME_MAX];   /* (own) newest first */
+	unsigned n;
+};
+void tls_resume_fini(struct tls_resume *resume);
+
 /* NULL: WHY says what was wrong.  The caller has one reference.  Reads files: it blocks. */
 struct tls_client_ctx *tls_client_ctx_new(const struct tls_client_options *options,
 					  char why[TLS_WHY_SIZE]) must_check;

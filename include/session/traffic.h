@@ -36,6 +36,8 @@ struct traffic {
 	uint32_t lines_n;
 	struct list acceptors; /* struct frontend_acceptor.link */
 	struct soon wake_waiting;
+	struct list handshakes; /* struct client.handshake_link: TLS handshakes with work to do */
+	struct soon next_handshake;
 	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;
 	struct srvpool **pools; /* (own) by server number; NULL = not met yet */
 	uint32_t pools_n;

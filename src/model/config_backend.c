@@ -209,28 +209,6 @@ bool read_server_timeouts(struct load *load, const struct schema_row *row,
 	return read_map(load, row, node, base);
 }
 
-bool read_client_tls(struct load *load, const struct schema_row *row, const struct yaml_node *node,
-		     void *base)
-{
-	struct yaml_node nothing = { .kind = YAML_MAP, .line = node->line, .column = node->column };
-	struct tls_client_conf *tls;
-	bool is_on = true;
-
-	if (node->kind == YAML_SCALAR && !parse_bool(node->text, &is_on))
-		return false;
-	if (node->kind == YAML_LIST)
-		return false;
-	if (!is_on)
-		return true;
-	tls = arena_alloc(load->arena, sizeof(*tls));
-	section_defaults(load, S_CLIENT_TLS, tls);
-	section_read(load, S_CLIENT_TLS, node->kind == YAML_MAP ? node : &nothing, tls, NULL);
-	if (!tls->certificate.len != !tls->key.len)
-		load_error(load, node, "'tls' needs both 'certificate' and 'key', or neither");
-	*(struct tls_client_conf **)schema_field(row, base) = tls;
-	return true;
-}
-
 static bool sticks_by(const struct backend *backend, enum stick_kind kind)
 {
 	for (size_t i = 0; i < backend->sticks_n; i++)

@@ -26,25 +26,6 @@ bool read_accept_proxy(struct load *load, const struct schema_row *row,
 	return read_nets(load, row, node, base);
 }
 
-bool read_bind_tls(struct load *load, const struct schema_row *row, const struct yaml_node *node,
-		   void *base)
-{
-	struct tls_bind_conf *tls;
-	bool is_on;
-
-	if (node->kind == YAML_SCALAR && parse_bool(node->text, &is_on) && !is_on)
-		return true;
-	if (node->kind != YAML_MAP)
-		return false;
-	tls = arena_alloc(load->arena, sizeof(*tls));
-	section_defaults(load, S_BIND_TLS, tls);
-	section_read(load, S_BIND_TLS, node, tls, NULL);
-	if (tls->client_verify != TLS_VERIFY_NONE && !tls->client_ca.len)
-		load_error(load, node, "'tls' has 'client_verify' but no 'client_ca'");
-	*(struct tls_bind_conf **)schema_field(row, base) = tls;
-	return true;
-}
-
 static bool has_port_zero(const struct sock_addr *addr)
 {
 	return !sock_addr_is_unix(addr) && sock_addr_ip(addr).port == 0;
@@ -138,9 +119,6 @@ static void routes_check(struct load *load, const struct frontend *frontend)
 				  STR_ARG(route->name), line);
 		check_mode(load, frontend, route->backend, route->pos);
 	}
-	if (frontend->mode == TRAFFIC_TCP && frontend->routes_n)
-		pos_error(load, frontend->routes[0].pos,
-			  "a frontend of mode tcp has no routes: there is no request to look at");
 }
 
 void frontend_read(struct load *load, const struct yaml_pair *pair, struct frontend *frontend)

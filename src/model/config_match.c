@@ -129,11 +129,13 @@ static bool pattern_value(struct load *load, const struct yaml_node *node, struc
 }
 
 static pattern_fn *const pattern_fns[MATCH_KEY_N] = {
-	[MATCH_METHOD] = pattern_method, [MATCH_HOST] = pattern_host,
-	[MATCH_PATH] = pattern_path,     [MATCH_PATH_PREFIX] = pattern_path,
-	[MATCH_SNI] = pattern_host,      [MATCH_SOURCE] = pattern_net,
-	[MATCH_HEADER] = pattern_value,  [MATCH_QUERY] = pattern_value,
-	[MATCH_COOKIE] = pattern_value,  [MATCH_PATH_REGEX] = pattern_regex,
+	[MATCH_METHOD] = pattern_method,   [MATCH_HOST] = pattern_host,
+	[MATCH_PATH] = pattern_path,       [MATCH_PATH_PREFIX] = pattern_path,
+	[MATCH_SNI] = pattern_host,        [MATCH_SOURCE] = pattern_net,
+	[MATCH_ALPN] = pattern_value,      [MATCH_PROTOCOL] = pattern_value,
+	[MATCH_CLIENT_CN] = pattern_value, [MATCH_CLIENT_FINGERPRINT] = pattern_value,
+	[MATCH_HEADER] = pattern_value,    [MATCH_QUERY] = pattern_value,
+	[MATCH_COOKIE] = pattern_value,    [MATCH_PATH_REGEX] = pattern_regex,
 };
 
 static bool pattern_read(struct load *load, enum match_key key, const struct yaml_node *node,

@@ -168,6 +168,25 @@ static bool cookie_holds(const struct condition *condition, const struct http_he
 	return tally_holds(&tally);
 }
 
+/* A list holds each name behind its length. */
+static bool alpn_holds(const struct condition *condition, const struct match_facts *facts)
+{
+	struct tally tally = { .condition = condition };
+	struct str rest = facts->alpn;
+
+	if (!facts->is_alpn_list)
+		return value_holds(condition, rest, false);
+	while (rest.len > 1) {
+		size_t n = (unsigned char)rest.p[0];
+
+		if (n > rest.len - 1)
+			break;
+		tally_value(&tally, (struct str){ rest.p + 1, n }, false);
+		rest = (struct str){ rest.p + 1 + n, rest.len - 1 - n };
+	}
+	return tally_holds(&tally);
+}
+
 static bool condition_holds(const struct condition *condition, const struct match_facts *facts)
 {
 	switch (condition->key) {
@@ -182,6 +201,14 @@ static bool condition_holds(const struct condition *condition, const struct matc
 		return prefix_holds(condition, facts->path);
 	case MATCH_SNI:
 		return host_holds(condition, facts->sni);
+	case MATCH_ALPN:
+		return alpn_holds(condition, facts);
+	case MATCH_PROTOCOL:
+		return value_holds(condition, facts->protocol, false);
+	case MATCH_CLIENT_CN:
+		return value_holds(condition, facts->client_cn, false);
+	case MATCH_CLIENT_FINGERPRINT:
+		return value_holds(condition, facts->client_fingerprint, true);
 	case MATCH_SOURCE:
 		return source_holds(condition, facts->client);
 	case MATCH_HEADER:

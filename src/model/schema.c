@@ -59,6 +59,7 @@ static const struct schema_name passive_actions[] = { { "down", false },
 						      { "fast_check", true },
 						      { 0 } };
 static const struct schema_name marked_downs[] = { { "keep", false }, { "close", true }, { 0 } };
+static const struct schema_name plains[] = { { "refuse", false }, { "accept", true }, { 0 } };
 static const struct schema_name unknowns[] = { { "forward", false }, { "reject", true }, { 0 } };
 static const struct schema_name cookie_modes[] = { { "insert", STICK_COOKIE_INSERT },
 						   { "learn", STICK_COOKIE_LEARN },
@@ -213,6 +214,8 @@ static const struct schema_row timeouts_rows[] = {
 	TIMEOUT(server, DAY, "60s", "a server that owes a response, or takes nothing of a body; Engine.IO requests go by their handshake's own figures"),
 	TIMEOUT(tunnel, 30 * DAY, "1h", "silence of both sides after an upgrade, and in TCP mode"),
 	TIMEOUT(queue, SEC(3600), "30s", "wait for a free slot of a server"),
+	TIMEOUT(handshake, SEC(600), "10s", "from an accepted connection to the end of its TLS handshake"),
+	TIMEOUT(inspect, SEC(600), "5s", "in TCP mode, wait for the first bytes, when routes look at them"),
 };
 
 static const struct schema_row frontend_rows[] = {
@@ -223,6 +226,11 @@ static const struct schema_row frontend_rows[] = {
 	  .doc = "networks whose X-Forwarded-For (or Forwarded) is believed" },
 	{ "max_connections", T_COUNT, .min = 0, .max = 100000000, .offset = IN(frontend, max_connections), .def = "0",
 	  .doc = "client connections of this frontend; `0` = the process's limit alone" },
+	{ "max_connections_per_source", T_COUNT, .min = 0, .max = 100000000, .offset = IN(frontend, max_connections_per_source), .def = "0",
+	  .doc = "connections at once from one address (of IPv6, one /64), more are closed; `0` = no limit" },
+	{ "connection_rate_per_source", T_RATE, .max = 1000000, .offset = IN(frontend, connection_rate_per_source), .def = "0",
+	  .doc = "new connections from one address (of IPv6, one /64): `20` (a second), `100/10s` or `0` = no limit; more are closed" },
+	{ "http2", T_MAP, .sub = S_HTTP2, .offset = IN(frontend, http2), .doc = "HTTP/2 to clients" },
 	{ "log", T_BOOL, .offset = IN(frontend, has_request_log), .def = "true", .doc = "a log line for each request" },
 	{ "request_id", T_BOOL, .offset = IN(frontend, has_request_id), .def = "true",
 	  .doc = "X-Request-Id is kept, or made when a request has none" },
@@ -241,7 +249,7 @@ static const struct schema_row bind_rows[] = {
 	  .doc = "permissions of a Unix socket's file" },
 	{ "backlog", T_COUNT, .min = 1, .max = 65535, .offset = IN(bind_conf, backlog), .def = "4096",
 	  .doc = "connections that wait to be accepted" },
-	{ "tls", T_BIND_TLS, .sub = S_BIND_TLS, .offset = IN(bind_conf, tls), .flags = F_LATER, .doc = "TLS to clients" },
+	{ "tls", T_BIND_TLS, .sub = S_BIND_TLS, .offset = IN(bind_conf, tls), .doc = "TLS to clients" },
 };
 
 static const struct schema_row bind_tls_rows[] = {
@@ -252,10 +260,44 @@ static const struct schema_row bind_tls_rows[] = {
 	{ "alpn", T_TEXTS, .offset = IN(tls_bind_conf, alpn), .flags = F_FILLED, .doc = "protocols offered, best first" },
 	{ "client_ca", T_TEXT, .offset = IN(tls_bind_conf, client_ca), .flags = F_PATH,
 	  .doc = "PEM file of the authorities of client certificates" },
+	{ "client_crl", T_TEXT, .offset = IN(tls_bind_conf, client_crl), .flags = F_PATH,
+	  .doc = "PEM file of revocation lists, one of each authority" },
 	{ "client_verify", T_ENUM, .names = tls_verifies, .offset = IN(tls_bind_conf, client_verify), .def = "none",
 	  .doc = "whether clients show a certificate" },
-	{ "ciphers", T_TEXT, .offset = IN(tls_bind_conf, ciphers), .doc = "of TLS 1.2, in OpenSSL's words" },
+	{ "client_headers", T_BOOL, .offset = IN(tls_bind_conf, has_client_headers), .def = "true",
+	  .doc = "with `client_verify`: X-Client-Cert-Verified, -CN and -Fingerprint tell the servers" },
+	{ "ciphers", T_TEXT, .offset = IN(tls_bind_conf, ciphers), .doc = "of TLS 1.2, in OpenSSL's words; without it ECDHE with AES-GCM or ChaCha20 alone" },
 	{ "ciphersuites", T_TEXT, .offset = IN(tls_bind_conf, ciphersuites), .doc = "of TLS 1.3, in OpenSSL's words" },
+	{ "groups", T_TEXT, .offset = IN(tls_bind_conf, groups), .doc = "of the key exchange, best first, in OpenSSL's words; without it X25519:P-256:P-384" },
+	{ "strict_sni", T_BOOL, .offset = IN(tls_bind_conf, is_sni_strict), .def = "false",
+	  .doc = "a name without certificate is refused (unrecognized_name) instead of getting the first certificate" },
+	{ "plain", T_ENUM, .names = plains, .offset = IN(tls_bind_conf, is_plain_accepted), .arg = ENUM_IN_BOOL, .def = "refuse",
+	  .doc = "clear text on the same port: `refuse`, or `accept` to serve it as well (routes tell them apart by `protocol`)" },
+	{ "tickets", T_BOOL, .offset = IN(tls_bind_conf, has_tickets), .def = "true", .doc = "sessions are resumed by tickets" },
+	{ "ticket_keys", T_TEXT, .offset = IN(tls_bind_conf, ticket_keys), .flags = F_PATH,
+	  .doc = "file of ticket keys that nodes share: lines of 48 or 80 bytes in base64, the last but one encrypts; without it they come from the mirror's secret, or are made up" },
+	{ "session_cache", T_COUNT, .min = 0, .max = 10000000, .offset = IN(tls_bind_conf, session_cache), .def = "20k",
+	  .doc = "sessions kept for clients of TLS 1.2 without tickets" },
+	{ "session_timeout", T_DURATION, .min = SEC(1), .max = 7 * DAY, .offset = IN(tls_bind_conf, session_ms), .def = "12h",
+	  .doc = "how long a session may be resumed" },
+	{ "watch", T_BOOL, .offset = IN(tls_bind_conf, is_watched), .def = "true", .doc = "certificate files that change are taken without a reload" },
+	{ "ocsp_refresh", T_BOOL, .offset = IN(tls_bind_conf, has_ocsp_refresh), .def = "false",
+	  .doc = "asks the certificates' OCSP responders and staples their answers; a file `PEM.ocsp` is stapled either way" },
+	{ "hsts", T_HSTS, .sub = S_HSTS, .offset = IN(tls_bind_conf, hsts),
+	  .doc = "Strict-Transport-Security in responses: a duration, or a mapping" },
+};
+
+static const struct schema_row hsts_rows[] = {
+	{ "max_age", T_DURATION, .min = 0, .max = 3650 * DAY, .offset = IN(hsts_conf, max_age_ms), .def = "0", .doc = "how long browsers use TLS alone; `0` = no such field" },
+	{ "include_subdomains", T_BOOL, .offset = IN(hsts_conf, has_subdomains), .def = "false", .doc = "for all names below, too" },
+	{ "preload", T_BOOL, .offset = IN(hsts_conf, is_preloaded), .def = "false", .doc = "consents to the browsers' built-in lists" },
+};
+
+static const struct schema_row http2_rows[] = {
+	{ "cleartext", T_BOOL, .offset = IN(http2_conf, is_cleartext), .def = "false", .doc = "HTTP/2 without TLS by prior knowledge (h2c) on binds without `tls`" },
+	{ "max_streams", T_COUNT, .min = 1, .max = 10000, .offset = IN(http2_conf, max_streams), .def = "100", .doc = "requests at once on one connection" },
+	{ "window", T_SIZE, .min = 65535, .max = 16 * 1024 * KIB, .offset = IN(http2_conf, window), .def = "64k", .doc = "bytes of a request's body that a client may send ahead of its server" },
+	{ "max_resets", T_COUNT, .min = 1, .max = 1000000, .offset = IN(http2_conf, max_resets), .def = "200", .doc = "requests that a client may cancel within 10 s before its connection is closed" },
 };
 
 static const struct schema_row route_rows[] = {
@@ -281,7 +323,11 @@ static const struct schema_row match_rows[] = {
 	{ "cookie", T_NAMED_PATTERNS, .arg = MATCH_COOKIE, .doc = "mapping from cookie names to values" },
 	{ "method", T_PATTERNS, .arg = MATCH_METHOD, .doc = "the method, in upper case" },
 	{ "source", T_PATTERNS, .arg = MATCH_SOURCE, .doc = "networks of the client's address" },
-	{ "sni", T_PATTERNS, .arg = MATCH_SNI, .flags = F_LATER, .doc = "server name of the TLS handshake, as `host`" },
+	{ "sni", T_PATTERNS, .arg = MATCH_SNI, .doc = "server name of the TLS handshake, as `host`; in TCP mode read from a ClientHello that is passed on" },
+	{ "alpn", T_PATTERNS, .arg = MATCH_ALPN, .doc = "protocol of the TLS handshake (`h2`, `http/1.1`); in TCP mode any that the client offers" },
+	{ "protocol", T_PATTERNS, .arg = MATCH_PROTOCOL, .doc = "in TCP mode what the first bytes look like: `tls`, `http`, `h2c`, `ssh`, `other`, or `none` when none came within `timeouts.inspect`; in HTTP mode `tls` or `http`" },
+	{ "client_cn", T_PATTERNS, .arg = MATCH_CLIENT_CN, .doc = "common name of a verified client certificate" },
+	{ "client_fingerprint", T_PATTERNS, .arg = MATCH_CLIENT_FINGERPRINT, .doc = "SHA-256 of a verified client certificate: 64 hexadecimal digits" },
 };
 
 static const struct schema_row respond_rows[] = {
@@ -321,7 +367,7 @@ static const struct schema_row backend_rows[] = {
 	{ "drain_over", T_DURATION, .min = 0, .max = DAY, .offset = IN(backend, drain_over_ms), .def = "30s", .doc = "time over which they are then ended, at an even pace; also those of a worker whose socket has vanished" },
 	{ "retries", T_COUNT, .min = 0, .max = 10, .offset = IN(backend, retries), .def = "2", .doc = "further attempts, other servers included, while no byte can have reached a server" },
 	{ "timeouts", T_SERVER_TIMEOUTS, .sub = S_TIMEOUTS, .offset = IN(backend, timeouts), .def = "the frontend's", .flags = F_DEF_SAID, .doc = "those set here go before the frontend's" },
-	{ "tls", T_CLIENT_TLS, .sub = S_CLIENT_TLS, .offset = IN(backend, tls), .flags = F_LATER, .doc = "TLS to the servers: `true` or a mapping" },
+	{ "tls", T_CLIENT_TLS, .sub = S_CLIENT_TLS, .offset = IN(backend, tls), .doc = "TLS to the servers: `true` or a mapping" },
 	{ "set_headers", T_SET_HEADERS, .offset = IN(backend, request_edits), .doc = "fields of the request to set: a mapping" },
 	{ "remove_headers", T_REMOVE_HEADERS, .offset = IN(backend, request_edits), .doc = "fields of the request to remove: a list" },
 	{ "set_response_headers", T_SET_HEADERS, .offset = IN(backend, response_edits), .doc = "fields of the response to set" },
@@ -437,6 +483,10 @@ static const struct schema_row client_tls_rows[] = {
 	{ "key", T_TEXT, .offset = IN(tls_client_conf, key), .flags = F_PATH, .doc = "PEM file of its key" },
 	{ "min_version", T_ENUM, .names = tls_versions, .offset = IN(tls_client_conf, min_version), .def = "1.2", .doc = "oldest TLS version" },
 	{ "alpn", T_TEXTS, .offset = IN(tls_client_conf, alpn), .flags = F_FILLED, .doc = "protocols offered, best first" },
+	{ "verify_name", T_TEXT, .offset = IN(tls_client_conf, verify_name), .doc = "name that the certificate must have; without one `sni`, else the host's own name or address" },
+	{ "ciphers", T_TEXT, .offset = IN(tls_client_conf, ciphers), .doc = "of TLS 1.2, in OpenSSL's words" },
+	{ "ciphersuites", T_TEXT, .offset = IN(tls_client_conf, ciphersuites), .doc = "of TLS 1.3, in OpenSSL's words" },
+	{ "resumption", T_BOOL, .offset = IN(tls_client_conf, has_resumption), .def = "true", .doc = "sessions are resumed" },
 };
 
 const struct schema_section_row schema_sections[S_NONE] = {
@@ -454,6 +504,8 @@ const struct schema_section_row schema_sections[S_NONE] = {
 			 "In a frontend or a backend. The defaults are the frontend's." },
 	[S_BIND] = { "'bind'", "`frontends.NAME.bind`", ROWS(bind_rows), sizeof(struct bind_conf), IN(bind_conf, pos), "" },
 	[S_BIND_TLS] = { "'tls'", "`frontends.NAME.bind.tls`", ROWS(bind_tls_rows), sizeof(struct tls_bind_conf), IN(tls_bind_conf, pos), "" },
+	[S_HSTS] = { "'hsts'", "`frontends.NAME.bind.tls.hsts`", ROWS(hsts_rows), sizeof(struct hsts_conf), -1, "" },
+	[S_HTTP2] = { "'http2'", "`frontends.NAME.http2`", ROWS(http2_rows), sizeof(struct http2_conf), -1, "" },
 	[S_ROUTE] = { "a route", "`frontends.NAME.routes`", ROWS(route_rows), sizeof(struct route), IN(route, pos), "" },
 	[S_MATCH] = { "'match'", "`frontends.NAME.routes.match`", ROWS(match_rows), 0, -1,
 		      "Each value is a pattern or a list of patterns. A list holds when any of its plain patterns matches, or it has none, and none of its negated ones (`!pattern`) does. "

@@ -63,6 +63,8 @@ int conn_watch(struct loop *loop, struct conn *conn)
 {
 	if (conn->lf.fd >= 0)
 		return 0;
+	if (conn->face && conn->face->watch)
+		return conn->face->watch(loop, conn);
 	return loop_fd_add(loop, &conn->lf, conn->fd, on_ready, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 }
 
@@ -110,7 +112,7 @@ int conn_connect_briefly(struct loop *loop, struct conn *conn, const struct sock
 	return open_to(loop, conn, addr, on_event, true);
 }
 
-enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
+enum io conn_socket_recv(struct conn *conn, struct buf *buf, size_t room)
 {
 	ssize_t n;
 
@@ -141,6 +143,13 @@ enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
 	return IO_FAIL;
 }
 
+enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)
+{
+	if (unlikely(conn->face != NULL))
+		return conn->face->recv(conn, buf, room);
+	return conn_socket_recv(conn, buf, room);
+}
+
 static enum io sent_result(struct conn *conn, ssize_t n, size_t size, size_t *sent)
 {
 	*sent = n > 0 ? (size_t)n : 0;
@@ -157,11 +166,14 @@ static enum io sent_result(struct conn *conn, ssize_t n, size_t size, size_t *se
 
 enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sent)
 {
+	struct iovec iov = { (void *)(uintptr_t)bytes, size };
 	ssize_t n;
 
 	*sent = 0;
 	if (size == 0)
 		return IO_OK;
+	if (unlikely(conn->face != NULL))
+		return conn->face->sendv(conn, &iov, 1, sent);
 	if (!conn->can_write || conn->fd < 0)
 		return IO_AGAIN;
 	do
@@ -170,18 +182,33 @@ enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sen
 	return sent_result(conn, n, size, sent);
 }
 
+static size_t iov_size(const struct iovec *iov, int iov_n)
+{
+	size_t size = 0;
+
+	for (int i = 0; i < iov_n; i++)
+		size += iov[i].iov_len;
+	return size;
+}
+
 enum io conn_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent)
+{
+	*sent = 0;
+	if (iov_size(iov, iov_n) == 0)
+		return IO_OK;
+	if (unlikely(conn->face != NULL))
+		return conn->face->sendv(conn, iov, iov_n, sent);
+	return conn_socket_sendv(conn, iov, iov_n, sent);
+}
+
+enum io conn_socket_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent)
 {
 	struct msghdr msg = { .msg_iov = (struct iovec *)(uintptr_t)iov,
 			      .msg_iovlen = (size_t)iov_n };
-	size_t size = 0;
+	size_t size = iov_size(iov, iov_n);
 	ssize_t n;
 
 	*sent = 0;
-	for (int i = 0; i < iov_n; i++)
-		size += iov[i].iov_len;
-	if (size == 0)
-		return IO_OK;
 	if (!conn->can_write || conn->fd < 0)
 		return IO_AGAIN;
 	do
@@ -207,6 +234,8 @@ bool conn_is_quiet(struct conn *conn)
 {
 	char byte;
 
+	if (conn->face && conn->face->is_quiet)
+		return conn->face->is_quiet(conn);
 	if (conn->fd < 0 || conn->is_hung_up || conn->is_eof)
 		return false;
 	if (conn->can_read && recv(conn->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN)
@@ -227,26 +256,42 @@ bool conn_is_unacknowledged(const struct conn *conn, uint64_t sent_before)
 
 void conn_shutdown(struct conn *conn)
 {
-	if (conn->fd < 0 || conn->is_shut)
+	if (!conn_is_open(conn) || conn->is_shut)
 		return;
 	conn->is_shut = true;
-	(void)shutdown(conn->fd, SHUT_WR);
+	if (conn->face)
+		conn->face->shutdown(conn);
+	else
+		(void)shutdown(conn->fd, SHUT_WR);
+}
+
+/* What its face has; the socket stays. */
+static void drop_face(struct conn *conn, bool is_reset)
+{
+	const struct conn_face *face = conn->face;
+
+	conn->can_read = conn->can_write = false;
+	if (!face)
+		return;
+	face->close(conn, is_reset);
+	conn->face = NULL;
 }
 
 void conn_close(struct conn *conn)
 {
+	drop_face(conn, false);
 	if (conn->fd < 0)
 		return;
 	loop_fd_forget(&conn->lf);
 	close(conn->fd);
 	conn->fd = -1;
-	conn->can_read = conn->can_write = false;
 }
 
 void conn_reset(struct conn *conn)
 {
 	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 
+	drop_face(conn, true);
 	if (conn->fd < 0)
 		return;
 	(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));

@@ -7,7 +7,10 @@
 
 #include "base/log.h"
 #include "proto/proxy.h"
-#include "session/capture.h"
+#include "session/client_tcp.h"
+#include "session/client_tls.h"
+#include "session/h2.h"
+#include "session/source_limit.h"
 #include "session/trace.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
@@ -15,16 +18,14 @@
 
 #define LINGER_MS        SEC(2)
 #define LINGER_BYTES_MAX (1u << 20) /* read and dropped while a refused client still sends */
-#define SEEN_MAX         UINT16_MAX
-#define TURNS_MAX        64 /* reads and heads of one client in one call */
-
-static void client_run(struct client *client);
-static void client_go_on(struct soon *soon);
 
 const char *client_state_name(enum client_state state)
 {
 	static const char *const names[] = {
 		[CLIENT_PROXY_HEADER] = "proxy-header",
+		[CLIENT_HANDSHAKE] = "handshake",
+		[CLIENT_INSPECT] = "inspect",
+		[CLIENT_H2] = "h2",
 		[CLIENT_IDLE] = "idle",
 		[CLIENT_BUSY] = "busy",
 		[CLIENT_TUNNEL] = "tunnel",
@@ -63,6 +64,19 @@ static void client_free(struct grave *grave)
 	slab_put(&traffic->client_slab, client);
 }
 
+static void uncount_connection(struct client *client)
+{
+	struct traffic *traffic = client->traffic;
+
+	source_limit_give_back(client);
+	count_down(&client->frontend_state->counters, frontend_connections_now);
+	count_down(&process_state.counters, process_connections_now);
+	atomic_fetch_sub_explicit(&client->frontend_state->used, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&process_state.connections, 1, memory_order_relaxed);
+	atomic_store_explicit(&traffic->clients_n, traffic->clients_n - 1, memory_order_relaxed);
+	traffic_resume_accepting(traffic);
+}
+
 static void client_end(struct client *client, bool is_reset)
 {
 	struct traffic *traffic = client->traffic;
@@ -73,6 +87,8 @@ static void client_end(struct client *client, bool is_reset)
 		txn_abort(client->txn, txn_client_gone(client->txn));
 	if (client->state == CLIENT_TUNNEL && client->tunnel)
 		tunnel_abort(client->tunnel, END_TUNNEL_CLIENT);
+	if (client->state == CLIENT_H2 && client->h2)
+		h2_close(client);
 	trace_client(client, is_reset ? "reset" : "closed");
 	client->state = CLIENT_CLOSED;
 	if (is_reset)
@@ -81,17 +97,14 @@ static void client_end(struct client *client, bool is_reset)
 		conn_close(&client->conn);
 	timer_fini(&traffic->loop.wheel, &client->timer);
 	list_remove(&client->link);
+	list_remove(&client->handshake_link);
 	loop_soon_cancel(&client->again);
 	buf_release(&client->in);
 	buf_release(&client->out);
 	upstream_close(client->kept);
 	client->kept = NULL;
-	count_down(&client->frontend_state->counters, frontend_connections_now);
-	count_down(&process_state.counters, process_connections_now);
-	atomic_fetch_sub_explicit(&client->frontend_state->used, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&process_state.connections, 1, memory_order_relaxed);
-	atomic_store_explicit(&traffic->clients_n, traffic->clients_n - 1, memory_order_relaxed);
-	traffic_resume_accepting(traffic);
+	if (!client->carrier)
+		uncount_connection(client);
 	loop_bury(&traffic->loop, &client->grave, client_free);
 }
 
@@ -138,126 +151,6 @@ static void client_drop_input(struct client *client)
 	}
 }
 
-/* The config in force may have changed since the last request. */
-static void client_renew_config(struct client *client)
-{
-	struct config *config = client->traffic->config;
-	const struct frontend *frontend;
-
-	if (likely(client->config == config))
-		return;
-	frontend = config_frontend(config, str_of(client->frontend_state->name));
-	if (!frontend || frontend->mode != TRAFFIC_HTTP)
-		return; /* it goes on with what it had */
-	config_unref(client->config);
-	client->config = config_ref(config);
-	client->frontend = frontend;
-}
-
-/* 0, or the milliseconds that a request head may still take. */
-static void client_wait_head(struct client *client)
-{
-	int64_t limit_ms = client->frontend->timeouts.client_head_ms;
-	int64_t waited_ms = clock_ms() - client->since_ms;
-
-	if (!buf_length(&client->in) && client->requests) {
-		client_set_timer(client, client->frontend->timeouts.keep_alive_ms);
-		return;
-	}
-	/* From the accept for a first head, from its first byte for a later one. */
-	client_set_timer(client, waited_ms < limit_ms ? limit_ms - waited_ms : 1);
-}
-
-static void client_refuse(struct client *client, unsigned status, const char *why)
-{
-	count(&client->frontend_state->counters, frontend_request_errors);
-	client->state = CLIENT_BUSY;
-	txn_start_refused(client, status, why);
-}
-
-static void client_capture_head(const struct client *client, const char *why)
-{
-	const struct global_conf *global = &client->config->global;
-	struct capture_facts facts = {
-		.frontend = client->frontend_state,
-		.source = client->source,
-		.why = why,
-		.uri_size_max = global->uri_size_max,
-		.head_size_max = global->head_size_max,
-		.error_at = CAPTURE_HEAD,
-	};
-
-	capture_request(&facts, buf_str(&client->in));
-}
-
-static void client_parse_head(struct client *client)
-{
-	struct traffic *traffic = client->traffic;
-	struct global_conf *global = &client->config->global;
-	struct http1_limits limits = { global->uri_size_max, global->head_size_max };
-	struct http_head *head = slab_get(&traffic->head_slab);
-	size_t length = buf_length(&client->in);
-	const char *why = NULL;
-
-	switch (http1_parse_request(buf_bytes(&client->in), length, client->head_seen, &limits,
-				    head, &why)) {
-	case PARSE_DONE:
-		client->head_seen = 0;
-		client->state = CLIENT_BUSY;
-		txn_start(client, head);
-		return;
-	case PARSE_MORE:
-		slab_put(&traffic->head_slab, head);
-		client->head_seen = (uint16_t)(length < SEEN_MAX ? length : SEEN_MAX);
-		return;
-	case PARSE_BAD:
-		slab_put(&traffic->head_slab, head);
-		client_capture_head(client, why);
-		client_refuse(client, http1_status_of(why), why);
-		return;
-	}
-}
-
-/* Reads until a head is complete. */
-static void client_read_head(struct client *client)
-{
-	for (unsigned heads = 0; client->state == CLIENT_IDLE; heads++) {
-		bool was_empty = !buf_length(&client->in);
-		enum io io;
-
-		if (heads >
-		    TURNS_MAX) { /* requests that we answer ourselves: others have their turn */
-			loop_soon(&client->traffic->loop, &client->again, client_go_on);
-			return;
-		}
-		if (!was_empty && buf_length(&client->in) > client->head_seen) {
-			client_renew_config(client);
-			client_parse_head(client);
-			continue;
-		}
-		if (!client->conn.can_read && !client->conn.is_eof)
-			break;
-		buf_reserve(&client->in, was_empty ? BUF_SIZE : 1024);
-		io = conn_recv(&client->conn, &client->in, buf_room(&client->in));
-		if (io == IO_OK) {
-			if (was_empty && client->requests)
-				client->since_ms = clock_ms();
-			continue;
-		}
-		if (was_empty)
-			buf_release(&client->in);
-		if (io == IO_AGAIN)
-			break;
-		client_close(client);
-		return;
-	}
-	if (client->state == CLIENT_IDLE) {
-		client_wait_head(client);
-		if (conn_watch(&client->traffic->loop, &client->conn) != 0)
-			client_close(client);
-	}
-}
-
 static void client_take_proxy_header(struct client *client, const struct proxy_header *header)
 {
 	if (!header->is_local && header->src.family != AF_UNSPEC) {
@@ -265,8 +158,10 @@ static void client_take_proxy_header(struct client *client, const struct proxy_h
 		client->destination = header->dst;
 		client->is_proxied = true;
 	}
-	client->state = CLIENT_IDLE;
 	buf_consume(&client->in, header->size);
+	if (!buf_length(&client->in))
+		buf_release(&client->in);
+	client_begin(client);
 }
 
 static void client_read_proxy_header(struct client *client)
@@ -307,12 +202,31 @@ static void client_read_proxy_header(struct client *client)
 	client_reset(client);
 }
 
-static void client_run(struct client *client)
+void client_begin_protocol(struct client *client)
 {
-	if (client->state == CLIENT_PROXY_HEADER)
-		client_read_proxy_header(client);
-	if (client->state == CLIENT_IDLE)
-		client_read_head(client);
+	if (client->frontend->mode == TRAFFIC_TCP) {
+		client_tcp_start(client);
+		return;
+	}
+	if (h2_is_wanted(client)) {
+		h2_start(client);
+		return;
+	}
+	client->state = CLIENT_IDLE;
+	client_read_head(client);
+}
+
+void client_begin(struct client *client)
+{
+	if (!source_limit_take(client)) {
+		count(&client->frontend_state->counters, frontend_connections_refused);
+		client_reset(client);
+		return;
+	}
+	if (client->bind->tls)
+		client_tls_start(client);
+	else
+		client_begin_protocol(client);
 }
 
 static void on_client_event(struct conn *conn, enum conn_ev ev)
@@ -323,8 +237,19 @@ static void on_client_event(struct conn *conn, enum conn_ev ev)
 	check_magic(client, CLIENT_MAGIC);
 	switch (client->state) {
 	case CLIENT_PROXY_HEADER:
+		client_read_proxy_header(client);
+		break;
+	case CLIENT_HANDSHAKE:
+		client_tls_run(client);
+		break;
+	case CLIENT_INSPECT:
+		client_tcp_run(client);
+		break;
+	case CLIENT_H2:
+		h2_run(client);
+		break;
 	case CLIENT_IDLE:
-		client_run(client);
+		client_read_head(client);
 		break;
 	case CLIENT_BUSY:
 		txn_run(client->txn);
@@ -356,6 +281,15 @@ static void on_client_timer(struct timer *timer)
 		count(&client->frontend_state->counters, frontend_connections_refused);
 		client_reset(client);
 		break;
+	case CLIENT_HANDSHAKE:
+		client_tls_on_timer(client);
+		break;
+	case CLIENT_INSPECT:
+		client_tcp_on_timer(client);
+		break;
+	case CLIENT_H2:
+		h2_on_timer(client);
+		break;
 	case CLIENT_BUSY:
 		txn_on_timer(client->txn);
 		break;
@@ -375,46 +309,80 @@ static bool is_proxy_wanted(const struct bind_conf *bind, const struct ip_addr *
 	return bind->is_proxy_from_any || ip_nets_have(bind->proxy_nets, bind->proxy_nets_n, peer);
 }
 
-void client_open(struct traffic *traffic, const struct frontend *frontend,
-		 const struct bind_conf *bind, int fd, const struct sock_addr *peer)
+static struct client *client_new(struct traffic *traffic, const struct frontend *frontend,
+				 const struct bind_conf *bind)
 {
 	struct client *client = slab_get(&traffic->client_slab);
 
 	*client = (struct client){
 		.magic = CLIENT_MAGIC,
-		.state = bind->is_proxy_required ? CLIENT_PROXY_HEADER : CLIENT_IDLE,
 		.traffic = traffic,
 		.config = config_ref(traffic->config),
 		.frontend = frontend,
 		.frontend_state = frontend->state,
-		.source = sock_addr_ip(peer),
+		.bind = bind,
 		.since_ms = clock_ms(),
 		.bind_port = sock_addr_ip(&bind->addr).port,
-		.is_tls = bind->tls != NULL,
 	};
-	conn_init(&client->conn, fd, on_client_event);
 	timer_init(&client->timer, on_client_timer);
 	list_push_back(&traffic->clients, &client->link);
+	return client;
+}
+
+void client_open(struct traffic *traffic, const struct frontend *frontend,
+		 const struct bind_conf *bind, int fd, const struct sock_addr *peer)
+{
+	struct client *client = client_new(traffic, frontend, bind);
+
+	client->source = sock_addr_ip(peer);
+	conn_init(&client->conn, fd, on_client_event);
 	count(&frontend->state->counters, frontend_connections);
 	count(&frontend->state->counters, frontend_connections_now);
 	count(&process_state.counters, process_connections);
 	count(&process_state.counters, process_connections_now);
 	atomic_store_explicit(&traffic->clients_n, traffic->clients_n + 1, memory_order_relaxed);
 	trace_client(client, "accepted");
-	if (bind->is_proxy_required && !is_proxy_wanted(bind, &client->source)) {
-		count(&frontend->state->counters, frontend_connections_refused);
-		client_reset(client);
+	if (!bind->is_proxy_required) {
+		client_begin(client);
 		return;
 	}
-	client_run(client);
+	client->state = CLIENT_PROXY_HEADER;
+	if (is_proxy_wanted(bind, &client->source)) {
+		client_read_proxy_header(client);
+		return;
+	}
+	count(&frontend->state->counters, frontend_connections_refused);
+	client_reset(client);
+}
+
+struct client *client_open_stream(struct client *carrier, const struct conn_face *face)
+{
+	struct client *client = client_new(carrier->traffic, carrier->frontend, carrier->bind);
+
+	config_unref(client->config);
+	client->config = config_ref(carrier->config);
+	client->state = CLIENT_IDLE;
+	client->carrier = carrier;
+	client->source = carrier->source;
+	client->destination = *client_destination(carrier);
+	client->is_proxied = true; /* addresses are the carrier's */
+	client->is_tls = carrier->is_tls;
+	conn_init(&client->conn, -1, on_client_event);
+	client->conn.face = face;
+	return client;
+}
+
+void client_open_run(struct client *client)
+{
+	if (client->state == CLIENT_IDLE)
+		client_read_head(client);
 }
 
 static void client_go_on(struct soon *soon)
 {
 	struct client *client = container_of(soon, struct client, again);
 
-	if (client->state == CLIENT_IDLE)
-		client_run(client);
+	client_open_run(client);
 }
 
 static void client_end_in_order(struct client *client, bool is_last_request)

@@ -6,7 +6,11 @@ liblimpet_a_SOURCES += \
 	src/session/access_log_haproxy.c \
 	include/session/body.h src/session/body.c \
 	include/session/capture.h src/session/capture.c \
-	include/session/client.h src/session/client.c \
+	include/session/client.h src/session/client.c src/session/client_head.c \
+	include/session/client_tcp.h src/session/client_tcp.c \
+	include/session/client_tls.h src/session/client_tls.c \
+	include/session/h2.h src/session/h2.c \
+	include/session/source_limit.h src/session/source_limit.c \
 	include/session/end_reasons.def \
 	include/session/ending.h src/session/ending.c \
 	include/session/forwarded.h src/session/forwarded.c \

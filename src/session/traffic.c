@@ -12,6 +12,7 @@
 #include "net/listener.h"
 #include "session/client.h"
 #include "session/ending.h"
+#include "session/h2.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 #include "session/upstream.h"
@@ -54,6 +55,7 @@ int traffic_init(struct traffic *traffic, unsigned index)
 	list_init(&traffic->clients);
 	list_init(&traffic->lines);
 	list_init(&traffic->acceptors);
+	list_init(&traffic->handshakes);
 	slab_init(&traffic->client_slab, "client", sizeof(struct client), 4096);
 	slab_init(&traffic->txn_slab, "txn", sizeof(struct txn), 1024);
 	slab_init(&traffic->upstream_slab, "upstream", sizeof(struct upstream), 4096);
@@ -353,7 +355,9 @@ void traffic_drain(struct traffic *traffic)
 		struct client *client = list_entry(node, struct client, link);
 
 		/* A head that is not complete is no request yet: its sender may try again. */
-		if (client->state == CLIENT_IDLE || client->state == CLIENT_PROXY_HEADER)
+		if (client->state == CLIENT_H2)
+			h2_drain(client);
+		else if (!client->carrier && client->state <= CLIENT_IDLE)
 			client_close(client);
 	}
 }
