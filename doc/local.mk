@@ -22,5 +22,6 @@ EXTRA_DIST += \
 	doc/decisions/0014-upgrade.md doc/operations.md \
 	doc/decisions/0016-dirty-bits.md \
 	doc/decisions/0015-how-sessions-are-ended-evenly.md doc/decisions/0017-redis-link.md \
-	doc/decisions/0018-check-again.md \
+	doc/decisions/0018-check-again.md doc/decisions/0019-faces-of-a-connection.md \
+	doc/decisions/0025-kernel-tls.md \
 	doc/decisions/0013-changes-at-run-time-outlive-reloads.md
