@@ -56,7 +56,7 @@ IT_TESTS = \
 	tests/it/s_response.py
 IT_LIB = \
 	tests/it/lib/__init__.py \
-	tests/it/lib/case.py \
+	tests/it/lib/case.py tests/it/lib/certs.py \
 	tests/it/lib/checks.py tests/it/lib/engine.py tests/it/lib/farm.py \
 	tests/it/lib/limpet.py tests/it/lib/load.py tests/it/lib/upgrade.py \
 	tests/it/lib/msg.py \
