@@ -7,6 +7,7 @@ liblimpet_a_SOURCES += \
 	src/proto/http1_chunked.c src/proto/http1_fields.c \
 	src/proto/http1_head.c src/proto/http1_names.c
 liblimpet_a_SOURCES += \
+	include/proto/client_hello.h src/proto/client_hello.c \
 	include/proto/cookie.h src/proto/cookie.c \
 	include/proto/engineio.h src/proto/engineio.c \
 	src/proto/engineio_packets.c src/proto/engineio_scan.c \
