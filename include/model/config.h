@@ -179,6 +179,7 @@ struct frontend {
 	struct backend *backend; /* (view) default; NULL = 503 when no route matches */
 	bool has_request_log;    /* log: false turns request lines off for this frontend */
 	bool has_request_id;     /* request_id: keep or make X-Request-Id  [true] */
+	bool has_tls_routes;     /* routes look at what a TLS handshake tells */
 	struct frontend_state *state;
 };
 
@@ -403,6 +404,8 @@ struct config {
 	struct backend *backends;
 	size_t backends_n;
 	struct names *backend_names; /* index for config_backend() */
+	bool has_client_headers;     /* a bind tells servers of client certificates: fields of those
+					names are taken off what clients send, everywhere */
 	struct regex **regexes;      /* (own) each; the array is the arena's */
 	size_t regexes_n;
 	struct said *said; /* where values were said: said.h */

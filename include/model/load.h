@@ -125,6 +125,13 @@ bool load_resolve(struct load *load, const struct yaml_node *node, struct str na
 /* Whole objects. */
 void frontend_read(struct load *load, const struct yaml_pair *pair, struct frontend *frontend);
 void backend_read(struct load *load, const struct yaml_pair *pair, struct backend *backend);
+/* What TLS to clients needs of the frontend's other keys.  NODE is the frontend's mapping. */
+void frontend_tls_finish(struct load *load, const struct yaml_node *node,
+			 struct frontend *frontend);
+/* tls_server_new(), unless a test that has no certificates put its own function here. */
+typedef struct tls_server *load_tls_server_fn(const struct tls_server_options *options,
+					      tls_mistake_fn *mistake, void *arg);
+extern load_tls_server_fn *load_tls_server;
 /* What the checks of a backend need of its other keys. */
 void health_finish(struct load *load, struct backend *backend);
 /* NODE with what `defaults` says of keys of SECTION that NODE leaves out. */

@@ -124,14 +124,15 @@ static void routes_check(struct load *load, const struct frontend *frontend)
 void frontend_read(struct load *load, const struct yaml_pair *pair, struct frontend *frontend)
 {
 	const char *where = arena_printf(&load->temp, "frontend '%.*s'", STR_ARG(pair->key->text));
+	const struct yaml_node *node = load_with_defaults(load, S_FRONTEND, pair->value);
 	size_t before = load->diag.errors_n;
 
 	section_defaults(load, S_FRONTEND, frontend);
 	frontend->name = load_keep(load, pair->key->text);
 	load_check_name(load, pair->key, "frontend", frontend->name);
-	section_read(load, S_FRONTEND, load_with_defaults(load, S_FRONTEND, pair->value), frontend,
-		     where);
+	section_read(load, S_FRONTEND, node, frontend, where);
 	frontend->pos = load_pos(load, pair->key);
+	frontend_tls_finish(load, node, frontend);
 	routes_check(load, frontend);
 	check_mode(load, frontend, frontend->backend, frontend->pos);
 	if (load->diag.errors_n == before && !frontend->backend && !frontend->routes_n)

@@ -295,12 +295,22 @@ struct config *config_ref(struct config *config)
 	return config;
 }
 
+#pragma weak tls_server_unref /* while it is being built */
+static void frontend_unref_tls(const struct frontend *frontend)
+{
+	for (size_t i = 0; i < frontend->binds_n; i++)
+		if (frontend->binds[i].tls && frontend->binds[i].tls->server)
+			tls_server_unref(frontend->binds[i].tls->server);
+}
+
 void config_unref(struct config *config)
 {
 	if (!config || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; i < config->regexes_n; i++)
 		regex_free(config->regexes[i]);
+	for (size_t i = 0; i < config->frontends_n; i++)
+		frontend_unref_tls(&config->frontends[i]);
 	for (size_t i = 0; i < config->backends_n; i++)
 		tls_client_ctx_unref(config->backends[i].health.tls_ctx);
 	arena_fini(&config->arena);
