@@ -245,7 +245,7 @@ void backend_read(struct load *load, const struct yaml_pair *pair, struct backen
 	backend->name = name;
 	backend->index = index;
 	backend->balance = BALANCE_N;
-	backend->timeouts = (struct timeouts){ -1, -1, -1, -1, -1, -1, -1 };
+	backend->timeouts = (struct timeouts){ -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 	load_check_name(load, pair->key, "backend", name);
 	section_read(load, S_BACKEND, load_with_defaults(load, S_BACKEND, pair->value), backend,
 		     where);

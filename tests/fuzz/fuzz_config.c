@@ -77,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct config *config;
 
 	load_resolver = resolve_nothing;
+	load_tls_server = NULL; /* no certificates are read */
 	config = config_load_text("fuzz", (struct str){ (const char *)data, size }, &messages);
 	check_messages(config, &messages);
 	if (config) {

@@ -30,6 +30,7 @@ static int resolve_for_tests(const char *name, struct ip_addr *ip, const char **
 static int setup(void **state unused_arg)
 {
 	load_resolver = resolve_for_tests;
+	load_tls_server = NULL; /* no certificates are read */
 	return 0;
 }
 
