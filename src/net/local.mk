@@ -4,5 +4,6 @@ liblimpet_a_SOURCES += \
 	include/net/conn.h src/net/conn.c \
 	include/net/listener.h src/net/listener.c \
 	include/net/redis_url.h src/net/redis_url.c \
+	include/net/resolve.h src/net/resolve.c \
 	include/net/tls.h include/net/tls_server.h \
 	include/net/tls_client.h src/net/tls_client.c
