@@ -57,6 +57,8 @@ typedef void exchange_done_fn(struct exchange *exchange, enum verdict verdict, c
 			      const char *text);
 /* False: LINE (without its end) makes no sense. */
 typedef bool exchange_line_fn(struct exchange *exchange, struct str line);
+/* The same for a body of at most EXCHANGE_BODY_MAX bytes; the rest of a longer one is cut off. */
+typedef bool exchange_body_fn(struct exchange *exchange, struct str body);
 
 struct exchange {
 	/* The owner's to set while it is EXCHANGE_IDLE. */
@@ -65,11 +67,12 @@ struct exchange {
 	/* Views into a configuration; the owner sets them anew when it takes another one. */
 	const struct health_conf *conf;       /* TEXT, HTTP */
 	const struct tls_client_ctx *tls_ctx; /* NULL = plain */
-	struct str send;                      /* LINE */
+	struct str send;                      /* LINE; HTTP: the request's body, "" = none */
 	enum exchange_kind kind;
 	enum proxy_mode send_proxy; /* open with a LOCAL header */
 	exchange_done_fn *on_done;
 	exchange_line_fn *on_line;
+	exchange_body_fn *on_body; /* HTTP: judges instead of conf's pattern; NULL = that does */
 
 	/* Results. */
 	uint16_t http_status; /* 0 = none */

@@ -31,7 +31,7 @@ void exchange_http_write(struct exchange *exchange)
 {
 	const struct health_conf *conf = exchange->conf;
 	struct buf *out = &exchange->out;
-	char addr[ADDR_TEXT_SIZE];
+	char addr[ADDR_TEXT_SIZE], length[32];
 	struct str host = conf->host;
 
 	if (host.len == 0)
@@ -49,7 +49,12 @@ void exchange_http_write(struct exchange *exchange)
 		write_field(out, STR("Accept"), STR("*/*"));
 	for (size_t i = 0; i < conf->headers.n; i++)
 		write_field(out, conf->headers.edits[i].name, conf->headers.edits[i].value);
+	if (exchange->send.len) {
+		snprintf(length, sizeof(length), "%zu", exchange->send.len);
+		write_field(out, STR("Content-Length"), str_of(length));
+	}
 	buf_append_str(out, STR("Connection: close\r\n\r\n"));
+	buf_append_str(out, exchange->send);
 }
 
 static bool is_wanted(const struct health_conf *conf, unsigned status)
@@ -75,9 +80,11 @@ static void judge_status(struct exchange *exchange, bool is_fine)
 static void judge_body(struct exchange *exchange)
 {
 	const struct regex *regex = exchange->conf->body.regex;
+	struct str body = buf_str(&exchange->body);
 
 	/* A reload may have taken it away since the request went out. */
-	if (!regex || regex_matches(regex, buf_str(&exchange->body)))
+	if (exchange->on_body ? exchange->on_body(exchange, body)
+			      : !regex || regex_matches(regex, body))
 		judge_status(exchange, true);
 	else
 		exchange_end(exchange, VERDICT_FAILED, "L7RSP", "the body does not match");
@@ -112,7 +119,8 @@ static bool take_head(struct exchange *exchange)
 		return true;
 	}
 	exchange->http_status = head.status;
-	if (!exchange->conf->body.regex || !is_wanted(exchange->conf, head.status)) {
+	if (!(exchange->on_body || exchange->conf->body.regex) ||
+	    !is_wanted(exchange->conf, head.status)) {
 		judge_status(exchange, is_wanted(exchange->conf, head.status));
 		return true;
 	}

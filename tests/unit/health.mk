@@ -23,3 +23,6 @@ UNIT_TESTS += tests/unit/test_discovery
 tests_unit_test_discovery_SOURCES = tests/unit/test_discovery.c \
 	tests/unit/health_rig.c tests/unit/health_rig.h
 tests_unit_test_discovery_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_ocsp_ask
+tests_unit_test_ocsp_ask_SOURCES = tests/unit/test_ocsp_ask.c
+tests_unit_test_ocsp_ask_LDADD = $(LDADD) $(CMOCKA_LIBS)
