@@ -44,6 +44,7 @@ struct tls_server_options {
 	uint32_t session_cache;   /* TLS 1.2 sessions without tickets kept; 0 = none */
 	int64_t session_ms;       /* how long a session may be resumed */
 	bool has_ocsp_refresh;    /* ask the responders ourselves */
+	struct str label;         /* tells the operator which bind it is: "web/:443" */
 };
 
 struct tls_server;
@@ -61,7 +62,10 @@ struct tls_server *tls_server_new(const struct tls_server_options *options, tls_
 struct tls_server *tls_server_ref(struct tls_server *server);
 void tls_server_unref(struct tls_server *server); /* NULL is fine; any thread */
 
-/* For tls.c: (ref) the SSL_CTX that new connections begin with. */
+/*
+ * For tls.c: the SSL_CTX that new connections begin with (SSL_new() takes its own reference).  A
+ * view: it and what its callbacks use live as long as SERVER.
+ */
 void *tls_server_ssl_ctx(struct tls_server *server);
 
 #endif
