@@ -16,6 +16,7 @@ liblimpet_a_SOURCES += \
 	include/session/forwarded.h src/session/forwarded.c \
 	include/session/srvpool.h \
 	include/session/traffic.h src/session/traffic.c \
+	include/session/tls_facts.h src/session/tls_facts.c \
 	include/session/trace.h src/session/trace.c \
 	include/session/tunnel.h src/session/tunnel.c src/session/tunnel_leave.c \
 	include/session/txn.h src/session/txn.c \
