@@ -50,8 +50,8 @@ struct str first_protocol_name(enum first_protocol protocol)
 static enum parse begins_with(struct str text, struct str what)
 {
 	if (text.len >= what.len)
-		return str_istarts(text, what) ? PARSE_DONE : PARSE_BAD;
-	return str_istarts(what, text) ? PARSE_MORE : PARSE_BAD;
+		return str_starts(text, what) ? PARSE_DONE : PARSE_BAD;
+	return str_starts(what, text) ? PARSE_MORE : PARSE_BAD;
 }
 
 static enum parse first_tls(struct str text)
@@ -71,7 +71,7 @@ static bool is_method_char(char c)
 /* TEXT is what stands behind METHOD and its space. */
 static enum parse first_target(struct str method, struct str text)
 {
-	enum parse http, https;
+	static const struct str absolute = STR_INIT("http"); /* and https */
 
 	if (text.len == 0)
 		return PARSE_MORE;
@@ -79,11 +79,9 @@ static enum parse first_target(struct str method, struct str text)
 		return PARSE_DONE;
 	if (str_eq(method, STR("CONNECT")))
 		return text.p[0] > ' ' && text.p[0] < 0x7f ? PARSE_DONE : PARSE_BAD;
-	http = begins_with(text, STR("http://"));
-	https = begins_with(text, STR("https://"));
-	if (http == PARSE_DONE || https == PARSE_DONE)
-		return PARSE_DONE;
-	return http == PARSE_MORE || https == PARSE_MORE ? PARSE_MORE : PARSE_BAD;
+	if (text.len < absolute.len)
+		return str_istarts(absolute, text) ? PARSE_MORE : PARSE_BAD;
+	return str_istarts(text, absolute) ? PARSE_DONE : PARSE_BAD;
 }
 
 static enum parse first_http(struct str text)
@@ -121,7 +119,9 @@ enum parse first_bytes(const char *buf, size_t len, enum first_protocol *protoco
 	answers[FIRST_TLS] = first_tls(text);
 	answers[FIRST_SSH] = begins_with(text, STR("SSH-"));
 	answers[FIRST_H2C] = begins_with(text, h2_preface);
-	answers[FIRST_HTTP] = answers[FIRST_H2C] == PARSE_BAD ? first_http(text) : PARSE_BAD;
+	answers[FIRST_HTTP] = PARSE_BAD; /* what is a method of another name, too, is not one */
+	if (answers[FIRST_H2C] == PARSE_BAD && answers[FIRST_SSH] != PARSE_DONE)
+		answers[FIRST_HTTP] = first_http(text);
 	answers[FIRST_OTHER] = PARSE_BAD;
 	for (enum first_protocol p = 0; p < FIRST_N; p++) {
 		if (answers[p] == PARSE_DONE) {

@@ -7,3 +7,4 @@ include tests/fuzz/main.mk
 include tests/fuzz/mirror_redis.mk
 include tests/fuzz/beat.mk
 include tests/fuzz/mirror_wire.mk
+include tests/fuzz/client_hello.mk

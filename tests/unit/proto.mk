@@ -20,3 +20,6 @@ tests_unit_test_websocket_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_proxy
 tests_unit_test_proxy_SOURCES = tests/unit/test_proxy.c
 tests_unit_test_proxy_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_client_hello
+tests_unit_test_client_hello_SOURCES = tests/unit/test_client_hello.c
+tests_unit_test_client_hello_LDADD = $(LDADD) $(CMOCKA_LIBS)
