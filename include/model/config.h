@@ -135,13 +135,15 @@ struct redirect_conf {
 	struct str to;     /* path, or absolute URI; empty = the same path and query */
 	struct str scheme; /* "" = as it came */
 	struct str host;   /* "" = as it came */
+	uint32_t port;     /* 0 = as it came; none when the scheme is another one */
 };
 
 struct route {
 	struct config_pos pos;
 	struct str name;           /* given, or "route-N"; what logs show */
 	const struct match *match; /* (own, arena) NULL = always */
-	struct backend *backend;   /* NULL for respond and redirect */
+	struct backend *backend;   /* NULL for respond, redirect and reject */
+	bool is_rejected;          /* reject: closed with a reset, in either mode */
 	struct respond_conf respond;
 	struct redirect_conf redirect;
 	struct header_edits request_edits;  /* remove_headers, set_headers */

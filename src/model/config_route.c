@@ -62,9 +62,14 @@ bool read_redirect(struct load *load, const struct schema_row *row, const struct
 	to = redirect->to;
 	if (redirect->status > 303 && redirect->status < 307)
 		load_error(load, node, "'status': a redirect is 301, 302, 303, 307 or 308");
-	if (!to.len && !redirect->scheme.len && !redirect->host.len)
+	if (!to.len && !redirect->scheme.len && !redirect->host.len && !redirect->port)
 		load_error(load, node,
-			   "'redirect' needs 'to', 'scheme' or 'host', or it leads nowhere");
+			   "'redirect' needs 'to', 'scheme', 'host' or 'port', or it leads "
+			   "nowhere");
+	if (to.len && to.p[0] != '/' &&
+	    (redirect->scheme.len || redirect->host.len || redirect->port))
+		load_warn(load, node,
+			  "'redirect': an absolute 'to' says scheme, host and port by itself");
 	if (to.len && to.p[0] != '/' && str_find(to, STR("://")) < 1)
 		load_error(load, node, "'to': '%.*s' is neither a path nor an absolute URI",
 			   STR_ARG(to));
@@ -185,7 +190,7 @@ static void route_read(struct load *load, const struct yaml_node *node, size_t n
 		       struct route *route)
 {
 	static const struct str actions[] = { STR_INIT("backend"), STR_INIT("respond"),
-					      STR_INIT("redirect") };
+					      STR_INIT("redirect") }; /* and reject */
 	const char *where;
 	unsigned actions_n = 0;
 
@@ -198,9 +203,11 @@ static void route_read(struct load *load, const struct yaml_node *node, size_t n
 		load_check_name(load, node, "route", route->name);
 	for (size_t i = 0; i < ARRAY_N(actions); i++)
 		actions_n += yaml_get(node, actions[i]) != NULL;
+	actions_n += route->is_rejected;
 	if (node->kind == YAML_MAP && actions_n != 1)
 		load_error(load, node,
-			   "%s needs exactly one of 'backend', 'respond' and 'redirect'", where);
+			   "%s needs exactly one of 'backend', 'respond', 'redirect' and 'reject'",
+			   where);
 	header_edits_sort(load, &route->request_edits);
 	header_edits_sort(load, &route->response_edits);
 }

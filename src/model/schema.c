@@ -304,9 +304,10 @@ static const struct schema_row route_rows[] = {
 	{ "name", T_TEXT, .offset = IN(route, name), .def = "route-N", .flags = F_DEF_SAID | F_FILLED,
 	  .doc = "what logs call it" },
 	{ "match", T_MATCH, .sub = S_MATCH, .offset = IN(route, match), .doc = "conditions, all of which must hold; without one the route always applies" },
-	{ "backend", T_BACKEND, .offset = IN(route, backend), .doc = "who serves it; exactly one of `backend`, `respond` and `redirect`" },
+	{ "backend", T_BACKEND, .offset = IN(route, backend), .doc = "who serves it; exactly one of `backend`, `respond`, `redirect` and `reject`" },
 	{ "respond", T_RESPOND, .sub = S_RESPOND, .offset = IN(route, respond), .doc = "a fixed response: a status or a mapping" },
 	{ "redirect", T_REDIRECT, .sub = S_REDIRECT, .offset = IN(route, redirect), .doc = "sends the client elsewhere: a target or a mapping" },
+	{ "reject", T_BOOL, .offset = IN(route, is_rejected), .flags = F_FILLED, .doc = "`true` closes the connection without an answer, with a reset" },
 	{ "set_headers", T_SET_HEADERS, .offset = IN(route, request_edits), .doc = "fields of the request to set: a mapping" },
 	{ "remove_headers", T_REMOVE_HEADERS, .offset = IN(route, request_edits), .doc = "fields of the request to remove: a list" },
 	{ "set_response_headers", T_SET_HEADERS, .offset = IN(route, response_edits), .doc = "fields of the response to set" },
@@ -325,9 +326,9 @@ static const struct schema_row match_rows[] = {
 	{ "source", T_PATTERNS, .arg = MATCH_SOURCE, .doc = "networks of the client's address" },
 	{ "sni", T_PATTERNS, .arg = MATCH_SNI, .doc = "server name of the TLS handshake, as `host`; in TCP mode read from a ClientHello that is passed on" },
 	{ "alpn", T_PATTERNS, .arg = MATCH_ALPN, .doc = "protocol of the TLS handshake (`h2`, `http/1.1`); in TCP mode any that the client offers" },
-	{ "protocol", T_PATTERNS, .arg = MATCH_PROTOCOL, .doc = "in TCP mode what the first bytes look like: `tls`, `http`, `h2c`, `ssh`, `other`, or `none` when none came within `timeouts.inspect`; in HTTP mode `tls` or `http`" },
+	{ "protocol", T_PATTERNS, .arg = MATCH_PROTOCOL, .doc = "in TCP mode what the first bytes look like: `tls`, `http`, `h2c`, `ssh`, `other`, or `none` when none came within `timeouts.inspect`; in HTTP mode `tls` or `http` (clear text)" },
 	{ "client_cn", T_PATTERNS, .arg = MATCH_CLIENT_CN, .doc = "common name of a verified client certificate" },
-	{ "client_fingerprint", T_PATTERNS, .arg = MATCH_CLIENT_FINGERPRINT, .doc = "SHA-256 of a verified client certificate: 64 hexadecimal digits" },
+	{ "client_fingerprint", T_PATTERNS, .arg = MATCH_CLIENT_FINGERPRINT, .doc = "SHA-256 of a verified client certificate: 64 hexadecimal digits, with or without colons" },
 };
 
 static const struct schema_row respond_rows[] = {
@@ -341,6 +342,7 @@ static const struct schema_row redirect_rows[] = {
 	{ "status", T_COUNT, .min = 301, .max = 308, .offset = IN(redirect_conf, status), .def = "302", .doc = "301, 302, 303, 307 or 308" },
 	{ "scheme", T_TEXT, .offset = IN(redirect_conf, scheme), .doc = "`http` or `https`; without one, as it came" },
 	{ "host", T_TEXT, .offset = IN(redirect_conf, host), .doc = "host; without one, as it came" },
+	{ "port", T_COUNT, .min = 0, .max = 65535, .offset = IN(redirect_conf, port), .def = "0", .doc = "port; `0` = as it came, but none when `scheme` is another one than that of the request" },
 };
 
 static const struct schema_row backend_rows[] = {

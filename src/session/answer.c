@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 
+#include "session/tls_facts.h"
 #include "session/txn.h"
 #include "session/upstream.h"
 
@@ -45,6 +46,27 @@ static void drop_body(struct txn *txn)
 	buf_consume(in, (size_t)txn->request.left);
 }
 
+/* Strict-Transport-Security, unless LINES, what the operator wants to be sent, have it. */
+static void append_hsts(const struct txn *txn, struct str lines, struct buf *out)
+{
+	static const struct str name = STR_INIT("strict-transport-security:");
+	struct str value = tls_facts_hsts(txn->client);
+
+	while (value.len && lines.len) {
+		ptrdiff_t end = str_find_char(lines, '\n');
+
+		if (str_istarts(lines, name))
+			return;
+		lines = str_sub(end < 0 ? lines.p + lines.len : lines.p + end + 1,
+				lines.p + lines.len);
+	}
+	if (!value.len)
+		return;
+	buf_append_str(out, STR("Strict-Transport-Security: "));
+	buf_append_str(out, value);
+	buf_append_str(out, STR("\r\n"));
+}
+
 /* STATUS, extra field LINES (each ended by CR LF) and BODY go to client->out. */
 static enum step answer(struct txn *txn, unsigned status, struct str lines, struct str body)
 {
@@ -80,6 +102,7 @@ static enum step answer(struct txn *txn, unsigned status, struct str lines, stru
 		buf_append(out, head, (size_t)n);
 	}
 	buf_append_str(out, lines);
+	append_hsts(txn, lines, out);
 	buf_append(out, "\r\n", 2);
 	if (!txn->is_head)
 		buf_append_str(out, body);
@@ -132,21 +155,43 @@ enum step txn_answer_session_unknown(struct txn *txn, enum txn_end end)
 				   : STR("{\"code\":1,\"message\":\"Session ID unknown\"}"));
 }
 
+static struct str without_port(struct str authority)
+{
+	const char *colon = memrchr(authority.p, ':', authority.len);
+
+	/* "[::1]" has colons, too. */
+	if (!colon || memchr(colon, ']', (size_t)(authority.p + authority.len - colon)))
+		return authority;
+	return str_sub(authority.p, colon);
+}
+
+/* The port that the client came to is not where the other scheme is spoken. */
+static void append_origin(const struct txn *txn, const struct redirect_conf *to, struct buf *out)
+{
+	struct str came_by = txn->client->is_tls ? STR("https") : STR("http");
+	struct str scheme = to->scheme.len ? to->scheme : came_by;
+	struct str authority = to->host.len ? to->host : txn->head->authority;
+	bool is_https = str_eq(scheme, STR("https"));
+	char port[8];
+	int n = snprintf(port, sizeof(port), ":%u", (unsigned)to->port);
+
+	if (authority.len && (to->port || (!to->host.len && !str_eq(scheme, came_by))))
+		authority = without_port(authority);
+	buf_append_str(out, scheme);
+	buf_append_str(out, STR("://"));
+	buf_append_str(out, authority);
+	if (to->port && to->port != (is_https ? 443 : 80))
+		buf_append(out, port, (size_t)n);
+}
+
 static enum step redirect(struct txn *txn, const struct redirect_conf *to)
 {
 	struct buf lines = { 0 };
-	struct str authority = to->host.len ? to->host : txn->head->authority;
-	bool is_absolute = to->scheme.len || to->host.len;
 	enum step step;
 
 	buf_append_str(&lines, STR("Location: "));
-	if (is_absolute) {
-		buf_append_str(&lines, to->scheme.len        ? to->scheme
-				       : txn->client->is_tls ? STR("https")
-							     : STR("http"));
-		buf_append_str(&lines, STR("://"));
-		buf_append_str(&lines, authority);
-	}
+	if ((to->scheme.len || to->host.len || to->port) && (!to->to.len || to->to.p[0] == '/'))
+		append_origin(txn, to, &lines);
 	if (to->to.len) {
 		buf_append_str(&lines, to->to);
 	} else {

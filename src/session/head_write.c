@@ -10,6 +10,7 @@
 
 #include "proto/cookie.h"
 #include "session/forwarded.h"
+#include "session/tls_facts.h"
 #include "session/txn.h"
 #include "session/upstream.h"
 
@@ -85,7 +86,7 @@ static bool drops_from_request(const struct txn *txn, const struct http_head *he
 		return true;
 	switch ((int)field->id) {
 	case FIELD_OTHER:
-		return false;
+		return txn->client->config->has_client_headers && tls_facts_is_name(field->name);
 	case FIELD_HOST:
 		return head->is_absolute_form; /* the target's authority takes its place */
 	case FIELD_X_FORWARDED_FOR:
@@ -172,6 +173,7 @@ void request_head_write(struct txn *txn, struct buf *out)
 	if (txn->stick.cookie_rule)
 		append_cookies(txn, out);
 	forwarded_write(txn, out);
+	tls_facts_write(txn, out);
 	if (txn->request_id_len)
 		append_field(out, STR("X-Request-Id"),
 			     (struct str){ txn->request_id, txn->request_id_len });
@@ -222,6 +224,22 @@ static void append_set_cookie(struct txn *txn, struct buf *out)
 		append_field(out, STR("Set-Cookie"), (struct str){ value, n });
 }
 
+/* Once: what the server or the operator says of it goes before. */
+static void append_hsts(const struct txn *txn, const struct http_head *head, struct buf *out)
+{
+	const struct http_field field = { .name = STR("Strict-Transport-Security") };
+	struct str value = tls_facts_hsts(txn->client);
+
+	if (likely(!value.len) || head->status == 101 ||
+	    is_edited(&txn->backend->response_edits, &field) ||
+	    (txn->route && is_edited(&txn->route->response_edits, &field)))
+		return;
+	for (unsigned i = 0; i < head->fields_n; i++)
+		if (str_ieq(head->fields[i].name, field.name))
+			return;
+	append_field(out, field.name, value);
+}
+
 static void append_connection(struct txn *txn, const struct http_head *head, struct buf *out)
 {
 	if (head->status == 101)
@@ -244,6 +262,7 @@ void response_head_write(struct txn *txn, const struct http_head *head, struct b
 	if (txn->response.to == FRAMING_CHUNKED && head->status != 101)
 		buf_append_str(out, STR("Transfer-Encoding: chunked\r\n"));
 	append_connection(txn, head, out);
+	append_hsts(txn, head, out);
 	append_backend_edits(&txn->backend->response_edits,
 			     txn->route ? &txn->route->response_edits : NULL, out);
 	if (txn->route)

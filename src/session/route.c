@@ -12,6 +12,7 @@
 #include "model/match.h"
 #include "proto/uri.h"
 #include "session/ending.h"
+#include "session/tls_facts.h"
 #include "session/txn.h"
 
 /* Our own answers must be readable for the page that asked. */
@@ -46,6 +47,7 @@ static const struct route *find_route(struct txn *txn)
 	} else if (authority.len && (colon = memrchr(authority.p, ':', authority.len)) != NULL) {
 		facts.host = str_sub(authority.p, colon);
 	}
+	tls_facts_match(txn->client, &facts);
 	for (size_t i = 0; i < frontend->routes_n; i++)
 		if (!frontend->routes[i].match || match_holds(frontend->routes[i].match, &facts))
 			return &frontend->routes[i];

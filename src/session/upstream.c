@@ -8,6 +8,7 @@
 
 #include "proto/proxy.h"
 #include "session/srvpool.h"
+#include "session/tls_facts.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 
@@ -153,6 +154,7 @@ static void write_proxy_header(struct txn *txn, struct upstream *upstream)
 		(struct str){ txn->request_id_len ? txn->request_id : NULL, txn->request_id_len };
 	if (txn->head && txn->head->authority.len)
 		header.authority = txn->head->authority;
+	tls_facts_proxy(txn, &header);
 	buf_reserve(&upstream->out, PROXY_WRITE_SIZE_MAX);
 	if (upstream->send_proxy == PROXY_V1)
 		size = proxy_write_v1(buf_tail(&upstream->out), PROXY_WRITE_SIZE_MAX, &header);
