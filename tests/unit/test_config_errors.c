@@ -201,7 +201,7 @@ static void mistakes_in_routes_are_told(void **state unused_arg)
 		{ "{redirect: {to: /x, status: 304}}",
 		  "t:4:12: 'status': a redirect is 301, 302, 303, 307 or 308\n" },
 		{ "{redirect: {}}",
-		  "t:4:12: 'redirect' needs 'to', 'scheme' or 'host', or it leads nowhere\n" },
+		  "t:4:12: 'redirect' needs 'to', 'scheme', 'host' or 'port', or it leads nowhere\n" },
 		{ "{redirect: x}", "t:4:12: 'to': 'x' is neither a path nor an absolute URI\n" },
 		{ "{redirect: \"/a\\r\\nb\"}",
 		  "t:4:12: 'redirect' holds a space or a control character\n" },
