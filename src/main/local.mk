@@ -3,6 +3,7 @@ sbin_PROGRAMS += limpet
 limpet_SOURCES = src/main/main.c
 liblimpet_a_SOURCES += \
 	include/main/changes.h src/main/changes.c \
+	include/main/file_watch.h src/main/file_watch.c \
 	include/main/process.h src/main/process.c \
 	include/main/runtime.h src/main/runtime.c \
 	include/main/runtime_binds.h src/main/runtime_binds.c \
