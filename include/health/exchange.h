@@ -20,7 +20,7 @@
 #include "loop/loop.h"
 #include "model/config.h"
 #include "net/conn.h"
-#include "net/tls_client.h"
+#include "net/tls.h"
 #include "proto/http1.h"
 
 #define EXCHANGES_MAX        256
@@ -66,8 +66,8 @@ struct exchange {
 	int64_t timeout_ms;
 	/* Views into a configuration; the owner sets them anew when it takes another one. */
 	const struct health_conf *conf;       /* TEXT, HTTP */
-	const struct tls_client_ctx *tls_ctx; /* NULL = plain */
-	struct str send;                      /* LINE; HTTP: the request's body, "" = none */
+	struct tls_client_ctx *tls_ctx; /* NULL = plain */
+	struct str send;                /* LINE; HTTP: the request's body, "" = none */
 	enum exchange_kind kind;
 	enum proxy_mode send_proxy; /* open with a LOCAL header */
 	exchange_done_fn *on_done;
@@ -83,7 +83,7 @@ struct exchange {
 	struct list queue_link; /* while EXCHANGE_QUEUED */
 	struct timer timer;
 	struct conn conn;
-	struct tls_session tls; /* ssl is NULL when there is none */
+	char why[TLS_WHY_SIZE]; /* of a failure */
 	struct buf out, in;
 	struct buf body;    /* HTTP: what has come of it, decoded */
 	size_t seen;        /* bytes of `in` that the parser has had */

@@ -16,7 +16,7 @@
 #include "base/mem.h"
 #include "mirror/redis_answers.h"
 #include "net/conn.h"
-#include "net/tls_client.h"
+#include "net/tls.h"
 
 #define REDIS_MAGIC      0x72656469u
 #define REDIS_ADDRS_MAX  8
@@ -84,7 +84,6 @@ struct redis {
 	char tls_name[REDIS_HOST_SIZE];
 
 	struct conn conn;
-	struct tls_session tls;
 	struct buf in, out;
 	struct redis_answers answers;
 	struct timer timer; /* AWAY: the next try; on the way up: the deadline; UP: the answer's */

@@ -11,6 +11,9 @@
  * records of up to 16 KiB, several in one system call.  A connection without pending bytes gives
  * OpenSSL's buffers back.
  *
+ * What is encrypted cannot be taken back: after a send that gave IO_AGAIN, the next one begins with
+ * the bytes that were not reported as sent.  IO_OK means that the socket has taken all of them.
+ *
  * Early data (0-RTT) is refused, renegotiation too.  The peer's close_notify reads as IO_EOF; so
  * does a bare close, with is_truncated set in tls_about().
  *
@@ -47,6 +50,9 @@ int tls_accept(struct conn *conn, struct tls_server *server, struct buf *first) 
 int tls_connect(struct conn *conn, struct tls_client_ctx *ctx,
 		struct tls_resume *resume) must_check;
 
+/* Before the handshake: CLEAR's bytes (a PROXY header) go as they are, in front of TLS's first. */
+void tls_send_before(struct conn *conn, struct buf *clear);
+
 /*
  * Goes on with the handshake: at most one step that signs.  IO_OK: established.  IO_AGAIN: when the
  * conn has news.  IO_EOF: the peer closed within it.  IO_FAIL: an alert has been sent where one
@@ -77,6 +83,10 @@ bool tls_about(struct conn *conn, struct tls_about *about);
 bool tls_has_pending(struct conn *conn);
 /* Bytes sent on the wire, for conn_is_unacknowledged(). */
 uint64_t tls_wire_sent(const struct conn *conn);
+
+/* Why an IO_FAIL of CONN, plain or not: TLS's reason, else the socket's.  A view as tls_about()'s.
+ */
+const char *tls_failure_text(const struct conn *conn);
 
 /* OpenSSL's oldest complaint as text, behind WHAT and ": " ("" = alone); clears its queue. */
 void tls_error_text(char why[TLS_WHY_SIZE], const char *what);

@@ -68,7 +68,6 @@ void exchange_abort(struct exchange *exchange)
 		if (!list_is_empty(&runs.queue))
 			loop_soon(exchange->loop, &runs.soon, start_queued);
 	}
-	tls_session_close(&exchange->tls);
 	if (is_to_be_reset(exchange))
 		conn_reset(&exchange->conn);
 	else
@@ -204,9 +203,11 @@ static void hear_eof(struct exchange *exchange)
 						       : "closed before a response");
 }
 
-static const char *failure_text(const struct exchange *exchange)
+/* It outlives the connection. */
+static const char *failure_text(struct exchange *exchange)
 {
-	return exchange->tls.why[0] ? exchange->tls.why : conn_error_text(exchange->conn.error);
+	snprintf(exchange->why, sizeof(exchange->why), "%s", tls_failure_text(&exchange->conn));
+	return exchange->why;
 }
 
 static void hear(struct exchange *exchange)
@@ -216,8 +217,7 @@ static void hear(struct exchange *exchange)
 		enum io io;
 
 		buf_reserve(in, BUF_SIZE - buf_length(in));
-		io = exchange->tls.ssl ? tls_session_recv(&exchange->tls, in, buf_room(in))
-				       : conn_recv(&exchange->conn, in, buf_room(in));
+		io = conn_recv(&exchange->conn, in, buf_room(in));
 		switch (io) {
 		case IO_AGAIN:
 			if (!buf_length(in))
@@ -240,8 +240,7 @@ static void hear(struct exchange *exchange)
 static void talk(struct exchange *exchange)
 {
 	const char *fine = exchange->tls_ctx ? "L6OK" : "L4OK";
-	enum io io = exchange->tls.ssl ? tls_session_send_buf(&exchange->tls, &exchange->out)
-				       : conn_send_buf(&exchange->conn, &exchange->out);
+	enum io io = conn_send_buf(&exchange->conn, &exchange->out);
 
 	switch (io) {
 	case IO_AGAIN:
@@ -264,14 +263,9 @@ static void talk(struct exchange *exchange)
 			     exchange->tls_ctx ? "handshake done" : "connected");
 }
 
-/* The PROXY header, then the handshake, then what is to be said. */
 static void shake_hands(struct exchange *exchange)
 {
-	enum io io = conn_send_buf(&exchange->conn, &exchange->out);
-
-	if (io == IO_OK)
-		io = tls_session_handshake(&exchange->tls);
-	switch (io) {
+	switch (tls_handshake(&exchange->conn)) {
 	case IO_AGAIN:
 		return;
 	case IO_EOF:
@@ -295,9 +289,10 @@ static void connected(struct exchange *exchange)
 		write_request(exchange);
 		exchange->state = EXCHANGE_TALKING;
 		talk(exchange);
-	} else if (tls_session_open(&exchange->tls, exchange->tls_ctx, &exchange->conn) != 0) {
+	} else if (tls_connect(&exchange->conn, exchange->tls_ctx, NULL) != 0) {
 		exchange_end(exchange, VERDICT_NONE, "SOCKERR", "no TLS session");
 	} else {
+		tls_send_before(&exchange->conn, &exchange->out);
 		exchange->state = EXCHANGE_HANDSHAKE;
 		shake_hands(exchange);
 	}
@@ -347,7 +342,6 @@ static void begin(struct exchange *exchange)
 	exchange->has_head = false;
 	exchange->interim_n = 0;
 	exchange->http_status = 0;
-	exchange->tls.why[0] = '\0';
 	open_conn(exchange);
 }
 

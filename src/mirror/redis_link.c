@@ -32,14 +32,12 @@ static void lose_here(struct redis *redis, const char *why)
 
 static const char *io_text(const struct redis *redis)
 {
-	return redis->tls.why[0] ? redis->tls.why : conn_error_text(redis->conn.error);
+	return tls_failure_text(&redis->conn);
 }
 
 void redis_disconnect(struct redis *redis)
 {
 	redis->epoch++;
-	tls_session_close(&redis->tls);
-	redis->tls.why[0] = '\0';
 	conn_close(&redis->conn);
 	buf_release(&redis->in);
 	buf_release(&redis->out);
@@ -84,8 +82,7 @@ static void hear(struct redis *redis)
 		enum io io;
 
 		buf_reserve(&redis->in, BUF_SIZE);
-		io = redis->tls.ssl ? tls_session_recv(&redis->tls, &redis->in, BUF_SIZE)
-				    : conn_recv(&redis->conn, &redis->in, BUF_SIZE);
+		io = conn_recv(&redis->conn, &redis->in, BUF_SIZE);
 		switch (io) {
 		case IO_AGAIN:
 			buf_release(&redis->in);
@@ -113,8 +110,7 @@ void redis_send(struct redis *redis)
 
 	if ((redis->state != LINK_GREETING && redis->state != LINK_UP) || !before)
 		return;
-	io = redis->tls.ssl ? tls_session_send_buf(&redis->tls, &redis->out)
-			    : conn_send_buf(&redis->conn, &redis->out);
+	io = conn_send_buf(&redis->conn, &redis->out);
 	redis->stats.bytes_out += before - buf_length(&redis->out);
 	if (io == IO_OK || io == IO_AGAIN)
 		return;
@@ -162,7 +158,7 @@ bool redis_has_tls_ctx(struct redis *redis, struct str host, char why[TLS_WHY_SI
 
 static void shake_hands(struct redis *redis)
 {
-	switch (tls_session_handshake(&redis->tls)) {
+	switch (tls_handshake(&redis->conn)) {
 	case IO_AGAIN:
 		return;
 	case IO_EOF:
@@ -185,7 +181,7 @@ static void connected(struct redis *redis)
 		greet(redis);
 	} else if (!redis_has_tls_ctx(redis, str_of(redis->peer.name), why)) {
 		lose_here(redis, why);
-	} else if (tls_session_open(&redis->tls, redis->tls_ctx, &redis->conn) != 0) {
+	} else if (tls_connect(&redis->conn, redis->tls_ctx, NULL) != 0) {
 		lose_here(redis, "no TLS session");
 	} else {
 		redis->state = LINK_TLS;
