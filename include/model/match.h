@@ -28,6 +28,14 @@ struct match_facts {
 	struct str client_cn, client_fingerprint; /* of a verified certificate; p == NULL = none */
 };
 
+/* What of a connection's first bytes a match looks at; each includes those before it. */
+enum match_looks {
+	MATCH_LOOKS_AT_NOTHING,
+	MATCH_LOOKS_AT_PROTOCOL, /* by which protocol it begins */
+	MATCH_LOOKS_AT_HELLO,    /* the whole ClientHello, when that is TLS */
+};
+enum match_looks match_looks_at(const struct match *match);
+
 /* Runs on any thread; no memory.  A regex that exceeds its match limit does not match. */
 bool match_holds(const struct match *match, const struct match_facts *facts);
 

@@ -33,6 +33,12 @@ struct listen_options {
  */
 int listener_open(const struct sock_addr *addr, const struct listen_options *options) must_check;
 
+/*
+ * TCP_DEFER_ACCEPT: connections are handed out with their first bytes, or when so long has passed;
+ * 0 = at once.  Nothing on Unix sockets.
+ */
+void listener_defer_accept(int fd, int seconds);
+
 struct acceptor;
 /* A new connection: FD is non-blocking and the callee's to close. */
 typedef void acceptor_fn(struct acceptor *acceptor, int fd, const struct sock_addr *peer);

@@ -38,6 +38,11 @@ struct log_facts {
 	enum stick_kind stick_kind;
 	char stick_letter; /* H hit, M miss or new, D dead, '-' */
 	bool is_tunnel;
+	bool is_tcp; /* mode tcp: no request; target is the SNI of TLS that is passed on, or "" */
+
+	/* Of TLS to the client; "" or NULL = none. */
+	const char *tls_version, *tls_cipher;
+	struct str sni, client_cn; /* client_cn: of a verified certificate */
 
 	/* What HAProxy's layout tells beside, in its terms. */
 	bool is_tls;
@@ -71,6 +76,8 @@ struct log_mark {
 
 struct txn;
 struct tunnel;
+/* Mode tcp: the name in a ClientHello that is passed on; STR_NONE is fine. */
+void access_log_copy_sni(struct txn *txn, struct str sni);
 /* Bytes of text that go with the mark: target and request id. */
 size_t access_log_text_size(const struct txn *txn);
 void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text);

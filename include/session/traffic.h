@@ -93,6 +93,8 @@ void traffic_fini(struct traffic *traffic);
  * A listening socket for BIND of the config in force; FD is taken over.  0 or negative errno.
  */
 int traffic_listen(struct traffic *traffic, const struct bind_conf *bind, int fd) must_check;
+/* Seconds that a connection to BIND may wait in the kernel for the client's first bytes. */
+int traffic_defer_accept_s(const struct frontend *frontend, const struct bind_conf *bind);
 /* Stops listening on sockets whose text (bind_conf.text) is not in the config in force. */
 void traffic_stop_listening(struct traffic *traffic, bool all);
 /* Puts CONFIG in force (takes its own reference). */

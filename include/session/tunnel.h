@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tunnel - two connections joined after a 101: bytes go both ways, unread.
+ * tunnel - two connections joined after a 101, or in mode tcp: bytes go both ways, unread.
  *
  * Bytes that were pipelined behind either head are the first to go.  The end of one side is passed
  * to the other once everything before it has been; when both have ended, or one is broken, the
@@ -15,6 +15,10 @@
  * tunnel is over when both have said Close or ended, or after TUNNEL_LEAVE_MS.  While an upgrade is
  * under way its WebSocket is let alone, at most as long: a client that has paused its polling would
  * hang until its ping timeout.
+ *
+ * In mode tcp (is_tcp) there are no frames, and nothing can be said to who has to go:
+ * tunnel_leave() ends it.  Whatever is not the orderly end of both sides is passed on as a reset,
+ * so that nobody takes for complete what is not.
  */
 #ifndef SESSION_TUNNEL_H
 #define SESSION_TUNNEL_H
@@ -43,6 +47,7 @@ struct tunnel {
 	struct stick_hold *hold;        /* (own) the session's entry, held open; NULL = none */
 	uint32_t limit_ms;   /* both silent; for Engine.IO at least the session's figures */
 	unsigned generation; /* of the server, for a session that began with this tunnel */
+	bool is_tcp;         /* mode tcp: no frames; what does not end in order is reset */
 	bool is_own_session; /* the session began with this tunnel and is not in the table */
 	bool is_upgraded;    /* has a hold, and the client's second data frame has been seen */
 	bool has_to_leave;   /* tunnel_leave() was called; perhaps it waits for is_upgraded */
@@ -56,7 +61,8 @@ struct tunnel {
 	char text[];          /* target and request id, as mark tells */
 };
 
-/* The txn has seen and passed on a 101: its connections become a tunnel; the txn is freed. */
+/* The txn has seen and passed on a 101, or (mode tcp) is connected: its connections become a
+ * tunnel; the txn is freed. */
 void tunnel_start(struct txn *txn);
 void tunnel_run(struct tunnel *tunnel);
 void tunnel_run_soon(struct tunnel *tunnel);

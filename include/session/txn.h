@@ -22,6 +22,8 @@
 #include "session/body.h"
 #include "session/client.h"
 
+struct match_facts;
+
 enum txn_state {
 	TXN_PICK,     /* about to choose a server */
 	TXN_ASK,      /* waiting for what other nodes know of its session */
@@ -164,6 +166,14 @@ static inline bool txn_is_poll(const struct txn *txn)
 
 /* A head is complete in client->in: starts a txn on it and runs it. */
 void txn_start(struct client *client, struct http_head *head);
+/* Mode tcp: a txn without a head, routed by FACTS (of the first bytes; the rest is filled in). */
+void txn_start_tcp(struct client *client, struct match_facts *facts);
+/* Mode tcp: it ends before it could be routed.  WHY may be NULL. */
+void txn_start_tcp_refused(struct client *client, enum txn_end end, const char *why);
+static inline bool txn_is_tcp(const struct txn *txn)
+{
+	return txn->client->frontend->mode == TRAFFIC_TCP;
+}
 /* The client's head is bad: a txn that answers STATUS and closes. */
 void txn_start_refused(struct client *client, unsigned status, const char *why);
 /* Goes on as far as it can.  May end with the client closed. */
@@ -184,6 +194,7 @@ const char *txn_state_name(enum txn_state state);
 enum step { STEP_NEXT, STEP_WAIT, STEP_GONE /* the txn, and maybe the client, is no more */ };
 /* route.c: STEP_NEXT: to a server, STEP_WAIT: it has to wait for other nodes. */
 enum step txn_route(struct txn *txn);
+enum step txn_route_tcp(struct txn *txn, const struct match_facts *facts);
 /* Its response taught SID: it is held until the session is on Redis (mode sync). */
 void txn_hold_until_stored(struct txn *txn, struct str sid);
 enum step txn_pick(struct txn *txn); /* dispatch.c */
@@ -205,6 +216,10 @@ enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why);
 /* Our own response: sets up TXN_ANSWER.  BODY may be empty.  The request's unread body closes the
  * client. */
 enum step txn_answer(struct txn *txn, unsigned status, enum txn_end end, const char *why);
+/* txn_tcp.c: instead of an answer, a reset; and what comes instead of TXN_SEND. */
+enum step txn_tcp_refuse(struct txn *txn, enum txn_end end, const char *why);
+enum step txn_tcp_connected(struct txn *txn);
+bool txn_tcp_is_client_gone(struct txn *txn);
 enum step txn_answer_session_unknown(struct txn *txn, enum txn_end end);
 enum step txn_answer_route(struct txn *txn); /* respond and redirect */
 /* How long an Engine.IO session may be silent, by its handshake's figures, and a little more. */

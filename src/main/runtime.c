@@ -90,21 +90,9 @@ static void not_built(struct config_messages *messages, const struct config *con
 	free(text);
 }
 
-static void check_frontend(const struct config *config, const struct frontend *frontend,
-			   struct config_messages *messages)
-{
-	if (frontend->mode == TRAFFIC_TCP)
-		not_built(messages, config, &frontend->pos, "'mode: tcp'");
-	for (size_t i = 0; i < frontend->binds_n; i++)
-		if (frontend->binds[i].tls)
-			not_built(messages, config, &frontend->binds[i].pos, "'tls' on a bind");
-}
-
 static void check_backend(const struct config *config, const struct backend *backend,
 			  struct config_messages *messages)
 {
-	if (backend->mode == TRAFFIC_TCP)
-		not_built(messages, config, &backend->pos, "'mode: tcp'");
 	if (backend->tls)
 		not_built(messages, config, &backend->pos, "'tls' to servers");
 }
@@ -113,8 +101,6 @@ size_t runtime_check(const struct config *config, struct config_messages *messag
 {
 	size_t before = messages->errors_n;
 
-	for (size_t i = 0; i < config->frontends_n; i++)
-		check_frontend(config, &config->frontends[i], messages);
 	for (size_t i = 0; i < config->backends_n; i++)
 		check_backend(config, &config->backends[i], messages);
 	return messages->errors_n - before;

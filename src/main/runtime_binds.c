@@ -12,8 +12,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,8 +20,7 @@
 #include "base/mem.h"
 #include "model/server.h"
 #include "net/listener.h"
-
-#define DEFER_ACCEPT_S 3
+#include "session/traffic.h"
 
 static struct inherited {
 	char *text; /* (own) */
@@ -136,18 +133,16 @@ static struct opened *add_row(struct binds *binds, const struct bind_conf *bind)
 }
 
 /* What the configuration may say otherwise than the one that opened it. */
-static void tune(int fd, const struct bind_conf *bind)
+static void tune(int fd, const struct bind_conf *bind, int defer_accept_s)
 {
-	int defer_s = bind->is_proxy_required ? 0 : DEFER_ACCEPT_S;
-
 	(void)listen(fd, (int)bind->backlog);
-	if (!sock_addr_is_unix(&bind->addr))
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer_s, sizeof(defer_s));
+	listener_defer_accept(fd, defer_accept_s);
 }
 
 /* How many were there. */
-static unsigned inherit(const struct bind_conf *bind, unsigned threads_n, struct binds *binds)
+static unsigned inherit(const struct bind_conf *bind, int defer_accept_s, struct binds *binds)
 {
+	unsigned threads_n = binds->threads_n;
 	struct opened *row = NULL;
 	unsigned n = 0;
 	int fd;
@@ -155,19 +150,20 @@ static unsigned inherit(const struct bind_conf *bind, unsigned threads_n, struct
 	while ((fd = take_inherited(bind->text)) >= 0) {
 		if (n % threads_n == 0)
 			row = add_row(binds, bind);
-		tune(fd, bind);
+		tune(fd, bind, defer_accept_s);
 		row->fds[n++ % threads_n] = fd;
 	}
 	return n;
 }
 
-static int open_one(const struct bind_conf *bind, const struct opened *row, bool is_held)
+static int open_one(const struct bind_conf *bind, const struct opened *row, int defer_accept_s,
+		    bool is_held)
 {
 	struct listen_options options = {
 		.backlog = (int)bind->backlog,
 		.unix_mode = bind->unix_mode,
 		.is_reuse_port = true,
-		.defer_accept_s = bind->is_proxy_required ? 0 : DEFER_ACCEPT_S,
+		.defer_accept_s = defer_accept_s,
 		.is_held = is_held,
 	};
 	int fd = -EADDRINUSE;
@@ -178,14 +174,16 @@ static int open_one(const struct bind_conf *bind, const struct opened *row, bool
 }
 
 /* One socket for each thread; a Unix socket is bound once and duplicated. */
-static int open_bind(const struct bind_conf *bind, struct binds *binds)
+static int open_bind(const struct frontend *frontend, const struct bind_conf *bind,
+		     struct binds *binds)
 {
-	unsigned threads_n = binds->threads_n, have = inherit(bind, threads_n, binds);
+	int defer_accept_s = traffic_defer_accept_s(frontend, bind);
+	unsigned threads_n = binds->threads_n, have = inherit(bind, defer_accept_s, binds);
 	struct opened *row =
 		have ? &binds->rows[binds->n - (have - 1) / threads_n - 1] : add_row(binds, bind);
 
 	for (unsigned t = have; t < threads_n; t++) {
-		int fd = open_one(bind, row, binds->is_held);
+		int fd = open_one(bind, row, defer_accept_s, binds->is_held);
 
 		if (fd < 0 && row->fds[0] >= 0 && (have || sock_addr_is_unix(&bind->addr))) {
 			fd = fcntl(row->fds[0], F_DUPFD_CLOEXEC, 0);
@@ -206,7 +204,7 @@ int binds_open(const struct config *config, const struct config *old, struct bin
 
 		for (size_t j = 0; j < frontend->binds_n; j++) {
 			const struct bind_conf *bind = &frontend->binds[j];
-			int rc = has_bind(old, bind->text) ? 0 : open_bind(bind, binds);
+			int rc = has_bind(old, bind->text) ? 0 : open_bind(frontend, bind, binds);
 
 			if (rc == 0)
 				continue;

@@ -117,7 +117,7 @@ static bool header_holds(const struct condition *condition, const struct http_he
 {
 	struct tally tally = { .condition = condition };
 
-	for (unsigned i = 0; i < head->fields_n; i++) {
+	for (unsigned i = 0; head && i < head->fields_n; i++) {
 		const struct http_field *field = &head->fields[i];
 
 		if (field->name.len == condition->name.len && str_ieq(field->name, condition->name))
@@ -154,10 +154,10 @@ static bool query_holds(const struct condition *condition, struct str query)
 static bool cookie_holds(const struct condition *condition, const struct http_head *head)
 {
 	struct tally tally = { .condition = condition };
-	int first = head->first[FIELD_COOKIE];
+	int first = head ? head->first[FIELD_COOKIE] : -1;
 	struct str rest, name, value;
 
-	for (unsigned i = first < 0 ? head->fields_n : (unsigned)first; i < head->fields_n; i++) {
+	for (unsigned i = (unsigned)first; first >= 0 && i < head->fields_n; i++) {
 		if (head->fields[i].id != FIELD_COOKIE)
 			continue;
 		rest = head->fields[i].value;
@@ -191,7 +191,7 @@ static bool condition_holds(const struct condition *condition, const struct matc
 {
 	switch (condition->key) {
 	case MATCH_METHOD:
-		return value_holds(condition, facts->head->method, false);
+		return value_holds(condition, facts->head ? facts->head->method : STR_NONE, false);
 	case MATCH_HOST:
 		return host_holds(condition, facts->host);
 	case MATCH_PATH:
@@ -214,7 +214,7 @@ static bool condition_holds(const struct condition *condition, const struct matc
 	case MATCH_HEADER:
 		return header_holds(condition, facts->head);
 	case MATCH_QUERY:
-		return query_holds(condition, facts->head->query);
+		return query_holds(condition, facts->head ? facts->head->query : STR_NONE);
 	case MATCH_COOKIE:
 		return cookie_holds(condition, facts->head);
 	case MATCH_KEY_N:
@@ -231,4 +231,19 @@ bool match_holds(const struct match *match, const struct match_facts *facts)
 		if (!condition_holds(&match->conditions[i], facts))
 			return false;
 	return true;
+}
+
+enum match_looks match_looks_at(const struct match *match)
+{
+	enum match_looks looks = MATCH_LOOKS_AT_NOTHING;
+
+	for (size_t i = 0; i < match->conditions_n; i++) {
+		enum match_key key = match->conditions[i].key;
+
+		if (key == MATCH_SNI || key == MATCH_ALPN)
+			return MATCH_LOOKS_AT_HELLO;
+		if (key == MATCH_PROTOCOL)
+			looks = MATCH_LOOKS_AT_PROTOCOL;
+	}
+	return looks;
 }

@@ -76,6 +76,12 @@ static int socket_of(const struct sock_addr *addr, struct sock_addr *bound)
 	return fd < 0 ? -errno : fd;
 }
 
+void listener_defer_accept(int fd, int seconds)
+{
+	/* A Unix socket does not have it. */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
+}
+
 int listener_open(const struct sock_addr *addr, const struct listen_options *options)
 {
 	struct sock_addr bound;

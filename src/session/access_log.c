@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "proto/uri.h"
 #include "session/access_log_line.h"
+#include "session/client_tls.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 
@@ -84,6 +85,16 @@ void access_log_copy_target(struct txn *txn, const struct http_head *head)
 	txn->target_len = (uint32_t)(line.p - txn->target);
 }
 
+void access_log_copy_sni(struct txn *txn, struct str sni)
+{
+	if (!sni.len || txn->client->is_tls || !wants_line(txn->client))
+		return;
+	if (sni.len > TARGET_INLINE)
+		txn->target = xmalloc(sni.len);
+	memcpy(txn->target, sni.p, sni.len);
+	txn->target_len = (uint32_t)sni.len;
+}
+
 static int32_t span_ms(int64_t from_us, int64_t to_us)
 {
 	return from_us && to_us ? (int32_t)((to_us - from_us) / 1000) : -1;
@@ -156,6 +167,19 @@ static void take_load(struct log_facts *facts, const struct client *client,
 		facts->server_requests--;
 }
 
+static void take_tls_facts(struct client *client, struct log_facts *facts)
+{
+	struct tls_about about;
+
+	if (!client_tls_about(client, &about))
+		return;
+	facts->tls_version = about.version;
+	facts->tls_cipher = about.cipher;
+	facts->sni = about.sni;
+	if (about.is_peer_verified)
+		facts->client_cn = about.peer_cn;
+}
+
 static void take_wire_facts(const struct txn *txn, struct log_facts *facts)
 {
 	const struct client *client = txn->client;
@@ -165,6 +189,7 @@ static void take_wire_facts(const struct txn *txn, struct log_facts *facts)
 
 	facts->is_tls = client->is_tls;
 	facts->is_bad = !is_request;
+	facts->is_tcp = txn_is_tcp(txn);
 	facts->begun_ms = client->since_ms;
 	facts->head_ms = is_request ? (int32_t)(times->accepted_us / 1000 - client->since_ms) : -1;
 	facts->assigned_ms = span_ms(times->accepted_us, times->connect_us  ? times->connect_us
@@ -209,6 +234,7 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		.stick_letter = txn->backend ? stick_letter(txn) : '-',
 	};
 	take_wire_facts(txn, facts);
+	take_tls_facts(txn->client, facts);
 	if (txn->backend && facts->stick_kind == STICK_N && txn->stick.is_engineio)
 		facts->stick_kind = STICK_ENGINEIO;
 }
@@ -251,7 +277,7 @@ void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text)
 void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 {
 	const struct log_mark *mark = &tunnel->mark;
-	const struct client *client = tunnel->client;
+	struct client *client = tunnel->client;
 	struct log_facts facts = {
 		.started_unix_ms = clock_unix_ms() - (clock_ms() - mark->started_ms),
 		.started_ms = mark->started_ms,
@@ -260,7 +286,7 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		.backend = tunnel->backend->state->name,
 		.server = tunnel->server->name,
 		.route = mark->route ? mark->route->name : STR("-"),
-		.method = STR("GET"), /* nothing else is upgraded */
+		.method = tunnel->is_tcp ? STR("") : STR("GET"), /* nothing else is upgraded */
 		.target = { tunnel->text, mark->target_length },
 		.request_id = { tunnel->text + mark->target_length, mark->request_id_length },
 		.bytes_in = tunnel->to_server.bytes,
@@ -268,13 +294,14 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		.queue_ms = mark->queue_ms,
 		.connect_ms = mark->connect_ms,
 		.response_ms = mark->response_ms,
-		.status = 101,
+		.status = tunnel->is_tcp ? 0 : 101,
 		.minor = 1,
 		.retries = mark->retries,
 		.redispatches = mark->redispatches,
 		.stick_kind = (enum stick_kind)mark->stick_kind,
 		.stick_letter = mark->stick_letter,
 		.is_tunnel = true,
+		.is_tcp = tunnel->is_tcp,
 		.is_whole = tunnel->to_server.is_done && tunnel->to_client.is_done,
 		.is_tls = client->is_tls,
 		.begun_ms = mark->begun_ms,
@@ -289,6 +316,7 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 
 	if (!wants_line(client))
 		return;
+	take_tls_facts(client, &facts);
 	if (log_wants_line(LOG_STYLE_HAPROXY))
 		take_load(&facts, client, tunnel->backend, tunnel->server);
 	access_log_write(&facts, end, NULL);
@@ -310,7 +338,8 @@ void access_log_write(const struct log_facts *facts, enum txn_end end, const cha
 
 		if (!log_wants_line(style))
 			continue;
-		writers[style](&line, facts, end, why);
+		(facts->is_tcp && style == LOG_STYLE_HAPROXY ? access_log_tcplog : writers[style])(
+			&line, facts, end, why);
 		log_line((enum log_style)style, str_sub(text, line.p));
 	}
 }

@@ -34,11 +34,48 @@ static void put_clean(struct line *line, struct str s)
 	}
 }
 
+static struct str type_of(const struct log_facts *facts)
+{
+	if (facts->is_tcp)
+		return STR("tcp");
+	return facts->is_tunnel ? STR("tunnel") : STR("request");
+}
+
+/* What was asked for, in quotes. */
+static void put_request(struct line *line, const struct log_facts *facts)
+{
+	put_text(line, "\"");
+	put_clean(line, facts->is_tcp ? STR("TCP") : facts->method);
+	put_text(line, " ");
+	put_clean(line, facts->target.len ? facts->target : STR("-"));
+	if (!facts->is_tcp)
+		put_text(line, facts->minor ? " HTTP/1.1" : " HTTP/1.0");
+	put_text(line, "\"");
+}
+
 /* A word and the blank after it. */
 static void put_word(struct line *line, struct str word)
 {
 	put_str(line, word);
 	put_text(line, " ");
+}
+
+static void put_tls(struct line *line, const struct log_facts *facts)
+{
+	if (!facts->tls_version)
+		return;
+	put_text(line, " ");
+	put_text(line, facts->tls_version);
+	put_text(line, "/");
+	put_text(line, facts->tls_cipher);
+	put_text(line, " sni=\"");
+	put_clean(line, facts->sni);
+	put_text(line, "\"");
+	if (!facts->client_cn.len)
+		return;
+	put_text(line, " cn=\"");
+	put_clean(line, facts->client_cn);
+	put_text(line, "\"");
 }
 
 void access_log_text(struct line *line, const struct log_facts *facts, enum txn_end end,
@@ -51,7 +88,8 @@ void access_log_text(struct line *line, const struct log_facts *facts, enum txn_
 	size_t n = log_time_text(facts->started_unix_ms, time);
 
 	put_bytes(line, time, n);
-	put_text(line, facts->is_tunnel ? " tunnel " : " request ");
+	put_text(line, " ");
+	put_word(line, type_of(facts));
 	put_word(line, ip_addr_text(&facts->source, addr));
 	put_word(line, str_of(facts->frontend));
 	put_word(line, facts->route);
@@ -68,11 +106,8 @@ void access_log_text(struct line *line, const struct log_facts *facts, enum txn_
 	put_number(line, facts->retries);
 	put_text(line, " ");
 	put_word(line, facts->request_id.len ? facts->request_id : STR("-"));
-	put_text(line, "\"");
-	put_clean(line, facts->method);
-	put_text(line, " ");
-	put_clean(line, facts->target.len ? facts->target : STR("-"));
-	put_text(line, facts->minor ? " HTTP/1.1\"" : " HTTP/1.0\"");
+	put_request(line, facts);
+	put_tls(line, facts);
 	if (why) {
 		put_text(line, " ");
 		put_text(line, why);
@@ -96,6 +131,19 @@ static void json_number(struct line *line, const char *key, int64_t n)
 	put_number(line, n);
 }
 
+static void json_request(struct line *line, const struct log_facts *facts)
+{
+	if (facts->is_tcp) {
+		if (!facts->tls_version)
+			json_str(line, "sni", facts->target);
+		return;
+	}
+	json_str(line, "request_id", facts->request_id);
+	json_str(line, "method", facts->method);
+	json_str(line, "target", facts->target);
+	json_str(line, "version", facts->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+}
+
 void access_log_json(struct line *line, const struct log_facts *facts, enum txn_end end,
 		     const char *why)
 {
@@ -109,7 +157,7 @@ void access_log_json(struct line *line, const struct log_facts *facts, enum txn_
 	put_text(line, "{\"time\":\"");
 	put_bytes(line, time, log_time_text(facts->started_unix_ms, time));
 	put_text(line, "\"");
-	json_str(line, "type", facts->is_tunnel ? STR("tunnel") : STR("request"));
+	json_str(line, "type", type_of(facts));
 	json_str(line, "client", ip_addr_text(&facts->source, addr));
 	json_str(line, "frontend", str_of(facts->frontend));
 	json_str(line, "route", facts->route);
@@ -118,18 +166,23 @@ void access_log_json(struct line *line, const struct log_facts *facts, enum txn_
 	json_str(line, "stick", stick);
 	json_str(line, "stick_result", (struct str){ &facts->stick_letter, 1 });
 	json_str(line, "code", (struct str){ code, (size_t)(code_line.p - code) });
-	json_number(line, "status", facts->status);
+	if (!facts->is_tcp)
+		json_number(line, "status", facts->status);
 	json_number(line, "queue_ms", facts->queue_ms);
 	json_number(line, "connect_ms", facts->connect_ms);
-	json_number(line, "response_ms", facts->response_ms);
+	if (!facts->is_tcp)
+		json_number(line, "response_ms", facts->response_ms);
 	json_number(line, "total_ms", clock_ms() - facts->started_ms);
 	json_number(line, "bytes_in", (int64_t)facts->bytes_in);
 	json_number(line, "bytes_out", (int64_t)facts->bytes_out);
 	json_number(line, "retries", facts->retries);
-	json_str(line, "request_id", facts->request_id);
-	json_str(line, "method", facts->method);
-	json_str(line, "target", facts->target);
-	json_str(line, "version", facts->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+	json_request(line, facts);
+	if (facts->tls_version) {
+		json_str(line, "tls_version", str_of(facts->tls_version));
+		json_str(line, "tls_cipher", str_of(facts->tls_cipher));
+		json_str(line, "sni", facts->sni);
+		json_str(line, "client_cn", facts->client_cn);
+	}
 	json_str(line, "end", str_of(txn_end_text(end)));
 	if (why)
 		json_str(line, "why", str_of(why));

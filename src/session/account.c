@@ -100,11 +100,27 @@ static bool lives_on_websocket(const struct tunnel *tunnel)
 	return tunnel->is_own_session || (tunnel->hold && tunnel->is_upgraded);
 }
 
+/* A connection of mode tcp has no response, and is over with its end. */
+static void account_tcp_times(const struct tunnel *tunnel)
+{
+	const struct log_mark *mark = &tunnel->mark;
+	int64_t total_ms = clock_ms() - mark->started_ms;
+	struct server *server = tunnel->server;
+
+	histogram_add(&tunnel->backend->state->times, TIME_TOTAL, TIMES_N, total_ms * 1000);
+	count(&server->counters, server_timed_requests);
+	add_time(server, SPENT_QUEUE, (int64_t)mark->queue_ms * 1000);
+	add_time(server, SPENT_CONNECT, (int64_t)mark->connect_ms * 1000);
+	add_time(server, SPENT_TOTAL, total_ms * 1000);
+}
+
 void account_tunnel_start(struct txn *txn, const struct tunnel *tunnel)
 {
 	struct counters *counters = &tunnel->server->counters;
 
 	account_start(txn);
+	if (tunnel->is_tcp)
+		return;
 	count(&tunnel->client->frontend_state->counters, frontend_tunnels);
 	count(&tunnel->client->frontend_state->counters, frontend_tunnels_now);
 	count(counters, server_upgrades);
@@ -125,7 +141,11 @@ void account_tunnel_end(const struct tunnel *tunnel, enum txn_end end)
 {
 	struct counters *counters = &tunnel->server->counters;
 
-	count_end(tunnel->client->frontend_state, TXN_END_N + end);
+	count_end(tunnel->client->frontend_state, tunnel->is_tcp ? end : TXN_END_N + end);
+	if (tunnel->is_tcp) {
+		account_tcp_times(tunnel);
+		return;
+	}
 	count_down(&tunnel->client->frontend_state->counters, frontend_tunnels_now);
 	count_down(counters, server_tunnels_now);
 	if (lives_on_websocket(tunnel))

@@ -115,7 +115,11 @@ static enum step answer(struct txn *txn, unsigned status, struct str lines, stru
 enum step txn_answer(struct txn *txn, unsigned status, enum txn_end end, const char *why)
 {
 	char body[128];
-	int n = snprintf(body, sizeof(body), "%u %s\n", status, http_status_reason(status));
+	int n;
+
+	if (txn_is_tcp(txn))
+		return txn_tcp_refuse(txn, end, why);
+	n = snprintf(body, sizeof(body), "%u %s\n", status, http_status_reason(status));
 
 	txn->end = end;
 	if (why)

@@ -178,7 +178,7 @@ static struct upstream *reusable(struct txn *txn, const struct srvset_member *me
 	struct client *client = txn->client;
 	struct upstream *kept = client->kept;
 
-	if (txn->replay)
+	if (txn->replay || txn_is_tcp(txn))
 		return NULL; /* another pooled one may be closed as well */
 	if (member->send_proxy == PROXY_NONE)
 		return upstream_from_pool(txn->traffic, txn->server);
@@ -204,6 +204,8 @@ enum step txn_connect(struct txn *txn)
 			return STEP_WAIT;
 		}
 		txn->times.connected_us = clock_us();
+		if (txn_is_tcp(txn))
+			return txn_tcp_connected(txn);
 		txn_set_state(txn, TXN_SEND);
 		return STEP_NEXT;
 	}

@@ -27,4 +27,5 @@ liblimpet_a_SOURCES += \
 	src/session/queue.c \
 	src/session/request.c \
 	src/session/response.c \
-	src/session/route.c
+	src/session/route.c \
+	src/session/txn_tcp.c

@@ -26,6 +26,15 @@ static void txn_take_origin(struct txn *txn)
 	txn->origin_len = (uint16_t)origin->value.len;
 }
 
+static const struct route *first_match(const struct frontend *frontend,
+				       const struct match_facts *facts)
+{
+	for (size_t i = 0; i < frontend->routes_n; i++)
+		if (!frontend->routes[i].match || match_holds(frontend->routes[i].match, facts))
+			return &frontend->routes[i];
+	return NULL;
+}
+
 static const struct route *find_route(struct txn *txn)
 {
 	const struct frontend *frontend = txn->client->frontend;
@@ -48,10 +57,7 @@ static const struct route *find_route(struct txn *txn)
 		facts.host = str_sub(authority.p, colon);
 	}
 	tls_facts_match(txn->client, &facts);
-	for (size_t i = 0; i < frontend->routes_n; i++)
-		if (!frontend->routes[i].match || match_holds(frontend->routes[i].match, &facts))
-			return &frontend->routes[i];
-	return NULL;
+	return first_match(frontend, &facts);
 }
 
 static void ask_stick(struct txn *txn)
@@ -111,11 +117,11 @@ static bool has_asked(struct txn *txn)
 	return true;
 }
 
-enum step txn_route(struct txn *txn)
+/* Its route is found. */
+static enum step take_route(struct txn *txn)
 {
 	const struct frontend *frontend = txn->client->frontend;
 
-	txn->route = find_route(txn);
 	if (txn->route && (txn->route->respond.status || txn->route->redirect.status))
 		return txn_answer_route(txn);
 	txn->backend = txn->route ? txn->route->backend : frontend->backend;
@@ -127,6 +133,18 @@ enum step txn_route(struct txn *txn)
 	if (txn->stick.is_engineio)
 		txn_take_origin(txn);
 	return has_asked(txn) ? STEP_WAIT : judge(txn);
+}
+
+enum step txn_route(struct txn *txn)
+{
+	txn->route = find_route(txn);
+	return take_route(txn);
+}
+
+enum step txn_route_tcp(struct txn *txn, const struct match_facts *facts)
+{
+	txn->route = first_match(txn->client->frontend, facts);
+	return take_route(txn);
 }
 
 static void on_stored(void *arg, enum share_answer answer)

@@ -17,7 +17,8 @@
 #include "session/txn.h"
 #include "session/upstream.h"
 
-#define PAUSE_TOLD_MS SEC(10)
+#define PAUSE_TOLD_MS  SEC(10)
+#define DEFER_ACCEPT_S 3
 
 struct process_state process_state;
 server_outcome_fn *server_outcome_hook;
@@ -332,6 +333,27 @@ void traffic_hand_over(struct traffic *traffic)
 	traffic_stop_listening(traffic, true);
 }
 
+int traffic_defer_accept_s(const struct frontend *frontend, const struct bind_conf *bind)
+{
+	/* In mode tcp the server may be the first to speak. */
+	bool is_client_first = frontend->mode == TRAFFIC_HTTP || bind->tls;
+
+	return is_client_first && !bind->is_proxy_required ? DEFER_ACCEPT_S : 0;
+}
+
+/* A bind may belong to another frontend now, or say otherwise. */
+static void follow_binds(struct traffic *traffic)
+{
+	list_for_each(node, &traffic->acceptors) {
+		struct frontend_acceptor *at = list_entry(node, struct frontend_acceptor, link);
+		const struct frontend *frontend = frontend_of(at);
+
+		if (frontend)
+			listener_defer_accept(at->acceptor.fd,
+					      traffic_defer_accept_s(frontend, at->bind));
+	}
+}
+
 void traffic_set_config(struct traffic *traffic, struct config *config)
 {
 	struct config *old = traffic->config;
@@ -342,6 +364,7 @@ void traffic_set_config(struct traffic *traffic, struct config *config)
 	config_unref(old);
 	if (old)
 		traffic_stop_listening(traffic, false);
+	follow_binds(traffic);
 	traffic_follow_frontends(traffic); /* a bind may have changed hands, a limit be raised */
 	upstream_pool_sweep(traffic);
 }

@@ -39,6 +39,31 @@ static bool is_session_over(const struct tunnel *tunnel)
 	return !tunnel->up.is_bad && !tunnel->up.data_frames && stick_hold_is_last(tunnel->hold);
 }
 
+/* What has gone each way since UP and DOWN were the numbers. */
+static void count_bytes(const struct tunnel *tunnel, uint64_t up, uint64_t down)
+{
+	struct counters *frontend = &tunnel->client->frontend_state->counters;
+	struct counters *server = &tunnel->server->counters;
+
+	count_add(frontend, frontend_bytes_in, tunnel->to_server.bytes - up);
+	count_add(frontend, frontend_bytes_out, tunnel->to_client.bytes - down);
+	count_add(server, server_bytes_in, tunnel->to_server.bytes - up);
+	count_add(server, server_bytes_out, tunnel->to_client.bytes - down);
+}
+
+/* Both sides have ended, and have been told all. */
+static bool is_in_order(const struct tunnel *tunnel)
+{
+	return tunnel->to_server.is_done && tunnel->to_client.is_done &&
+	       !buf_length(&tunnel->client->out) && !buf_length(&tunnel->upstream->out);
+}
+
+static void reset_both(struct tunnel *tunnel)
+{
+	conn_reset(&tunnel->client->conn);
+	conn_reset(&tunnel->upstream->conn);
+}
+
 void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 {
 	struct client *client = tunnel->client;
@@ -48,10 +73,10 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	if (tunnel->has_to_leave)
 		ending_leaving(tunnel, true);
 	access_log_tunnel(tunnel, end);
-	count_add(&client->frontend_state->counters, frontend_bytes_in, tunnel->to_server.bytes);
-	count_add(&client->frontend_state->counters, frontend_bytes_out, tunnel->to_client.bytes);
-	count_add(&tunnel->server->counters, server_bytes_in, tunnel->to_server.bytes);
-	count_add(&tunnel->server->counters, server_bytes_out, tunnel->to_client.bytes);
+	if (!tunnel->is_tcp)
+		count_bytes(tunnel, 0, 0);
+	else if (!is_in_order(tunnel))
+		reset_both(tunnel);
 	account_tunnel_end(tunnel, end);
 	count_down(&tunnel->server->counters, server_requests_now);
 	count_down(&tunnel->backend->state->counters, backend_requests_now);
@@ -135,16 +160,38 @@ static bool relay(struct tunnel *tunnel, struct body *body, const struct body_pa
 	return true;
 }
 
-void tunnel_run(struct tunnel *tunnel)
+/* How long both may be silent from now on. */
+static int64_t silence_limit_ms(const struct tunnel *tunnel)
+{
+	const struct frontend *frontend = tunnel->client->frontend;
+	int64_t limit_ms = HALF_CLOSED_MS;
+
+	if (!tunnel->to_server.is_done && !tunnel->to_client.is_done)
+		return tunnel->limit_ms;
+	/* The server works on what it was told, or the client takes what it is told. */
+	if (tunnel->is_tcp)
+		limit_ms = tunnel->to_server.is_done
+				   ? timeout_of(frontend, tunnel->backend, server_ms)
+				   : frontend->timeouts.client_ms;
+	return limit_ms < tunnel->limit_ms ? limit_ms : tunnel->limit_ms;
+}
+
+static void run(struct tunnel *tunnel)
 {
 	struct client *client = tunnel->client;
 	struct upstream *upstream = tunnel->upstream;
-	struct body_path up = {
-		&client->conn, &client->in, &upstream->conn, &upstream->out, walk_up, tunnel, NULL
-	};
-	struct body_path down = { &upstream->conn, &upstream->in, &client->conn, &client->out,
-				  walk_down,       tunnel,        NULL };
-	int64_t limit_ms = tunnel->limit_ms;
+	struct body_path up = { .source = &client->conn,
+				.in = &client->in,
+				.destination = &upstream->conn,
+				.out = &upstream->out,
+				.tap = tunnel->is_tcp ? NULL : walk_up,
+				.arg = tunnel };
+	struct body_path down = { .source = &upstream->conn,
+				  .in = &upstream->in,
+				  .destination = &client->conn,
+				  .out = &client->out,
+				  .tap = tunnel->is_tcp ? NULL : walk_down,
+				  .arg = tunnel };
 
 	check_magic(tunnel, TUNNEL_MAGIC);
 	/* Whoever waits for the other side would not see that this one is dead. */
@@ -159,21 +206,28 @@ void tunnel_run(struct tunnel *tunnel)
 	if (!relay(tunnel, &tunnel->to_server, &up, END_TUNNEL_CLIENT, END_TUNNEL_SERVER) ||
 	    !relay(tunnel, &tunnel->to_client, &down, END_TUNNEL_SERVER, END_TUNNEL_CLIENT))
 		return;
-	if (tunnel->to_server.is_done && tunnel->to_client.is_done && !buf_length(&client->out) &&
-	    !buf_length(&upstream->out)) {
+	if (is_in_order(tunnel)) {
 		tunnel_end(tunnel, tunnel->end);
 		return;
 	}
-	if ((tunnel->to_server.is_done || tunnel->to_client.is_done) && limit_ms > HALF_CLOSED_MS)
-		limit_ms = HALF_CLOSED_MS;
 	if (tunnel->has_to_leave && tunnel->is_upgraded) {
 		tunnel_leave(tunnel);
 		return;
 	}
 	if (!tunnel->has_to_leave)
-		client_set_timer(client, limit_ms);
+		client_set_timer(client, silence_limit_ms(tunnel));
 	if (conn_watch(&client->traffic->loop, &client->conn) != 0)
 		tunnel_end(tunnel, END_TUNNEL_CLIENT);
+}
+
+void tunnel_run(struct tunnel *tunnel)
+{
+	uint64_t up = tunnel->to_server.bytes, down = tunnel->to_client.bytes;
+
+	run(tunnel);
+	/* Those of a WebSocket are few, and are counted at its end. */
+	if (tunnel->is_tcp)
+		count_bytes(tunnel, up, down); /* it may be over, and is in the graveyard then */
 }
 
 void tunnel_on_timer(struct tunnel *tunnel)
@@ -205,6 +259,7 @@ void tunnel_start(struct txn *txn)
 	int64_t limit_ms;
 
 	tunnel->magic = TUNNEL_MAGIC;
+	tunnel->is_tcp = txn_is_tcp(txn);
 	tunnel->client = client;
 	tunnel->upstream = txn->upstream;
 	tunnel->backend = txn->backend;

@@ -180,6 +180,10 @@ void tunnel_leave(struct tunnel *tunnel)
 		if (tunnel->hold)
 			stick_hold_retire(tunnel->hold, tunnel->server);
 	}
+	if (tunnel->is_tcp) {
+		tunnel_end(tunnel, END_TUNNEL_CUT);
+		return;
+	}
 	/* Its polls hear it already.  engine.io-client forgets to poll again when the WebSocket
 	 * ends between the answer to its probe and its "5". */
 	if (is_first && tunnel->hold && !tunnel->is_upgraded && !tunnel->up.is_bad) {

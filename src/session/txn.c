@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "balance/share.h"
+#include "model/match.h"
 #include "session/account.h"
 #include "session/ending.h"
 #include "session/forwarded.h"
@@ -185,6 +186,29 @@ void txn_start(struct client *client, struct http_head *head)
 	forwarded_find_source(txn);
 	if (txn_route(txn) != STEP_GONE)
 		txn_run(txn);
+}
+
+static struct txn *txn_new_tcp(struct client *client)
+{
+	struct txn *txn = txn_new(client);
+
+	txn->request.is_done = true;
+	return txn;
+}
+
+void txn_start_tcp(struct client *client, struct match_facts *facts)
+{
+	struct txn *txn = txn_new_tcp(client);
+
+	facts->client = &txn->source;
+	access_log_copy_sni(txn, facts->sni);
+	if (txn_route_tcp(txn, facts) != STEP_GONE)
+		txn_run(txn);
+}
+
+void txn_start_tcp_refused(struct client *client, enum txn_end end, const char *why)
+{
+	txn_tcp_refuse(txn_new_tcp(client), end, why);
 }
 
 enum txn_end txn_client_gone(const struct txn *txn)
@@ -380,6 +404,8 @@ static bool is_client_gone(struct txn *txn)
 {
 	const struct conn *conn = &txn->client->conn;
 
+	if (txn_is_tcp(txn))
+		return txn_tcp_is_client_gone(txn);
 	if (!conn->is_hung_up || txn->state == TXN_ANSWER || txn->state == TXN_DONE)
 		return false;
 	if (conn->is_broken)
