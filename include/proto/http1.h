@@ -216,6 +216,11 @@ enum parse http1_chunked_next(struct http1_chunked *chunked, const char *buf, si
 			      size_t *used, struct str *data, struct http_head *trailers,
 			      const char **why);
 
+/* How many of the next bytes are data of the current chunk, whatever they are. */
+uint64_t http1_chunked_unseen(const struct http1_chunked *chunked);
+/* That the next N <= http1_chunked_unseen() bytes have passed. */
+void http1_chunked_skip(struct http1_chunked *chunked, uint64_t n);
+
 /* Writes the chunk-size line ("1a2b\r\n") for SIZE > 0 to OUT (at least 20 bytes); its length. */
 size_t http1_chunk_line(char *out, uint64_t size);
 

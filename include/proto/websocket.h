@@ -101,6 +101,14 @@ ptrdiff_t websocket_walk_feed(struct websocket_walk *walk, struct str piece);
  */
 size_t websocket_walk_frame(struct websocket_walk *walk, struct str piece);
 
+/*
+ * How many of the next bytes are payload of the current frame, whatever they are: nobody has to
+ * look at them.  UINT64_MAX when the walk is bad.
+ */
+uint64_t websocket_walk_unseen(const struct websocket_walk *walk);
+/* That the next N <= websocket_walk_unseen() bytes have passed. */
+void websocket_walk_skip(struct websocket_walk *walk, uint64_t n);
+
 /* All bytes so far are whole frames. */
 bool websocket_walk_is_at_boundary(const struct websocket_walk *walk);
 

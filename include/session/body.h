@@ -7,6 +7,10 @@
  *
  * When the framing does not change the bytes (a length, or until close) they go from IN to the
  * socket without a copy, unless OUT still has something before them and they are few.
+ *
+ * Bulk between plain sockets goes past IN, through a pipe (net/pipe.h, body_splice.c), as far as
+ * nobody has to see it.  What the pipe holds goes behind OUT and before IN, which is empty
+ * meanwhile; it counts as relayed, but the body is not done before it has left.
  */
 #ifndef SESSION_BODY_H
 #define SESSION_BODY_H
@@ -15,23 +19,32 @@
 #include "proto/http1.h"
 
 struct body;
-/* Sees each piece of the body before it is sent on. */
+struct pipe;
+/* Sees each piece of the body before it is sent on; {NULL, n}: n bytes pass that it did not ask to
+ * see. */
 typedef void body_tap_fn(void *arg, struct str piece);
+/* How many of the bytes that come next the tap need not see. */
+typedef uint64_t body_unseen_fn(void *arg);
 
 struct body {
 	enum http_framing from : 8; /* how it comes */
 	enum http_framing to : 8;   /* how it goes on */
 	bool is_done;               /* decoded to its end and encoded into out */
-	bool is_dropped;            /* read but not sent on */
-	uint32_t room;              /* bytes asked of recv(); grows in bulk */
+	bool is_dropped;            /* read but not sent on; body_drop() */
+	uint32_t room;              /* bytes asked of recv(); grows in bulk, shrinks after it */
 	uint64_t bytes;             /* of body so far, without framing */
 	union {
 		uint64_t left; /* FRAMING_LENGTH */
 		struct http1_chunked chunked;
 	};
-	const char *why; /* of BODY_BAD */
-	size_t bad_at;   /* likewise: where in IN the bad piece begins */
+	union {
+		const char *why;   /* of BODY_BAD */
+		struct pipe *pipe; /* (own) is_piped; never empty */
+	};
+	uint32_t bad_at; /* of BODY_BAD: where in IN the bad piece begins */
+	bool is_piped;
 };
+_Static_assert(sizeof(struct body) == 48, "an idle tunnel pays for two");
 
 enum body_result {
 	BODY_DONE,       /* all of it is decoded; OUT may hold a rest */
@@ -53,11 +66,27 @@ struct body_path {
 	void *arg;
 	const bool
 		*is_held; /* while true everything is put into OUT and nothing sent; may be NULL */
+	body_unseen_fn *unseen; /* NULL = the tap has to see all; without a tap nobody does */
 };
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to);
 /* N bytes of a FRAMING_LENGTH body went by another way than body_relay(). */
 void body_took(struct body *body, size_t n);
 enum body_result body_relay(struct body *body, const struct body_path *path);
+/* The destination takes no more: what still comes is read and dropped. */
+void body_drop(struct body *body);
+/* Gives back what it holds. */
+void body_fini(struct body *body);
+
+#define BODY_ROOM_MAX  (256u * 1024)
+#define BODY_ROOM_BULK (128u * 1024) /* from here on it is bulk: so much came within one turn */
+#define BODY_TURNS_MAX 16            /* reads of one call, before others have their turn */
+
+/* body_splice.c.  Sends what OUT and the pipe hold; BODY_DONE: all of it. */
+enum body_result body_flush(struct body *body, const struct body_path *path);
+/* For body_relay(): as far as splice goes.  BODY_DONE: go on by receiving. */
+enum body_result body_splice(struct body *body, const struct body_path *path);
+/* N bytes came when ASKED were asked for. */
+void body_learn_room(struct body *body, size_t n, size_t asked);
 
 #endif

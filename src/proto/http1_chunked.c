@@ -164,6 +164,21 @@ static enum parse take_data_end(struct http1_chunked *chunked, struct http1_curs
 	return parse;
 }
 
+uint64_t http1_chunked_unseen(const struct http1_chunked *chunked)
+{
+	return chunked->state == CHUNKED_DATA ? chunked->left : 0;
+}
+
+void http1_chunked_skip(struct http1_chunked *chunked, uint64_t n)
+{
+	bug_on(n > http1_chunked_unseen(chunked));
+	if (!n)
+		return;
+	chunked->left -= n;
+	if (chunked->left == 0)
+		chunked->state = CHUNKED_DATA_CR;
+}
+
 enum parse http1_chunked_next(struct http1_chunked *chunked, const char *buf, size_t len,
 			      size_t *used, struct str *data, struct http_head *trailers,
 			      const char **why)

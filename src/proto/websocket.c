@@ -8,6 +8,8 @@
 
 #include <openssl/evp.h>
 
+#include "base/bug.h"
+
 const char WEBSOCKET_WHY_OPCODE[] = "reserved WebSocket opcode";
 const char WEBSOCKET_WHY_CONTROL[] = "WebSocket control frame fragmented or too long";
 const char WEBSOCKET_WHY_LENGTH[] = "bad WebSocket payload length";
@@ -255,6 +257,23 @@ static void take_byte(struct websocket_walk *walk, unsigned char c)
 	case PHASE_PAYLOAD:
 		break;
 	}
+}
+
+uint64_t websocket_walk_unseen(const struct websocket_walk *walk)
+{
+	if (walk->is_bad)
+		return UINT64_MAX;
+	return walk->phase == PHASE_PAYLOAD ? walk->left : 0;
+}
+
+void websocket_walk_skip(struct websocket_walk *walk, uint64_t n)
+{
+	bug_on(n > websocket_walk_unseen(walk));
+	if (walk->is_bad || !n)
+		return;
+	walk->left -= n;
+	if (walk->left == 0)
+		end_frame(walk);
 }
 
 size_t websocket_walk_frame(struct websocket_walk *walk, struct str piece)

@@ -3,10 +3,8 @@
 
 #include "session/body.h"
 
-#define ROOM_MAX  (256u * 1024)
-#define OUT_MAX   (64u * 1024) /* encoded bytes kept before the next flush */
-#define TURNS_MAX 16           /* reads of one call, before others have their turn */
-#define COPY_MAX  8192u        /* larger pieces behind a head go by a second iovec instead */
+#define OUT_MAX  (64u * 1024) /* encoded bytes kept before the next flush */
+#define COPY_MAX 8192u        /* larger pieces behind a head go by a second iovec instead */
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to)
 {
@@ -126,7 +124,7 @@ static enum body_result pass_chunked(struct body *body, const struct body_path *
 				   &piece, &trailers, &body->why);
 
 	if (parse == PARSE_BAD) {
-		body->bad_at = used;
+		body->bad_at = (uint32_t)used;
 		return BODY_BAD;
 	}
 	if (parse == PARSE_DONE)
@@ -175,8 +173,7 @@ static enum body_result receive(struct body *body, const struct body_path *path)
 		room = body->room;
 	switch (conn_recv(path->source, path->in, room)) {
 	case IO_OK:
-		if (buf_length(path->in) - before == room && body->room < ROOM_MAX)
-			body->room *= 2;
+		body_learn_room(body, buf_length(path->in) - before, room);
 		return BODY_DONE;
 	case IO_AGAIN:
 		if (!before)
@@ -199,6 +196,12 @@ static enum body_result receive(struct body *body, const struct body_path *path)
 
 enum body_result body_relay(struct body *body, const struct body_path *path)
 {
+	if (unlikely(body->is_piped)) {
+		enum body_result result = body_flush(body, path);
+
+		if (result != BODY_DONE)
+			return result;
+	}
 	/* Bounded, so that one fast pair does not keep the loop from the others. */
 	for (unsigned turns = 0;; turns++) {
 		bool is_starved;
@@ -216,12 +219,19 @@ enum body_result body_relay(struct body *body, const struct body_path *path)
 		}
 		if (body->is_done)
 			return BODY_DONE;
-		if (turns >= TURNS_MAX)
+		if (turns >= BODY_TURNS_MAX)
 			return BODY_YIELD;
 		if (!is_starved && is_held(path))
 			return BODY_WAIT_WRITE;
 		if (!is_starved)
 			continue;
+		if (unlikely(body->room >= BODY_ROOM_BULK)) {
+			result = body_splice(body, path);
+			if (result != BODY_DONE)
+				return result;
+			if (body->is_done)
+				continue;
+		}
 		result = receive(body, path);
 		if (result != BODY_DONE)
 			return result;

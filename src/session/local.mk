@@ -4,7 +4,7 @@ liblimpet_a_SOURCES += \
 	include/session/account.h src/session/account.c \
 	include/session/access_log_line.h src/session/access_log_text.c \
 	src/session/access_log_haproxy.c \
-	include/session/body.h src/session/body.c \
+	include/session/body.h src/session/body.c src/session/body_splice.c \
 	include/session/capture.h src/session/capture.c \
 	include/session/client.h src/session/client.c src/session/client_head.c \
 	include/session/client_tcp.h src/session/client_tcp.c \

@@ -19,6 +19,13 @@ static void tap_request(void *arg, struct str piece)
 		txn->is_session_over = true;
 }
 
+static uint64_t unseen_request(void *arg)
+{
+	const struct txn *txn = arg;
+
+	return txn->is_watching ? 0 : UINT64_MAX;
+}
+
 /* Only the end tells that a last "1" was a whole packet (EIO=4). */
 static void body_ended(struct txn *txn)
 {
@@ -210,6 +217,7 @@ enum step txn_relay_request(struct txn *txn)
 		.out = &upstream->out,
 		.tap = tap_request,
 		.arg = txn,
+		.unseen = unseen_request,
 	};
 	uint64_t before = txn->request.bytes;
 	enum body_result result = body_relay(&txn->request, &path);
@@ -245,7 +253,7 @@ enum step txn_relay_request(struct txn *txn)
 		/* It takes no more; it may have answered before. */
 		buf_release(&upstream->out);
 		upstream->conn.can_read = true;
-		txn->request.is_dropped = true;
+		body_drop(&txn->request);
 		txn->is_closing_client = true;
 		txn->wait = WAIT_SERVER;
 		return STEP_NEXT;

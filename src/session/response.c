@@ -169,6 +169,13 @@ static void tap_response(void *arg, struct str piece)
 	}
 }
 
+static uint64_t unseen_response(void *arg)
+{
+	const struct txn *txn = arg;
+
+	return txn->is_scanning || txn->is_watching ? 0 : UINT64_MAX;
+}
+
 static enum step final_head(struct txn *txn, struct http_head *head)
 {
 	struct upstream *upstream = txn->upstream;
@@ -335,6 +342,7 @@ enum step txn_relay_response(struct txn *txn)
 		.tap = tap_response,
 		.arg = txn,
 		.is_held = &txn->is_held,
+		.unseen = unseen_response,
 	};
 	struct client *client = txn->client;
 	enum body_result result;

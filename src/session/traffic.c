@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "net/listener.h"
+#include "net/pipe.h"
 #include "session/client.h"
 #include "session/ending.h"
 #include "session/h2.h"
@@ -74,6 +75,7 @@ void traffic_quit(struct traffic *traffic)
 	ending_fini(traffic);
 	upstream_pool_fini(traffic);
 	buf_pool_fini();
+	pipe_pool_fini();
 }
 
 void traffic_fini(struct traffic *traffic)

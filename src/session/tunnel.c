@@ -83,6 +83,8 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	stick_hold_end(tunnel->hold, is_session_over(tunnel));
 	if (tunnel->is_own_session)
 		stick_session_end(tunnel->server, tunnel->generation);
+	body_fini(&tunnel->to_server);
+	body_fini(&tunnel->to_client);
 	upstream_close(tunnel->upstream);
 	server_release_slot(tunnel->server);
 	queue_wake(client->traffic, tunnel->server->backend);
@@ -103,6 +105,10 @@ static void walk_up(void *arg, struct str piece)
 {
 	struct tunnel *tunnel = arg;
 
+	if (unlikely(!piece.p)) {
+		websocket_walk_skip(&tunnel->up, piece.len);
+		return;
+	}
 	websocket_walk_feed(&tunnel->up, piece);
 	if (likely(tunnel->is_upgraded) || !tunnel->hold ||
 	    tunnel->up.data_frames < UPGRADED_FRAMES)
@@ -115,7 +121,21 @@ static void walk_down(void *arg, struct str piece)
 {
 	struct tunnel *tunnel = arg;
 
-	websocket_walk_feed(&tunnel->down, piece);
+	if (unlikely(!piece.p))
+		websocket_walk_skip(&tunnel->down, piece.len);
+	else
+		websocket_walk_feed(&tunnel->down, piece);
+}
+
+/* The rest of a large frame: where the next one begins is known without it. */
+static uint64_t unseen_up(void *arg)
+{
+	return websocket_walk_unseen(&((struct tunnel *)arg)->up);
+}
+
+static uint64_t unseen_down(void *arg)
+{
+	return websocket_walk_unseen(&((struct tunnel *)arg)->down);
 }
 
 static void tunnel_again(struct soon *soon)
@@ -185,13 +205,15 @@ static void run(struct tunnel *tunnel)
 				.destination = &upstream->conn,
 				.out = &upstream->out,
 				.tap = tunnel->is_tcp ? NULL : walk_up,
-				.arg = tunnel };
+				.arg = tunnel,
+				.unseen = unseen_up };
 	struct body_path down = { .source = &upstream->conn,
 				  .in = &upstream->in,
 				  .destination = &client->conn,
 				  .out = &client->out,
 				  .tap = tunnel->is_tcp ? NULL : walk_down,
-				  .arg = tunnel };
+				  .arg = tunnel,
+				  .unseen = unseen_down };
 
 	check_magic(tunnel, TUNNEL_MAGIC);
 	/* Whoever waits for the other side would not see that this one is dead. */

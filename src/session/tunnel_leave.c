@@ -90,11 +90,37 @@ static bool is_over(const struct way *way)
 	return way->walk->has_close || way->walk->is_bad || way->body->is_done;
 }
 
+/* What the relay has left in a pipe. */
+static enum way_result drain(const struct way *way)
+{
+	struct body_path path = { .destination = way->destination, .out = way->out };
+
+	switch (body_flush(way->body, &path)) {
+	case BODY_DONE:
+		return WAY_DONE;
+	case BODY_WAIT_WRITE:
+		return WAY_WAIT;
+	case BODY_WAIT_READ:
+	case BODY_YIELD:
+	case BODY_EOF:
+	case BODY_BAD:
+	case BODY_SOURCE_FAIL:
+	case BODY_DESTINATION_FAIL:
+		break;
+	}
+	return WAY_BROKEN;
+}
+
 static enum way_result way_run(const struct way *way)
 {
 	for (unsigned turns = 0; turns < TURNS_MAX; turns++) {
 		enum way_result result;
 
+		if (way->body->is_piped) { /* of the frame under way; the walk is behind it */
+			result = drain(way);
+			if (result != WAY_DONE)
+				return result;
+		}
 		if (!*way->is_told && websocket_walk_is_at_boundary(way->walk) &&
 		    !way->walk->has_close && !way->destination->is_shut)
 			put_close(way);

@@ -245,6 +245,8 @@ static void txn_fini(struct txn *txn)
 	if (txn->head)
 		slab_put(&txn->traffic->head_slab, txn->head);
 	slab_put(&txn->traffic->replay_slab, txn->replay);
+	body_fini(&txn->request);
+	body_fini(&txn->response);
 	if (txn->target != txn->target_inline)
 		free(txn->target);
 	txn->client->txn = NULL;

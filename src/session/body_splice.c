@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * body_splice - the part of a body that goes from socket to socket by splice(2).
+ *
+ *   source socket --> pipe --> destination socket
+ *
+ * body->room says how bulky a flow is: it doubles with each receive that filled it and halves when
+ * little comes.  At BODY_ROOM_BULK a pipe is cheaper than copying; small and interactive flows
+ * never get there.
+ *
+ * Always true:
+ *   1. A pipe is filled when it is empty and OUT is, and held only while there is something in it.
+ *   2. What is in the pipe has been counted and told to the tap; it is neither lost nor overtaken,
+ *      because nothing is received before it has left.
+ *   3. The pipe never holds a byte beyond the body's end, or beyond what the tap may miss.
+ */
+#include "config.h"
+
+#include "session/body.h"
+
+#include "net/pipe.h"
+
+void body_learn_room(struct body *body, size_t n, size_t asked)
+{
+	if (n >= asked) {
+		if (body->room < BODY_ROOM_MAX)
+			body->room *= 2;
+	} else if (n < asked / 4 && body->room > BUF_SIZE) {
+		body->room /= 2;
+	}
+}
+
+void body_fini(struct body *body)
+{
+	if (likely(!body->is_piped))
+		return;
+	body->is_piped = false;
+	pipe_put(body->pipe);
+	body->pipe = NULL;
+}
+
+/* The pipe was the last of it. */
+static void look_for_end(struct body *body)
+{
+	if (body->from == FRAMING_LENGTH && body->left == 0)
+		body->is_done = true;
+}
+
+void body_drop(struct body *body)
+{
+	body_fini(body);
+	look_for_end(body);
+	body->is_dropped = true;
+}
+
+static enum body_result sent(enum io io)
+{
+	switch (io) {
+	case IO_OK:
+		return BODY_DONE;
+	case IO_AGAIN:
+		return BODY_WAIT_WRITE;
+	case IO_EOF:
+	case IO_FAIL:
+		break;
+	}
+	return BODY_DESTINATION_FAIL;
+}
+
+enum body_result body_flush(struct body *body, const struct body_path *path)
+{
+	enum body_result result = sent(conn_send_buf(path->destination, path->out));
+
+	if (!body->is_piped || result != BODY_DONE)
+		return result;
+	result = sent(pipe_drain(body->pipe, path->destination));
+	if (result != BODY_DONE)
+		return result;
+	body_fini(body);
+	look_for_end(body);
+	if (body->to != FRAMING_CHUNKED)
+		return BODY_DONE;
+	buf_append(path->out, "\r\n", 2);
+	return sent(conn_send_buf(path->destination, path->out));
+}
+
+/* How many of the next bytes may go unseen: nobody looks at them, and their framing is known. */
+static uint64_t unseen(const struct body *body, const struct body_path *path)
+{
+	uint64_t n = UINT64_MAX, framed = UINT64_MAX;
+
+	if (path->tap)
+		n = path->unseen ? path->unseen(path->arg) : 0;
+	if (body->from == FRAMING_LENGTH)
+		framed = body->left;
+	if (body->from == FRAMING_CHUNKED)
+		framed = http1_chunked_unseen(&body->chunked);
+	return n < framed ? n : framed;
+}
+
+static bool may_splice(const struct body *body, const struct body_path *path)
+{
+	return body->room >= BODY_ROOM_BULK && !body->is_dropped && !buf_length(path->in) &&
+	       !(path->is_held && *path->is_held) && conn_is_plain(path->source) &&
+	       conn_is_plain(path->destination);
+}
+
+static void took(struct body *body, const struct body_path *path, uint64_t n)
+{
+	char line[24];
+
+	if (body->from == FRAMING_LENGTH)
+		body->left -= n;
+	if (body->from == FRAMING_CHUNKED)
+		http1_chunked_skip(&body->chunked, n);
+	if (body->to == FRAMING_CHUNKED)
+		buf_append(path->out, line, http1_chunk_line(line, n));
+	body->bytes += n;
+	if (path->tap)
+		path->tap(path->arg, (struct str){ NULL, (size_t)n });
+}
+
+/* BODY_DONE with is_piped: something has come. */
+static enum body_result fill(struct body *body, const struct body_path *path, uint64_t max)
+{
+	struct pipe *pipe = pipe_get();
+	size_t asked = max < PIPE_SIZE ? (size_t)max : PIPE_SIZE;
+	enum io io;
+
+	if (!pipe)
+		return BODY_DONE;
+	io = pipe_fill(pipe, path->source, asked);
+	if (io == IO_OK) {
+		body->pipe = pipe;
+		body->is_piped = true;
+		body_learn_room(body, pipe->held, asked < BODY_ROOM_MAX ? asked : BODY_ROOM_MAX);
+		took(body, path, pipe->held);
+		return BODY_DONE;
+	}
+	pipe_put(pipe);
+	if (io == IO_EOF)
+		return BODY_DONE; /* conn_recv() tells it again */
+	return io == IO_AGAIN ? BODY_WAIT_READ : BODY_SOURCE_FAIL;
+}
+
+enum body_result body_splice(struct body *body, const struct body_path *path)
+{
+	for (unsigned turns = 0;; turns++) {
+		uint64_t max;
+		enum body_result result = body_flush(body, path);
+
+		if (result != BODY_DONE || body->is_done)
+			return result;
+		if (turns >= BODY_TURNS_MAX)
+			return BODY_YIELD;
+		if (!may_splice(body, path) || path->source->is_eof)
+			return BODY_DONE;
+		if (!path->source->can_read)
+			return BODY_WAIT_READ;
+		max = unseen(body, path);
+		if (max < BUF_SIZE)
+			return BODY_DONE;
+		result = fill(body, path, max);
+		if (result != BODY_DONE || !body->is_piped)
+			return result;
+	}
+}
