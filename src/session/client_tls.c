@@ -17,15 +17,10 @@
 #include "base/log.h"
 #include "session/trace.h"
 
-#define RECORD_HANDSHAKE                                                                           \
-	0x16              /* ContentType handshake (RFC 8446 5.1): how every ClientHello begins */
-#define TURN_US       100 /* of steps in one turn; the last one may take as long as it takes */
-#define TOLD_IN_S_MAX 10  /* lines about failed handshakes in one second of a thread */
-#define METHOD_MAX    16
-
-#pragma weak tls_accept /* while they are being built */
-#pragma weak tls_handshake
-#pragma weak tls_about
+#define RECORD_HANDSHAKE 0x16 /* its ContentType (RFC 8446 5.1): how every ClientHello begins */
+#define TURN_US          100  /* of steps in one turn; the last one may take as long as it takes */
+#define TOLD_IN_S_MAX    10   /* lines about failed handshakes in one second of a thread */
+#define METHOD_MAX       16
 
 static const char needs_tls[] = "HTTP/1.1 400 Bad Request\r\n"
 				"Content-Type: text/plain\r\n"
@@ -59,12 +54,30 @@ static void tell_failure(const struct client *client, const char *why)
 		 ip_addr_text(&client->source, addr).p, why);
 }
 
-static void client_tls_fail(struct client *client, const char *why)
+/*
+ * The alert has been sent.  What the client goes on sending is read away, or the reset that unread
+ * bytes bring about would overtake it.
+ */
+static void client_tls_linger(struct client *client)
+{
+	struct conn *conn = &client->conn;
+
+	conn->face->close(conn, true);
+	conn->face = NULL;
+	conn->is_broken = conn->is_eof = false;
+	conn->can_read = true;
+	client_next(client, CLIENT_IS_CUT_OFF);
+}
+
+static void client_tls_fail(struct client *client, const char *why, bool has_alert)
 {
 	count(&client->frontend_state->counters, frontend_tls_errors);
 	tell_failure(client, why);
 	trace_client(client, "TLS handshake failed");
-	client_close(client);
+	if (has_alert)
+		client_tls_linger(client);
+	else
+		client_close(client);
 }
 
 static void client_tls_established(struct client *client)
@@ -83,8 +96,6 @@ static void client_tls_established(struct client *client)
 /* One step, which may sign. */
 static void client_tls_step(struct client *client)
 {
-	struct tls_about about;
-
 	switch (tls_handshake(&client->conn)) {
 	case IO_OK:
 		client_tls_established(client);
@@ -94,12 +105,10 @@ static void client_tls_step(struct client *client)
 			client_close(client);
 		return;
 	case IO_EOF:
-		client_tls_fail(client, "connection closed within it");
+		client_tls_fail(client, "connection closed within it", false);
 		return;
 	case IO_FAIL:
-		client_tls_fail(client, tls_about(&client->conn, &about) && about.why
-						? about.why
-						: "protocol error");
+		client_tls_fail(client, tls_failure_text(&client->conn), !client->conn.is_reset);
 		return;
 	}
 }
@@ -162,7 +171,7 @@ static void client_tls_look(struct client *client)
 {
 	if ((unsigned char)buf_bytes(&client->in)[0] == RECORD_HANDSHAKE) {
 		if (tls_accept(&client->conn, client->bind->tls->server, &client->in) != 0)
-			client_tls_fail(client, "out of memory");
+			client_tls_fail(client, "out of memory", false);
 		else
 			client_tls_line_up(client);
 		return;
@@ -205,8 +214,8 @@ void client_tls_start(struct client *client)
 
 void client_tls_on_timer(struct client *client)
 {
-	client_tls_fail(client,
-			client->conn.face ? "not complete in time" : "nothing came in time");
+	client_tls_fail(client, client->conn.face ? "not complete in time" : "nothing came in time",
+			false);
 }
 
 bool client_tls_about(struct client *client, struct tls_about *about)
