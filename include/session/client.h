@@ -84,6 +84,8 @@ void client_open_run(struct client *client);
 void client_begin(struct client *client);
 /* The connection is as plain as it will be: HTTP/1, HTTP/2 or mode tcp begins. */
 void client_begin_protocol(struct client *client);
+/* Between two requests: the configuration may have changed since the last one (client_head.c). */
+void client_renew_config(struct client *client);
 /* Reads until a head is complete (client_head.c); CLIENT_IDLE. */
 void client_read_head(struct client *client);
 /* Sets the timer for what is left of the time for a head, or for keep-alive. */

@@ -26,7 +26,7 @@ static void client_go_on(struct soon *soon)
 }
 
 /* The config in force may have changed since the last request. */
-static void client_renew_config(struct client *client)
+void client_renew_config(struct client *client)
 {
 	struct config *config = client->traffic->config;
 	const struct frontend *frontend;

@@ -9,7 +9,10 @@ liblimpet_a_SOURCES += \
 	include/session/client.h src/session/client.c src/session/client_head.c \
 	include/session/client_tcp.h src/session/client_tcp.c \
 	include/session/client_tls.h src/session/client_tls.c \
-	include/session/h2.h src/session/h2.c \
+	include/session/h2.h include/session/h2_internal.h src/session/h2.c \
+	include/session/h2_head.h src/session/h2_head.c \
+	include/session/h2_limits.h src/session/h2_limits.c \
+	src/session/h2_response.c src/session/h2_session.c src/session/h2_stream.c \
 	include/session/source_limit.h src/session/source_limit.c \
 	include/session/end_reasons.def \
 	include/session/ending.h src/session/ending.c \

@@ -391,7 +391,8 @@ void traffic_close_all(struct traffic *traffic)
 {
 	traffic->is_draining = true;
 	while (!list_is_empty(&traffic->clients)) {
-		struct client *client = list_entry(traffic->clients.next, struct client, link);
+		/* Streams stand behind their carrier. */
+		struct client *client = list_entry(traffic->clients.prev, struct client, link);
 
 		if (client->state == CLIENT_BUSY && client->txn)
 			txn_abort(client->txn, END_SHUTDOWN);

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+#include "config.h"
+
+#include "session/h2_head.h"
+
+#include <stdio.h>
+
+#include "proto/http1_scan.h"
+
+#define VALUE_MAX 65536u
+
+static const char *const bad_name = "bad field name";
+static const char *const bad_value = "bad field value";
+static const char *const bad_pseudo = "bad pseudo-header field";
+static const char *const bad_connection = "a field of HTTP/1.1 connections in HTTP/2";
+
+void h2_head_init(struct h2_head *head, uint32_t size_max)
+{
+	*head = (struct h2_head){ .size_max = size_max };
+}
+
+void h2_head_fini(struct h2_head *head)
+{
+	buf_release(&head->text);
+	buf_release(&head->cookies);
+}
+
+void h2_head_refuse(struct h2_head *head, uint16_t status, const char *why)
+{
+	if (head->status)
+		return;
+	head->status = status;
+	head->why = why;
+}
+
+static bool is_name(struct str name)
+{
+	for (size_t i = 0; i < name.len; i++)
+		if (!http1_is(name.p[i], HTTP1_CLASS_TOKEN) ||
+		    (unsigned char)(name.p[i] - 'A') < 26)
+			return false;
+	return name.len > 0;
+}
+
+/* RFC 9113 8.2.1: no white space around it either. */
+static bool is_value(struct str value)
+{
+	return !value.len || (http_is_field_value(value) && str_trim(value).len == value.len);
+}
+
+static void append_line(struct buf *to, struct str name, struct str value)
+{
+	buf_append_str(to, name);
+	buf_append(to, ": ", 2);
+	buf_append_str(to, value);
+	buf_append(to, "\r\n", 2);
+}
+
+static void keep(struct h2_head *head, enum h2_pseudo which, struct str value)
+{
+	head->pseudo[which].is_there = true;
+	head->pseudo[which].at = (uint32_t)buf_length(&head->text);
+	head->pseudo[which].length = (uint32_t)value.len;
+	buf_append_str(&head->text, value);
+}
+
+static struct str kept(const struct h2_head *head, enum h2_pseudo which)
+{
+	if (!head->pseudo[which].is_there)
+		return STR_NONE;
+	if (!head->pseudo[which].length)
+		return STR("");
+	return (struct str){ buf_bytes(&head->text) + head->pseudo[which].at,
+			     head->pseudo[which].length };
+}
+
+static void add_pseudo(struct h2_head *head, struct str name, struct str value)
+{
+	static const struct str names[] = { STR_INIT(":method"), STR_INIT(":scheme"),
+					    STR_INIT(":authority"), STR_INIT(":path"),
+					    STR_INIT(":protocol") };
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (!str_eq(name, names[i]))
+			continue;
+		if (head->pseudo[i].is_there || head->has_fields)
+			break;
+		keep(head, (enum h2_pseudo)i, value);
+		return;
+	}
+	h2_head_refuse(head, 400, bad_pseudo);
+}
+
+static void add_cookie(struct h2_head *head, struct str value)
+{
+	if (buf_length(&head->cookies))
+		buf_append(&head->cookies, "; ", 2);
+	buf_append_str(&head->cookies, value);
+}
+
+/* Host's value stands before the lines, as those of the pseudo-fields do. */
+static void add_host(struct h2_head *head, struct str value)
+{
+	if (head->pseudo[H2_HOST].is_there) {
+		h2_head_refuse(head, 400, HTTP1_TWO_HOSTS);
+		return;
+	}
+	keep(head, H2_HOST, value);
+	buf_append(&head->text, "\r\n", 2);
+}
+
+static void add_field(struct h2_head *head, struct str name, struct str value)
+{
+	switch ((int)http_field_id_of(name)) {
+	case FIELD_HOST:
+		add_host(head, value);
+		return;
+	case FIELD_COOKIE:
+		add_cookie(head, value);
+		return;
+	case FIELD_CONNECTION:
+	case FIELD_KEEP_ALIVE:
+	case FIELD_PROXY_CONNECTION:
+	case FIELD_TRANSFER_ENCODING:
+	case FIELD_UPGRADE:
+		h2_head_refuse(head, 400, bad_connection);
+		return;
+	case FIELD_TE:
+		if (!str_ieq(value, STR("trailers")))
+			h2_head_refuse(head, 400, bad_connection);
+		return;
+	case FIELD_HTTP2_SETTINGS:
+		return;
+	case FIELD_SEC_WEBSOCKET_KEY:
+		if (h2_head_is_extended(head))
+			return; /* ours takes its place */
+		break;
+	case FIELD_CONTENT_LENGTH:
+		head->has_length = true;
+		break;
+	default:
+		break;
+	}
+	append_line(&head->text, name, value);
+}
+
+void h2_head_add(struct h2_head *head, struct str name, struct str value)
+{
+	head->size += (uint32_t)(name.len + value.len + 4);
+	if (head->status)
+		return;
+	if (name.len > VALUE_MAX || value.len > VALUE_MAX || head->size > head->size_max) {
+		/* A target that is too long by itself is told so by the parser. */
+		bool is_path = str_eq(name, STR(":path"));
+
+		h2_head_refuse(head, is_path ? 414 : 431,
+			       is_path ? HTTP1_TARGET_TOO_LONG : HTTP1_HEAD_TOO_LARGE);
+		return;
+	}
+	if (!is_value(value)) {
+		h2_head_refuse(head, 400, bad_value);
+		return;
+	}
+	if (name.len && name.p[0] == ':') {
+		add_pseudo(head, name, value);
+		return;
+	}
+	if (!is_name(name)) {
+		h2_head_refuse(head, 400, bad_name);
+		return;
+	}
+	head->has_fields = true;
+	add_field(head, name, value);
+}
+
+bool h2_head_is_extended(const struct h2_head *head)
+{
+	return head->pseudo[H2_PROTOCOL].is_there && str_eq(kept(head, H2_METHOD), STR("CONNECT"));
+}
+
+static bool is_target(struct str path)
+{
+	for (size_t i = 0; i < path.len; i++)
+		if (!http1_is(path.p[i], HTTP1_CLASS_TARGET))
+			return false;
+	return path.len > 0;
+}
+
+/* What :path may be: an absolute path, or "*" for OPTIONS (RFC 9113 8.3.1). */
+static bool is_path(struct str path, struct str method)
+{
+	if (str_eq(path, STR("*")))
+		return str_eq(method, STR("OPTIONS"));
+	return path.len && path.p[0] == '/' && is_target(path);
+}
+
+/* CONNECT without :protocol names an authority alone. */
+static bool check_connect(struct h2_head *head)
+{
+	struct str protocol = kept(head, H2_PROTOCOL);
+
+	if (!protocol.p)
+		h2_head_refuse(head, (uint16_t)http1_status_of(HTTP1_NO_CONNECT), HTTP1_NO_CONNECT);
+	else if (!str_ieq(protocol, STR("websocket")))
+		h2_head_refuse(head, 501, "a :protocol that is not served");
+	return !head->status;
+}
+
+/* The pseudo-fields against each other. */
+static bool check_pseudo(struct h2_head *head)
+{
+	struct str method = kept(head, H2_METHOD), scheme = kept(head, H2_SCHEME);
+	struct str authority = kept(head, H2_AUTHORITY), host = kept(head, H2_HOST);
+
+	if (head->status)
+		return false;
+	if (!http_is_token(method)) {
+		h2_head_refuse(head, 400, HTTP1_BAD_METHOD);
+		return false;
+	}
+	if (str_eq(method, STR("CONNECT"))) {
+		if (!check_connect(head))
+			return false;
+	} else if (head->pseudo[H2_PROTOCOL].is_there) {
+		h2_head_refuse(head, 400, bad_pseudo);
+		return false;
+	}
+	if (!str_ieq(scheme, STR("http")) && !str_ieq(scheme, STR("https")))
+		h2_head_refuse(head, 400, "bad :scheme");
+	else if (!is_path(kept(head, H2_PATH), method))
+		h2_head_refuse(head, 400, HTTP1_BAD_TARGET);
+	else if (authority.p && !http_is_authority(authority))
+		h2_head_refuse(head, 400, HTTP1_BAD_HOST);
+	else if (authority.p && host.p && !str_ieq(authority, host))
+		h2_head_refuse(head, 400, ":authority and Host differ");
+	return !head->status;
+}
+
+static void write_upgrade(const struct h2_request *request, struct buf *out)
+{
+	/* "close": what is not upgraded is over with its answer. */
+	append_line(out, STR("Connection"), STR("Upgrade, close"));
+	append_line(out, STR("Upgrade"), STR("websocket"));
+	append_line(out, STR("Sec-WebSocket-Key"), str_of(request->key));
+}
+
+static void write_framing(const struct h2_head *head, struct h2_request *request, struct buf *out)
+{
+	char digits[24];
+	int n;
+
+	append_line(out, STR("Connection"), STR("close"));
+	if (head->has_length || (request->is_ended && !request->body_size))
+		return;
+	if (!request->is_ended) {
+		request->is_chunked = true;
+		append_line(out, STR("Transfer-Encoding"), STR("chunked"));
+		return;
+	}
+	n = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)request->body_size);
+	append_line(out, STR("Content-Length"), (struct str){ digits, (size_t)n });
+}
+
+/* The field lines: what stands behind the pseudo-fields' and Host's values. */
+static void write_lines(const struct h2_head *head, struct buf *out)
+{
+	struct str text = buf_str(&head->text);
+	size_t at = 0;
+
+	/* Pseudo-fields come first; Host's value may stand anywhere between the lines. */
+	for (unsigned i = 0; i < H2_HOST; i++)
+		if (head->pseudo[i].is_there && head->pseudo[i].at + head->pseudo[i].length > at)
+			at = head->pseudo[i].at + head->pseudo[i].length;
+	if (head->pseudo[H2_HOST].is_there) {
+		size_t host_at = head->pseudo[H2_HOST].at;
+
+		buf_append(out, text.p + at, host_at - at);
+		at = host_at + head->pseudo[H2_HOST].length + 2;
+	}
+	buf_append(out, text.p + at, text.len - at);
+}
+
+bool h2_head_write(struct h2_head *head, struct h2_request *request, struct buf *out)
+{
+	struct str host;
+
+	request->is_websocket = h2_head_is_extended(head);
+	request->is_head = str_eq(kept(head, H2_METHOD), STR("HEAD"));
+	if (!check_pseudo(head))
+		return false;
+	host = kept(head, H2_AUTHORITY).p ? kept(head, H2_AUTHORITY) : kept(head, H2_HOST);
+	buf_append_str(out, request->is_websocket ? STR("GET") : kept(head, H2_METHOD));
+	buf_append(out, " ", 1);
+	buf_append_str(out, kept(head, H2_PATH));
+	buf_append_str(out, STR(" HTTP/1.1\r\n"));
+	if (host.p)
+		append_line(out, STR("host"), host);
+	write_lines(head, out);
+	if (buf_length(&head->cookies))
+		append_line(out, STR("cookie"), buf_str(&head->cookies));
+	if (request->is_websocket)
+		write_upgrade(request, out);
+	else
+		write_framing(head, request, out);
+	buf_append(out, "\r\n", 2);
+	return true;
+}
+
+bool h2_trailer_add(struct buf *to, struct str name, struct str value)
+{
+	if (!is_name(name) || !is_value(value) ||
+	    buf_length(to) + name.len + value.len + 4 > HTTP1_TRAILERS_SIZE_MAX - 2)
+		return false;
+	if (http_field_id_of(name) == FIELD_OTHER)
+		append_line(to, name, value);
+	return true;
+}
+
+/* Of the engine's head: what HTTP/2 has other means for. */
+static bool is_of_connection(enum http_field_id id)
+{
+	switch ((int)id) {
+	case FIELD_CONNECTION:
+	case FIELD_KEEP_ALIVE:
+	case FIELD_PROXY_CONNECTION:
+	case FIELD_TRANSFER_ENCODING:
+	case FIELD_UPGRADE:
+	case FIELD_TE:
+	case FIELD_HTTP2_SETTINGS:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static nghttp2_nv field_of(struct str name, struct str value)
+{
+	return (nghttp2_nv){
+		.name = (uint8_t *)(uintptr_t)name.p,
+		.value = (uint8_t *)(uintptr_t)value.p,
+		.namelen = name.len,
+		.valuelen = value.len,
+	};
+}
+
+static bool read_field(char *line, size_t length, struct h2_response *response)
+{
+	char *colon = memchr(line, ':', length);
+	struct str name, value;
+	enum http_field_id id;
+
+	if (!colon || colon == line)
+		return false;
+	for (char *c = line; c < colon; c++)
+		*c = (char)ascii_lower((unsigned char)*c);
+	name = str_sub(line, colon);
+	value = str_trim(str_sub(colon + 1, line + length));
+	id = http_field_id_of(name);
+	if (id == FIELD_TRANSFER_ENCODING)
+		response->framing = FRAMING_CHUNKED;
+	if (id == FIELD_CONTENT_LENGTH) {
+		if (str_to_u64(value, INT64_MAX, &response->content_length) != 0)
+			return false;
+		response->framing = FRAMING_LENGTH;
+	}
+	if (id == FIELD_SEC_WEBSOCKET_ACCEPT && response->status == 101) {
+		response->accept = value;
+		return true;
+	}
+	if (is_of_connection(id))
+		return true;
+	if (response->fields_n == response->fields_max)
+		return false;
+	response->fields[response->fields_n++] = field_of(name, value);
+	return true;
+}
+
+static bool read_status_line(struct str line, struct h2_response *response)
+{
+	uint64_t status;
+
+	if (line.len < 12 || !str_starts(line, STR("HTTP/1.")) ||
+	    str_to_u64((struct str){ line.p + 9, 3 }, 599, &status) != 0 || status < 100)
+		return false;
+	response->status = (unsigned)status;
+	memcpy(response->status_text, line.p + 9, 3);
+	response->fields[0] = field_of(STR(":status"), (struct str){ response->status_text, 3 });
+	response->fields_n = 1;
+	return true;
+}
+
+bool h2_response_read(char *text, size_t size, struct h2_response *response)
+{
+	char *at = text, *end = text + size;
+	bool is_first = true;
+
+	response->framing = FRAMING_CLOSE;
+	response->accept = STR_NONE;
+	while (at < end) {
+		char *stop = memchr(at, '\n', (size_t)(end - at));
+		size_t length;
+
+		if (!stop || stop == at || stop[-1] != '\r')
+			return false;
+		length = (size_t)(stop - 1 - at);
+		if (!length)
+			break;
+		if (is_first ? !read_status_line((struct str){ at, length }, response)
+			     : !read_field(at, length, response))
+			return false;
+		is_first = false;
+		at = stop + 1;
+	}
+	if (response->status < 200 || response->status == 204 || response->status == 304 ||
+	    (response->framing == FRAMING_LENGTH && !response->content_length))
+		response->framing = FRAMING_NONE;
+	return !is_first;
+}
