@@ -58,9 +58,22 @@ static void zeros(struct stat_row *row, const enum stat_column *columns, size_t 
 		number(row, columns[i], 0);
 }
 
-static const char *mode_name(enum traffic_mode mode)
+/* In mode tcp there are no responses to tell of; requests are a frontend's 0, and no one else's. */
+static void put_mode(struct stat_row *row, enum traffic_mode mode)
 {
-	return mode == TRAFFIC_TCP ? "tcp" : "http";
+	static const enum stat_column http_only[] = {
+		STAT_hrsp_1xx,    STAT_hrsp_2xx,   STAT_hrsp_3xx,
+		STAT_hrsp_4xx,    STAT_hrsp_5xx,   STAT_hrsp_other,
+		STAT_intercepted, STAT_cache_hits, STAT_cache_lookups,
+	};
+
+	text(row, STAT_mode, mode == TRAFFIC_TCP ? "tcp" : "http");
+	if (mode != TRAFFIC_TCP)
+		return;
+	for (size_t i = 0; i < ARRAY_N(http_only); i++)
+		row->values[http_only[i]] = (struct value){ 0 };
+	if (row->letter != 'F')
+		row->values[STAT_req_tot] = (struct value){ 0 };
 }
 
 struct from_counter {
@@ -134,7 +147,7 @@ void stat_frontend(struct stat_row *row, const struct frontend *frontend)
 	number(row, STAT_slim, limit ? limit : process_state.max_connections);
 	text(row, STAT_status, frontend_status(frontend));
 	number(row, STAT_type, 0);
-	text(row, STAT_mode, mode_name(frontend->mode));
+	put_mode(row, frontend->mode);
 }
 
 /* What a server's row and, added up, its backend's say. */
@@ -377,7 +390,7 @@ void stat_server(struct stat_row *row, const struct backend *backend,
 	number(row, STAT_type, 2);
 	stat_check(row, server, &health);
 	stat_agent(row, &health);
-	text(row, STAT_mode, mode_name(backend->mode));
+	put_mode(row, backend->mode);
 	if (level >= CTL_OPERATOR) {
 		text(row, STAT_addr, address_text(row, &member->addr));
 		if (member->cookie[0])
@@ -514,7 +527,7 @@ void stat_backend(struct stat_row *row, const struct backend *backend, struct sr
 	backend_gauges(row, state);
 	text(row, STAT_status, set && lb_has_ready(set) ? "UP" : "DOWN");
 	number(row, STAT_type, 1);
-	text(row, STAT_mode, mode_name(backend->mode));
+	put_mode(row, backend->mode);
 	if (level >= CTL_OPERATOR)
 		text(row, STAT_algo, algo_name(backend));
 }

@@ -58,8 +58,13 @@ static bool is_in_order(const struct tunnel *tunnel)
 	       !buf_length(&tunnel->client->out) && !buf_length(&tunnel->upstream->out);
 }
 
-static void reset_both(struct tunnel *tunnel)
+/* Nobody shall take for complete what either side has got. */
+static void reset_both(struct tunnel *tunnel, enum txn_end end)
 {
+	if (end == END_TUNNEL_CLIENT)
+		count(&tunnel->server->counters, server_client_aborts);
+	else if (end == END_TUNNEL_SERVER)
+		count(&tunnel->server->counters, server_server_aborts);
 	conn_reset(&tunnel->client->conn);
 	conn_reset(&tunnel->upstream->conn);
 }
@@ -76,7 +81,7 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	if (!tunnel->is_tcp)
 		count_bytes(tunnel, 0, 0);
 	else if (!is_in_order(tunnel))
-		reset_both(tunnel);
+		reset_both(tunnel, end);
 	account_tunnel_end(tunnel, end);
 	count_down(&tunnel->server->counters, server_requests_now);
 	count_down(&tunnel->backend->state->counters, backend_requests_now);

@@ -113,7 +113,8 @@ static struct txn *txn_new(struct client *client)
 	txn->source = client->source;
 	txn->times.accepted_us = clock_us();
 	client->txn = txn;
-	count(&client->frontend_state->counters, frontend_requests);
+	if (!txn_is_tcp(txn))
+		count(&client->frontend_state->counters, frontend_requests);
 	count(&process_state.counters, process_requests);
 	return txn;
 }
