@@ -23,6 +23,8 @@ enum txn_end {
 const char *txn_end_code(enum txn_end end); /* two letters: who, and in which phase */
 const char *txn_end_text(enum txn_end end);
 
+#define LOG_HTTP_2 20
+
 /* Everything that a line tells.  Durations are -1 when that point was not reached. */
 struct log_facts {
 	int64_t started_unix_ms, started_ms;
@@ -33,7 +35,7 @@ struct log_facts {
 	int32_t queue_ms, connect_ms,
 		response_ms; /* response: from connected to the server's head */
 	uint16_t status;
-	uint8_t minor;
+	uint8_t minor; /* of HTTP/1, or LOG_HTTP_2 */
 	uint8_t retries, redispatches;
 	enum stick_kind stick_kind;
 	char stick_letter; /* H hit, M miss or new, D dead, '-' */

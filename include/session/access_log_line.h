@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
+#include "session/access_log.h"
 
 /* What does not fit is cut. */
 struct line {
@@ -40,6 +41,11 @@ static inline void put_number(struct line *line, int64_t n)
 	int len = snprintf(text, sizeof(text), "%lld", (long long)n);
 
 	put_bytes(line, text, (size_t)len);
+}
+
+static inline const char *version_text(const struct log_facts *facts)
+{
+	return facts->minor == LOG_HTTP_2 ? "HTTP/2.0" : facts->minor ? "HTTP/1.1" : "HTTP/1.0";
 }
 
 /* "1/2/3" */

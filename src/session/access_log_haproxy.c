@@ -129,7 +129,9 @@ void access_log_httplog(struct line *line, const struct log_facts *facts, enum t
 	put_encoded(line, facts->method);
 	put_text(line, " ");
 	put_encoded(line, facts->target.len ? facts->target : STR("-"));
-	put_text(line, facts->minor ? " HTTP/1.1\"" : " HTTP/1.0\"");
+	put_text(line, " ");
+	put_text(line, version_text(facts));
+	put_text(line, "\"");
 }
 
 void access_log_tcplog(struct line *line, const struct log_facts *facts, enum txn_end end,

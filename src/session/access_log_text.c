@@ -48,8 +48,10 @@ static void put_request(struct line *line, const struct log_facts *facts)
 	put_clean(line, facts->is_tcp ? STR("TCP") : facts->method);
 	put_text(line, " ");
 	put_clean(line, facts->target.len ? facts->target : STR("-"));
-	if (!facts->is_tcp)
-		put_text(line, facts->minor ? " HTTP/1.1" : " HTTP/1.0");
+	if (!facts->is_tcp) {
+		put_text(line, " ");
+		put_text(line, version_text(facts));
+	}
 	put_text(line, "\"");
 }
 
@@ -141,7 +143,7 @@ static void json_request(struct line *line, const struct log_facts *facts)
 	json_str(line, "request_id", facts->request_id);
 	json_str(line, "method", facts->method);
 	json_str(line, "target", facts->target);
-	json_str(line, "version", facts->minor ? STR("HTTP/1.1") : STR("HTTP/1.0"));
+	json_str(line, "version", str_of(version_text(facts)));
 }
 
 void access_log_json(struct line *line, const struct log_facts *facts, enum txn_end end,
