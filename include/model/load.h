@@ -125,6 +125,9 @@ bool load_resolve(struct load *load, const struct yaml_node *node, struct str na
 /* Whole objects. */
 void frontend_read(struct load *load, const struct yaml_pair *pair, struct frontend *frontend);
 void backend_read(struct load *load, const struct yaml_pair *pair, struct backend *backend);
+/* What a route of the frontend may not say in its mode.  NODE is the frontend's mapping. */
+void routes_check_mode(struct load *load, const struct yaml_node *node,
+		       const struct frontend *frontend);
 /* What TLS to clients needs of the frontend's other keys.  NODE is the frontend's mapping. */
 void frontend_tls_finish(struct load *load, const struct yaml_node *node,
 			 struct frontend *frontend);

@@ -116,7 +116,7 @@ enum schema_flag {
 	F_SECRET = 4,   /* left out of a dump that others may see */
 	F_RESTART = 8,  /* a change needs a restart */
 	F_PATH = 16,    /* text that begins with '/' */
-	F_FILLED = 32,  /* text that must not be empty */
+	F_FILLED = 32,  /* text that must not be empty; bool that is dumped when true alone */
 	F_LATER = 64,   /* read and checked, but not yet built in */
 };
 

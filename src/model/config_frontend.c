@@ -134,6 +134,7 @@ void frontend_read(struct load *load, const struct yaml_pair *pair, struct front
 	frontend->pos = load_pos(load, pair->key);
 	frontend_tls_finish(load, node, frontend);
 	routes_check(load, frontend);
+	routes_check_mode(load, node, frontend);
 	check_mode(load, frontend, frontend->backend, frontend->pos);
 	if (load->diag.errors_n == before && !frontend->backend && !frontend->routes_n)
 		load_error(load, pair->key, "%s needs 'backend' or 'routes'", where);

@@ -12,6 +12,7 @@
 #define PATTERNS_MAX    1024 /* of one key */
 #define CONDITIONS_MAX  64
 #define PATTERN_LEN_MAX 1024
+#define FINGERPRINT_LEN 64
 #define NAME_TEXT_MAX   256 /* of a header, query key or cookie */
 
 /* The match under construction: conditions grow, and are sorted at the end. */
@@ -120,6 +121,59 @@ static bool pattern_net(struct load *load, const struct yaml_node *node, struct 
 	return false;
 }
 
+static bool pattern_protocol(struct load *load, const struct yaml_node *node,
+			     struct pattern *pattern)
+{
+	static const char *const words[] = { "tls", "http", "h2c", "ssh", "other", "none" };
+	struct suggest suggest;
+
+	suggest_init(&suggest, pattern->text);
+	for (size_t i = 0; i < ARRAY_N(words); i++) {
+		if (str_eq(pattern->text, str_of(words[i])))
+			return true;
+		suggest_try(&suggest, str_of(words[i]));
+	}
+	load_error(load, node,
+		   "'%.*s' is no protocol that is told apart: tls, http, h2c, ssh, other, none%s",
+		   STR_ARG(pattern->text), suggest_text(&suggest, &load->temp));
+	return false;
+}
+
+static bool is_hex(char c)
+{
+	unsigned char lower = ascii_lower((unsigned char)c);
+
+	return (c >= '0' && c <= '9') || (lower >= 'a' && lower <= 'f');
+}
+
+/* "AB:CD..." as tools print it, or the digits alone. */
+static bool pattern_fingerprint(struct load *load, const struct yaml_node *node,
+				struct pattern *pattern)
+{
+	char digits[FINGERPRINT_LEN];
+	size_t n = 0;
+	bool is_good = true;
+
+	for (size_t i = 0; is_good && i < pattern->text.len; i++) {
+		char c = pattern->text.p[i];
+
+		if (is_hex(c) && n < sizeof(digits))
+			digits[n++] = (char)ascii_lower((unsigned char)c);
+		else
+			is_good = c == ':' && n % 2 == 0 && n > 0 && n < sizeof(digits) &&
+				  pattern->text.p[i - 1] != ':';
+	}
+	if (!is_good || n != sizeof(digits)) {
+		load_error(load, node,
+			   "'%.*s' is not a SHA-256 fingerprint: %d hexadecimal digits, colons "
+			   "between the bytes allowed",
+			   STR_ARG(pattern->text), FINGERPRINT_LEN);
+		return false;
+	}
+	pattern->text = load_keep(load, (struct str){ digits, n });
+	return true;
+}
+
 static bool pattern_value(struct load *load, const struct yaml_node *node, struct pattern *pattern)
 {
 	if (pattern->text.p[0] != '~')
@@ -132,8 +186,8 @@ static pattern_fn *const pattern_fns[MATCH_KEY_N] = {
 	[MATCH_METHOD] = pattern_method,   [MATCH_HOST] = pattern_host,
 	[MATCH_PATH] = pattern_path,       [MATCH_PATH_PREFIX] = pattern_path,
 	[MATCH_SNI] = pattern_host,        [MATCH_SOURCE] = pattern_net,
-	[MATCH_ALPN] = pattern_value,      [MATCH_PROTOCOL] = pattern_value,
-	[MATCH_CLIENT_CN] = pattern_value, [MATCH_CLIENT_FINGERPRINT] = pattern_value,
+	[MATCH_ALPN] = pattern_value,      [MATCH_PROTOCOL] = pattern_protocol,
+	[MATCH_CLIENT_CN] = pattern_value, [MATCH_CLIENT_FINGERPRINT] = pattern_fingerprint,
 	[MATCH_HEADER] = pattern_value,    [MATCH_QUERY] = pattern_value,
 	[MATCH_COOKIE] = pattern_value,    [MATCH_PATH_REGEX] = pattern_regex,
 };

@@ -104,7 +104,11 @@ bool print_nothing(struct out *out unused_arg, const struct schema_row *row unus
 
 bool print_bool(struct out *out, const struct schema_row *row, const void *base)
 {
-	out_format(out, "%s", *(const bool *)schema_field_const(row, base) ? "true" : "false");
+	bool is_on = *(const bool *)schema_field_const(row, base);
+
+	if (!is_on && row->flags & F_FILLED)
+		return false;
+	out_format(out, "%s", is_on ? "true" : "false");
 	return true;
 }
 

@@ -16,6 +16,7 @@ liblimpet_a_SOURCES += \
 	src/model/config_address.c src/model/config_backend.c src/model/config_frontend.c src/model/config_log.c \
 	src/model/config_health.c \
 	src/model/config_http.c src/model/config_hosts.c src/model/config_match.c src/model/config_route.c \
+	src/model/config_route_mode.c \
 	src/model/config_rate.c src/model/config_tls.c \
 	include/model/match_build.h src/model/match.c \
 	include/model/names.h src/model/names.c \

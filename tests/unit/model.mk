@@ -27,3 +27,6 @@ tests_unit_test_override_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_weight
 tests_unit_test_weight_SOURCES = tests/unit/test_weight.c
 tests_unit_test_weight_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_config_tcp
+tests_unit_test_config_tcp_SOURCES = tests/unit/test_config_tcp.c
+tests_unit_test_config_tcp_LDADD = $(LDADD) $(CMOCKA_LIBS)

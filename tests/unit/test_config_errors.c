@@ -193,15 +193,22 @@ static void mistakes_in_routes_are_told(void **state unused_arg)
 		  "t:4:11: backend 'chta' is not defined; did you mean 'chat'?\n" },
 		{ "{backend: zzzzzzzz}", "t:4:11: backend 'zzzzzzzz' is not defined\n" },
 		{ "{backend: chat, respond: 404}",
-		  "t:4:1: route 1 needs exactly one of 'backend', 'respond' and 'redirect'\n" },
-		{ "{}",
-		  "t:4:1: route 1 needs exactly one of 'backend', 'respond' and 'redirect'\n" },
+		  "t:4:1: route 1 needs exactly one of 'backend', 'respond', 'redirect' and "
+		  "'reject'\n" },
+		{ "{}", "t:4:1: route 1 needs exactly one of 'backend', 'respond', 'redirect' and "
+			"'reject'\n" },
+		{ "{backend: chat, reject: true}",
+		  "t:4:1: route 1 needs exactly one of 'backend', 'respond', 'redirect' and "
+		  "'reject'\n" },
+		{ "{reject: false}",
+		  "t:4:1: route 1 needs exactly one of 'backend', 'respond', 'redirect' and "
+		  "'reject'\n" },
 		{ "{respond: 99}", "t:4:11: 'status': 99 is out of range; it may be 200 to 599\n" },
 		{ "{respond: {body: x}}", "t:4:11: 'respond' needs 'status'\n" },
 		{ "{redirect: {to: /x, status: 304}}",
 		  "t:4:12: 'status': a redirect is 301, 302, 303, 307 or 308\n" },
-		{ "{redirect: {}}",
-		  "t:4:12: 'redirect' needs 'to', 'scheme', 'host' or 'port', or it leads nowhere\n" },
+		{ "{redirect: {}}", "t:4:12: 'redirect' needs 'to', 'scheme', 'host' or 'port', or "
+				    "it leads nowhere\n" },
 		{ "{redirect: x}", "t:4:12: 'to': 'x' is neither a path nor an absolute URI\n" },
 		{ "{redirect: \"/a\\r\\nb\"}",
 		  "t:4:12: 'redirect' holds a space or a control character\n" },
@@ -411,14 +418,14 @@ static void all_mistakes_are_told_by_line_and_each_once(void **state unused_arg)
 
 static void what_needs_a_request_is_refused_in_tcp_mode(void **state unused_arg)
 {
-	check_text(
-		"frontends:\n  a: {mode: tcp, bind: \":1\", backend: b, routes: [{backend: b}]}\n"
-		"backends:\n  b:\n    mode: tcp\n    stick: engineio\n    balance: {hash: uri}\n"
-		"    set_headers: {a: b}\n    hosts: {h: \"10.0.0.1:1\"}\n",
-		"t:2:51: a frontend of mode tcp has no routes: there is no request to look at\n"
-		"t:4:3: backend 'b' is of mode tcp and can be balanced by a hash of 'ip' only\n"
-		"t:4:3: backend 'b' is of mode tcp: there are no header fields to edit\n"
-		"t:6:12: a backend of mode tcp can stick by 'ip' only\n");
+	check_text("frontends:\n  a: {mode: tcp, bind: \":1\", backend: b, routes: [{backend: b,\n"
+		   "    match: {path: /a}}]}\n"
+		   "backends:\n  b:\n    mode: tcp\n    stick: engineio\n    balance: {hash: uri}\n"
+		   "    set_headers: {a: b}\n    hosts: {h: \"10.0.0.1:1\"}\n",
+		   "t:3:13: 'path' needs mode http\n"
+		   "t:5:3: backend 'b' is of mode tcp and can be balanced by a hash of 'ip' only\n"
+		   "t:5:3: backend 'b' is of mode tcp: there are no header fields to edit\n"
+		   "t:7:12: a backend of mode tcp can stick by 'ip' only\n");
 }
 
 static void a_flood_of_mistakes_is_cut(void **state unused_arg)

@@ -286,6 +286,61 @@ static void all_keys_must_hold(void **state unused_arg)
 	CHECK(rows);
 }
 
+/* What a TLS connection, or its first bytes, tell. */
+static bool holds_of_connection(const char *match, const struct match_facts *facts)
+{
+	struct config *config = config_with(match);
+	bool result = match_holds(config->frontends[0].routes[0].match, facts);
+
+	config_unref(config);
+	return result;
+}
+
+static void protocols_offered_match_by_any_of_a_list(void **state unused_arg)
+{
+	struct match_facts facts = { .alpn = STR("\2h2\x08http/1.1"), .is_alpn_list = true };
+
+	assert_true(holds_of_connection("{alpn: h2}", &facts));
+	assert_true(holds_of_connection("{alpn: [x, http/1.1]}", &facts));
+	assert_true(holds_of_connection("{alpn: \"~^http\"}", &facts));
+	assert_false(holds_of_connection("{alpn: h2x}", &facts));
+	assert_false(holds_of_connection("{alpn: \"!h2\"}", &facts));
+	assert_true(holds_of_connection("{alpn: \"!h3\"}", &facts));
+	facts = (struct match_facts){ .alpn = STR("h2") };
+	assert_true(holds_of_connection("{alpn: h2}", &facts));
+	assert_false(holds_of_connection("{alpn: http/1.1}", &facts));
+	facts.alpn = STR_NONE;
+	assert_false(holds_of_connection("{alpn: \"*\"}", &facts));
+	assert_true(holds_of_connection("{alpn: \"!h2\"}", &facts));
+}
+
+static void a_connection_without_a_request_matches_without_harm(void **state unused_arg)
+{
+	static const char *const keys[] = { "method: GET",       "host: a",
+					    "path: /a",          "path_prefix: /a",
+					    "path_regex: a",     "header: {a: \"*\"}",
+					    "query: {a: \"*\"}", "cookie: {a: \"*\"}" };
+	static const char *const negated[] = { "method: \"!GET\"",   "host: \"!a\"",
+					       "path: \"!/a\"",      "path_prefix: \"!/a\"",
+					       "path_regex: \"!a\"", "header: {a: \"!*\"}",
+					       "query: {a: \"!*\"}", "cookie: {a: \"!*\"}" };
+	struct ip_addr client = { .family = AF_UNSPEC };
+	struct match_facts facts = { .client = &client };
+
+	for (size_t i = 0; i < ARRAY_N(keys); i++) {
+		char *text = xasprintf("{%s}", keys[i]);
+
+		assert_false(holds_of_connection(text, &facts));
+		free(text);
+		text = xasprintf("{%s}", negated[i]);
+		assert_true(holds_of_connection(text, &facts));
+		free(text);
+	}
+	facts.protocol = STR("tls");
+	assert_true(holds_of_connection("{protocol: [http, tls]}", &facts));
+	assert_false(holds_of_connection("{protocol: \"!tls\"}", &facts));
+}
+
 static void a_route_without_a_match_always_applies(void **state unused_arg)
 {
 	struct config *config = config_with("{}");
@@ -307,6 +362,8 @@ int main(void)
 		cmocka_unit_test(query_keys_and_values_match_decoded),
 		cmocka_unit_test(cookies_match_by_exact_name),
 		cmocka_unit_test(all_keys_must_hold),
+		cmocka_unit_test(protocols_offered_match_by_any_of_a_list),
+		cmocka_unit_test(a_connection_without_a_request_matches_without_harm),
 		cmocka_unit_test(a_route_without_a_match_always_applies),
 	};
 
