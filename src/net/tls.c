@@ -124,7 +124,6 @@ int tls_accept(struct conn *conn, struct tls_server *server, struct buf *first)
 	SSL_CTX *ssl_ctx = tls_server_ssl_ctx(server);
 	SSL *ssl = ssl_ctx ? SSL_new(ssl_ctx) : NULL;
 
-	SSL_CTX_free(ssl_ctx);
 	if (begin(conn, ssl, tls) != 0) {
 		free(tls);
 		return -ENOMEM;
