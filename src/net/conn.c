@@ -268,13 +268,10 @@ void conn_shutdown(struct conn *conn)
 /* What its face has; the socket stays. */
 static void drop_face(struct conn *conn, bool is_reset)
 {
-	const struct conn_face *face = conn->face;
-
-	conn->can_read = conn->can_write = false;
-	if (!face)
-		return;
-	face->close(conn, is_reset);
+	if (conn->face)
+		conn->face->close(conn, is_reset);
 	conn->face = NULL;
+	conn->can_read = conn->can_write = false;
 }
 
 void conn_close(struct conn *conn)
@@ -319,6 +316,8 @@ const char *conn_error_text(int error)
 		return "permission denied";
 	case EAGAIN:
 		return "backlog full";
+	case EPROTO:
+		return "TLS failure";
 	case EMFILE:
 	case ENFILE:
 		return "out of descriptors";

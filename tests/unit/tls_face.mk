@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+UNIT_TESTS += tests/unit/test_tls
+tests_unit_test_tls_SOURCES = tests/unit/test_tls.c tests/unit/tls_wire.c tests/unit/tls_wire.h
+tests_unit_test_tls_LDADD = $(LDADD) $(CMOCKA_LIBS)
