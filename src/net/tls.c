@@ -16,11 +16,6 @@
 #include "net/tls_internal.h"
 #include "net/tls_server.h"
 
-/* Until net/tls_server.c is there. */
-#pragma weak tls_server_ssl_ctx
-#pragma weak tls_server_ref
-#pragma weak tls_server_unref
-
 #define RECORD_MAX 16384u
 /* Of an established connection, while it reads: two records in one system call. */
 #define READ_SIZE 32768u
@@ -440,8 +435,7 @@ static void face_close(struct conn *conn, bool is_reset)
 	ERR_clear_error();
 	buf_release(&tls->first);
 	buf_release(&tls->wire);
-	if (tls->server)
-		tls_server_unref(tls->server);
+	tls_server_unref(tls->server);
 	tls_client_ctx_unref(tls->ctx);
 	free(tls->peer);
 	free(tls->why);

@@ -25,7 +25,6 @@ static struct tls_wire *wire_of_server;
 void *tls_server_ssl_ctx(struct tls_server *server)
 {
 	assert_ptr_equal(server, (struct tls_server *)wire_of_server);
-	SSL_CTX_up_ref(wire_of_server->server_ctx);
 	return wire_of_server->server_ctx;
 }
 
