@@ -82,6 +82,9 @@ unsigned char *tls_cert_staple(struct tls_cert *cert, size_t *size);
 /* The staple whatever its age, by OPENSSL_malloc(); NULL = none. */
 unsigned char *tls_cert_staple_any(struct tls_cert *cert, size_t *size);
 
+/* CERT, which has no staple yet, takes FROM's when they have the same leaf. */
+void tls_cert_keep_staple(struct tls_cert *cert, struct tls_cert *from);
+
 /* For the other modules of TLS: OpenSSL's objects, views. */
 void *tls_cert_x509(const struct tls_cert *cert);   /* X509 * */
 void *tls_cert_key(const struct tls_cert *cert);    /* EVP_PKEY * */

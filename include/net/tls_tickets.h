@@ -45,7 +45,9 @@ struct tls_tickets *tls_tickets_open(struct str file, struct str secret, int64_t
 				     tls_mistake_fn *mistake, void *arg) must_check;
 struct tls_tickets *tls_tickets_ref(struct tls_tickets *tickets);
 void tls_tickets_unref(struct tls_tickets *tickets); /* NULL is fine; any thread */
-/* CTX, an SSL_CTX *, encrypts with it; the set must outlive CTX. */
+/*
+ * SSL_CTX, and connections that have changed to it, encrypt with it; the set must outlive them.
+ */
 void tls_tickets_use(struct tls_tickets *tickets, void *ssl_ctx);
 
 /* ---- For the operator ---- */
