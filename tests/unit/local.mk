@@ -15,6 +15,5 @@ include tests/unit/merge.mk
 include tests/unit/mirror_redis.mk
 include tests/unit/mirror_ask.mk
 include tests/unit/mirror_core.mk
-include tests/unit/tls.mk
 include tests/unit/tls_face.mk
 include tests/unit/tls_server.mk
