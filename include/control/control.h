@@ -49,6 +49,10 @@ extern control_reload_fn *control_reload_hook;
 typedef void control_servers_changed_fn(struct backend_state *backend);
 extern control_servers_changed_fn *control_servers_changed_hook;
 
+/* The operator has changed certificates of the store (net/tls_store.h), or a staple. */
+typedef void control_certificates_changed_fn(void);
+extern control_certificates_changed_fn *control_certificates_changed_hook;
+
 /*
  * Upgrade: another process takes over.
  *

@@ -89,6 +89,11 @@ int tls_store_detach(struct str directory, struct str path, tls_mistake_fn *mist
  */
 int tls_store_reread(struct str path, tls_mistake_fn *mistake, void *arg) must_check;
 /*
+ * The same, and what was committed from memory goes even if the files say what they said before.
+ * 1: another certificate is in force; 0: the same one, or it was not from memory.
+ */
+int tls_store_revert(struct str path, tls_mistake_fn *mistake, void *arg) must_check;
+/*
  * Files that have come to DIRECTORY are taken by the binds that name it, those that have gone are
  * left (never the last one).  The number of changes, or a negative errno; files that are no
  * certificates are told as warnings.

@@ -28,35 +28,6 @@ enum run_step command_show_resolvers(struct run *run)
 	return run->args_n ? run_error(run, "Can't find that resolvers section") : RUN_DONE;
 }
 
-enum run_step command_show_ssl_crt_list(struct run *run)
-{
-	return run->args_n ? run_error(run, "didn't find the specified filename") : RUN_DONE;
-}
-
-/* Certificates are files that the configuration names: they change with a reload. */
-enum run_step command_show_ssl_cert(struct run *run)
-{
-	const struct config *config = control_config();
-	bool is_headed = false;
-
-	if (run->args_n)
-		return run_error(run, "Can't display the certificate: it is read from its file.");
-	for (size_t i = 0; i < config->frontends_n; i++) {
-		const struct frontend *frontend = &config->frontends[i];
-
-		for (size_t j = 0; j < frontend->binds_n; j++) {
-			const struct tls_bind_conf *tls = frontend->binds[j].tls;
-
-			if (tls && !is_headed)
-				run_text(run, STR("# filename\n"));
-			is_headed = is_headed || tls;
-			for (size_t k = 0; tls && k < tls->certificates.n; k++)
-				run_print(run, "%.*s\n", STR_ARG(tls->certificates.items[k]));
-		}
-	}
-	return RUN_DONE;
-}
-
 /* Nothing is hidden behind these modes here; clients of HAProxy 2.x switch them on first. */
 static enum run_step mode(struct run *run, const char *name)
 {

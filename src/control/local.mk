@@ -33,6 +33,8 @@ liblimpet_a_SOURCES += \
 	src/control/cmd_server.c include/control/server_args.h src/control/cmd_server_add.c \
 	src/control/cmd_config_diff.c src/control/cmd_server_set.c \
 	src/control/cmd_sess.c \
+	include/control/ssl_args.h src/control/cmd_ssl.c src/control/cmd_ssl_ocsp.c \
+	src/control/cmd_ssl_show.c src/control/cmd_ssl_tickets.c \
 	src/control/cmd_stat.c \
 	src/control/cmd_none.c src/control/cmd_switch.c src/control/cmd_system.c \
 	src/control/cmd_threads.c include/control/startup_log.h src/control/startup_log.c \

@@ -8,4 +8,5 @@ liblimpet_a_SOURCES += \
 	include/health/exchange.h src/health/exchange.c src/health/exchange_http.c \
 	include/health/health.h src/health/health.c \
 	include/health/ocsp_ask.h src/health/ocsp_ask.c \
+	include/health/ocsp_refresh.h src/health/ocsp_refresh.c \
 	src/health/passive.c src/health/switches.c

@@ -2,6 +2,7 @@
 sbin_PROGRAMS += limpet
 limpet_SOURCES = src/main/main.c
 liblimpet_a_SOURCES += \
+	include/main/certificates.h src/main/certificates.c src/main/certificate_age.c \
 	include/main/changes.h src/main/changes.c \
 	include/main/file_watch.h src/main/file_watch.c \
 	include/main/process.h src/main/process.c \

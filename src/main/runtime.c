@@ -18,6 +18,7 @@
 #include "control/startup_log.h"
 #include "health/discovery.h"
 #include "health/health.h"
+#include "main/certificates.h"
 #include "main/runtime_binds.h"
 #include "main/runtime_sets.h"
 #include "main/state_keep.h"
@@ -170,6 +171,7 @@ int runtime_start_threads(void)
 	}
 	thread_index = traffics_n;
 	is_running = true;
+	certificates_apply(current);
 	return 0;
 }
 
@@ -254,6 +256,7 @@ static void put_in_force(struct config *config, const struct binds *binds)
 			  why ? why : "cannot be opened");
 	binds_tell(config, old);
 	config_unref(old);
+	certificates_apply(config);
 }
 
 /* Secrets that were made up: with others every client would lose its server. */
@@ -406,6 +409,7 @@ void runtime_stop(void)
 	for (unsigned t = 0; is_running && t < traffics_n; t++)
 		pthread_join(threads[t], NULL);
 	state_keep_end();
+	certificates_fini();
 	discovery_fini();
 	health_fini();
 	/* They may have posted to each other until the last one ended. */

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/siphash.h"
+#include "main/certificates.h"
 #include "main/process.h"
 #include "main/runtime.h"
 #include "mirror/beat.h"
@@ -322,6 +323,8 @@ static void hand_over(void)
 		  "at the latest",
 		  (int)up.pid, (int)getpid(),
 		  (long long)runtime_config()->global.upgrade_grace_ms / 1000);
+	certificates_tell_unsaved();
+	certificates_fini();
 	close_listening();
 	mirror_fini(); /* the new one has it, and the tables of both are kept alike */
 	process_notify_end();

@@ -10,6 +10,7 @@
  *   control: reload was asked for             -> runtime
  *   control: an upgrade was asked for         -> upgrade
  *   control: a save was asked for             -> state_keep
+ *   control: certificates were changed        -> certificates
  *   a second has passed                       -> tables expire
  */
 #include "config.h"
@@ -20,6 +21,7 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "health/health.h"
+#include "main/certificates.h"
 #include "main/changes.h"
 #include "main/runtime.h"
 #include "main/upgrade.h"
@@ -79,7 +81,9 @@ void wiring_init(const char *file)
 	control_upgrade_hook = upgrade_start;
 	control_save_hook = state_keep_save;
 	control_old_hook = upgrade_old;
+	control_certificates_changed_hook = certificates_changed;
 	slow_start_init();
+	certificates_init(&control_loop);
 	mirror_init(&control_loop);
 	timer_init(&second, on_second);
 	loop_timer_in(&control_loop, &second, SEC(1));
