@@ -295,11 +295,10 @@ struct config *config_ref(struct config *config)
 	return config;
 }
 
-#pragma weak tls_server_unref /* while it is being built */
 static void frontend_unref_tls(const struct frontend *frontend)
 {
 	for (size_t i = 0; i < frontend->binds_n; i++)
-		if (frontend->binds[i].tls && frontend->binds[i].tls->server)
+		if (frontend->binds[i].tls)
 			tls_server_unref(frontend->binds[i].tls->server);
 }
 

@@ -21,7 +21,6 @@
 #define SECRET_MAX     1024 /* bytes of the first line of a password file */
 #define HSTS_VALUE_MAX 64
 
-#pragma weak tls_server_new /* while it is being built */
 load_tls_server_fn *load_tls_server = tls_server_new;
 
 bool read_hsts(struct load *load, const struct schema_row *row, const struct yaml_node *node,

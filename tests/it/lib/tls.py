@@ -25,11 +25,11 @@ __all__ = ["Certs", "tls", "s_client", "alert", "refused", "memory_handshake", "
 TLS_CONFIG = """\
 global:
   threads: ${THREADS:-1}
-  stats: {socket: "unix:${RUN}/stats.sock"}
+  stats: {socket: "unix:${RUN}/%(stats)s.sock"}
   log: {level: info}
 frontends:
   web:
-    bind: {address: "127.0.0.1:${PORT}", tls: {%(tls)s}%(bind)s}
+    bind: {address: "127.0.0.1:${%(port)s}", tls: {%(tls)s}%(bind)s}
     backend: app%(frontend)s
 backends:
   app:
@@ -66,11 +66,12 @@ class Certs:
             ctx.minimum_version = least
         return ctx
 
-    def config(self, tls="", frontend="", backend="", bind="", certificates=None):
+    def config(self, tls="", frontend="", backend="", bind="", certificates=None, port="PORT"):
         """A frontend with TLS on ${PORT}; each text is further keys in flow style."""
         def lines(text, indent): return "".join("\n" + " " * indent + k for k in text.split("\n") if k)
         files = certificates or [self.site.both]
         return TLS_CONFIG % {
+            "port": port, "stats": "stats" if port == "PORT" else "stats-" + port,
             "tls": "certificates: [%s]%s" % (", ".join('"%s"' % f for f in files), tls and ", " + tls),
             "bind": bind and ", " + bind, "frontend": lines(frontend, 4), "backend": lines(backend, 4)}
 
