@@ -54,12 +54,14 @@ IT_TESTS = \
 	tests/it/m_mirror.py \
 	tests/it/p_tcp.py \
 	tests/it/s_request.py \
-	tests/it/s_response.py
+	tests/it/s_response.py \
+	tests/it/t_clients.py \
+	tests/it/t_handshakes.py
 IT_LIB = \
 	tests/it/lib/__init__.py \
 	tests/it/lib/case.py tests/it/lib/certs.py \
 	tests/it/lib/checks.py tests/it/lib/engine.py tests/it/lib/farm.py \
-	tests/it/lib/limpet.py tests/it/lib/load.py tests/it/lib/upgrade.py \
+	tests/it/lib/limpet.py tests/it/lib/load.py tests/it/lib/tls.py tests/it/lib/upgrade.py \
 	tests/it/lib/msg.py \
 	tests/it/lib/peer.py \
 	tests/it/lib/servers.py \
