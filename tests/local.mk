@@ -52,6 +52,7 @@ IT_TESTS = \
 	tests/it/m_control.py \
 	tests/it/m_faults.py \
 	tests/it/m_mirror.py \
+	tests/it/p_real.py \
 	tests/it/p_tcp.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py \
