@@ -78,6 +78,8 @@ struct tls_about {
 /* False: CONN is plain.  Cheap but for the peer's certificate, which is read once and kept. */
 bool tls_about(struct conn *conn, struct tls_about *about);
 
+/* CONN was opened with CTX; NULL = it is plain. */
+bool tls_is_of(const struct conn *conn, const struct tls_client_ctx *ctx);
 /* Bytes that OpenSSL holds and that no edge will tell of.  (conn.can_read is kept true for them.)
  */
 bool tls_has_pending(struct conn *conn);

@@ -21,7 +21,7 @@ struct tls_client_options {
 	bool is_verified; /* the certificate must lead to an authority and have `name` */
 	bool is_min_1_3;  /* else 1.2 */
 	struct str ca;    /* PEM file; "" = the system's */
-	struct str sni;   /* asked for; "" = none */
+	struct str sni;   /* asked for, unless it is an address; "" = none */
 	struct str name;  /* a host name or an IP that the certificate must have; "" = any */
 	struct str certificate, key;      /* PEM files to show; "" = none */
 	struct str ciphers, ciphersuites; /* of 1.2 and of 1.3, in OpenSSL's words; "" = its own */
@@ -46,6 +46,12 @@ void tls_resume_fini(struct tls_resume *resume);
 /* NULL: WHY says what was wrong.  The caller has one reference.  Reads files: it blocks. */
 struct tls_client_ctx *tls_client_ctx_new(const struct tls_client_options *options,
 					  char why[TLS_WHY_SIZE]) must_check;
+/* The same as BASE with other names ("" = none, any); what it has read is shared. */
+struct tls_client_ctx *tls_client_ctx_named(const struct tls_client_ctx *base, struct str sni,
+					    struct str name) must_check;
+/* Whether CTX is what that would give. */
+bool tls_client_ctx_is_named(const struct tls_client_ctx *ctx, const struct tls_client_ctx *base,
+			     struct str sni, struct str name);
 struct tls_client_ctx *tls_client_ctx_ref(struct tls_client_ctx *ctx);
 void tls_client_ctx_unref(struct tls_client_ctx *ctx); /* NULL is fine */
 

@@ -56,8 +56,7 @@ enum io tls_uncork(struct tls *tls); /* as tls_flush() */
 #define TLS_BATCH_MAX 8
 
 /* tls_client.c. */
-SSL_CTX *tls_client_ssl_ctx(struct tls_client_ctx *ctx);
-const char *tls_client_sni(const struct tls_client_ctx *ctx); /* NULL = none */
+SSL *tls_client_ssl_new(struct tls_client_ctx *ctx); /* NULL = no memory */
 /* Offers one of RESUME's sessions, if it has any of CTX. */
 void tls_resume_offer(struct tls_resume *resume, struct tls_client_ctx *ctx, SSL *ssl);
 

@@ -133,13 +133,8 @@ int tls_accept(struct conn *conn, struct tls_server *server, struct buf *first)
 int tls_connect(struct conn *conn, struct tls_client_ctx *ctx, struct tls_resume *resume)
 {
 	struct tls *tls = xcalloc(1, sizeof(*tls));
-	SSL *ssl = SSL_new(tls_client_ssl_ctx(ctx));
-	const char *sni = tls_client_sni(ctx);
+	SSL *ssl = tls_client_ssl_new(ctx);
 
-	if (ssl && sni && SSL_set_tlsext_host_name(ssl, sni) != 1) {
-		SSL_free(ssl);
-		ssl = NULL;
-	}
 	if (begin(conn, ssl, tls) != 0) {
 		free(tls);
 		return -ENOMEM;
@@ -450,6 +445,11 @@ const struct conn_face tls_face = {
 	.shutdown = face_shutdown,
 	.close = face_close,
 };
+
+bool tls_is_of(const struct conn *conn, const struct tls_client_ctx *ctx)
+{
+	return conn->face == &tls_face ? conn->tls->ctx == ctx : !ctx;
+}
 
 bool tls_has_pending(struct conn *conn)
 {

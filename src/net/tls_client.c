@@ -21,6 +21,7 @@ struct tls_client_ctx {
 	atomic_uint refs;
 	SSL_CTX *ssl_ctx; /* (own) */
 	char *sni;        /* (own) NULL = none */
+	char *name;       /* (own) NULL = any */
 };
 
 /* PATH as a NUL-terminated text; NULL for none. */
@@ -38,25 +39,6 @@ static bool use_authorities(SSL_CTX *ctx, struct str ca, char why[TLS_WHY_SIZE])
 	if (!ok)
 		tls_error_text(why, "authorities cannot be read");
 	free(path);
-	return ok;
-}
-
-static bool use_name(SSL_CTX *ctx, struct str name, char why[TLS_WHY_SIZE])
-{
-	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
-	struct ip_addr ip;
-	bool ok;
-
-	if (!name.len)
-		return true;
-	if (ip_addr_parse(name, &ip) == 0) {
-		ok = X509_VERIFY_PARAM_set1_ip(param, ip.ip, ip.family == AF_INET ? 4 : 16) == 1;
-	} else {
-		X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-		ok = X509_VERIFY_PARAM_set1_host(param, name.p, name.len) == 1;
-	}
-	if (!ok)
-		tls_error_text(why, "not a name for a certificate");
 	return ok;
 }
 
@@ -184,14 +166,31 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
 	return 1;
 }
 
-SSL_CTX *tls_client_ssl_ctx(struct tls_client_ctx *ctx)
+static bool expect_name(SSL *ssl, const char *name)
 {
-	return ctx->ssl_ctx;
+	X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
+	struct ip_addr ip;
+
+	if (ip_addr_parse(str_of(name), &ip) == 0)
+		return X509_VERIFY_PARAM_set1_ip(param, ip.ip, ip.family == AF_INET ? 4 : 16) == 1;
+	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return X509_VERIFY_PARAM_set1_host(param, name, strlen(name)) == 1;
 }
 
-const char *tls_client_sni(const struct tls_client_ctx *ctx)
+SSL *tls_client_ssl_new(struct tls_client_ctx *ctx)
 {
-	return ctx->sni;
+	SSL *ssl = SSL_new(ctx->ssl_ctx);
+	struct ip_addr ip;
+
+	if (!ssl)
+		return NULL;
+	/* An address is no host name to ask for (RFC 6066 3). */
+	if ((!ctx->sni || ip_addr_parse(str_of(ctx->sni), &ip) == 0 ||
+	     SSL_set_tlsext_host_name(ssl, ctx->sni) == 1) &&
+	    (!ctx->name || expect_name(ssl, ctx->name)))
+		return ssl;
+	SSL_free(ssl);
+	return NULL;
 }
 
 static bool set_up(SSL_CTX *ctx, const struct tls_client_options *options, char why[TLS_WHY_SIZE])
@@ -200,8 +199,7 @@ static bool set_up(SSL_CTX *ctx, const struct tls_client_options *options, char 
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx, on_new_session);
 	SSL_CTX_set_verify(ctx, options->is_verified ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-	if (options->is_verified &&
-	    (!use_authorities(ctx, options->ca, why) || !use_name(ctx, options->name, why)))
+	if (options->is_verified && !use_authorities(ctx, options->ca, why))
 		return false;
 	return use_ciphers(ctx, options, why) && use_own_certificate(ctx, options, why) &&
 	       use_alpn(ctx, options, why);
@@ -216,6 +214,7 @@ struct tls_client_ctx *tls_client_ctx_new(const struct tls_client_options *optio
 	ctx = xcalloc(1, sizeof(*ctx));
 	atomic_init(&ctx->refs, 1);
 	ctx->sni = text_of(options->sni);
+	ctx->name = text_of(options->name);
 	ctx->ssl_ctx = SSL_CTX_new(TLS_client_method());
 	if (!ctx->ssl_ctx) {
 		tls_error_text(why, "");
@@ -239,5 +238,30 @@ void tls_client_ctx_unref(struct tls_client_ctx *ctx)
 		return;
 	SSL_CTX_free(ctx->ssl_ctx);
 	free(ctx->sni);
+	free(ctx->name);
 	free(ctx);
+}
+
+struct tls_client_ctx *tls_client_ctx_named(const struct tls_client_ctx *base, struct str sni,
+					    struct str name)
+{
+	struct tls_client_ctx *ctx = xcalloc(1, sizeof(*ctx));
+
+	atomic_init(&ctx->refs, 1);
+	SSL_CTX_up_ref(base->ssl_ctx);
+	ctx->ssl_ctx = base->ssl_ctx;
+	ctx->sni = text_of(sni);
+	ctx->name = text_of(name);
+	return ctx;
+}
+
+static bool is_text(const char *text, struct str other)
+{
+	return text ? str_eq(str_of(text), other) : !other.len;
+}
+
+bool tls_client_ctx_is_named(const struct tls_client_ctx *ctx, const struct tls_client_ctx *base,
+			     struct str sni, struct str name)
+{
+	return ctx->ssl_ctx == base->ssl_ctx && is_text(ctx->sni, sni) && is_text(ctx->name, name);
 }
