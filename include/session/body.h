@@ -79,8 +79,8 @@ void body_drop(struct body *body);
 void body_fini(struct body *body);
 
 #define BODY_ROOM_MAX  (256u * 1024)
-#define BODY_ROOM_BULK (128u * 1024) /* from here on it is bulk: so much came within one turn */
-#define BODY_TURNS_MAX 16            /* reads of one call, before others have their turn */
+#define BODY_ROOM_BULK (2 * BUF_SIZE) /* from here on it is bulk: a whole BUF_SIZE came at once */
+#define BODY_TURNS_MAX 16             /* reads of one call, before others have their turn */
 
 /* body_splice.c.  Sends what OUT and the pipe hold; BODY_DONE: all of it. */
 enum body_result body_flush(struct body *body, const struct body_path *path);

@@ -4,9 +4,10 @@
  *
  *   source socket --> pipe --> destination socket
  *
- * body->room says how bulky a flow is: it doubles with each receive that filled it and halves when
- * little comes.  At BODY_ROOM_BULK a pipe is cheaper than copying; small and interactive flows
- * never get there.
+ * body->room says how bulky a flow is: it doubles with each receive that filled it, halves when
+ * little comes, and falls back to its start when a pipe gets next to nothing.  From about 20 KiB
+ * at once a pipe is cheaper than copying (doc/decisions/0022-splice.md); small and interactive
+ * flows never get there.
  *
  * Always true:
  *   1. A pipe is filled when it is empty and OUT is, and held only while there is something in it.
@@ -19,6 +20,8 @@
 #include "session/body.h"
 
 #include "net/pipe.h"
+
+#define FILL_LEAST (BUF_SIZE / 2) /* less at once, and the flow is not bulk any more */
 
 void body_learn_room(struct body *body, size_t n, size_t asked)
 {
@@ -133,7 +136,8 @@ static enum body_result fill(struct body *body, const struct body_path *path, ui
 	if (io == IO_OK) {
 		body->pipe = pipe;
 		body->is_piped = true;
-		body_learn_room(body, pipe->held, asked < BODY_ROOM_MAX ? asked : BODY_ROOM_MAX);
+		if (pipe->held < FILL_LEAST)
+			body->room = BUF_SIZE;
 		took(body, path, pipe->held);
 		return BODY_DONE;
 	}
