@@ -119,6 +119,9 @@ void h2_leave(struct h2 *h2);
 /* GOAWAY with CODE, and the connection is closed; WHY is logged.  Once. */
 void h2_fail(struct h2 *h2, uint32_t code, const char *why);
 
+/* nghttp2 has sent its own GOAWAY, for WHY. */
+void h2_failed(struct h2 *h2, struct str why);
+
 /* h2_session.c: nghttp2's session with our callbacks, and our SETTINGS submitted.  0 or -ENOMEM. */
 int h2_session_open(struct h2 *h2) must_check;
 

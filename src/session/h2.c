@@ -47,17 +47,22 @@ void h2_leave(struct h2 *h2)
 	h2_wake(h2);
 }
 
-void h2_fail(struct h2 *h2, uint32_t code, const char *why)
+void h2_failed(struct h2 *h2, struct str why)
 {
 	struct client *client = h2->client;
 	char text[ADDR_TEXT_SIZE];
 
-	if (h2->has_failed || h2->is_over)
-		return;
 	h2->has_failed = h2->is_leaving = true;
 	count(&client->frontend_state->counters, frontend_h2_failures);
-	log_warn("frontend %s: HTTP/2 connection from %s closed: %s", client->frontend_state->name,
-		 ip_addr_text(&client->source, text).p, why);
+	log_warn("frontend %s: HTTP/2 connection from %s closed: %.*s",
+		 client->frontend_state->name, ip_addr_text(&client->source, text).p, STR_ARG(why));
+}
+
+void h2_fail(struct h2 *h2, uint32_t code, const char *why)
+{
+	if (h2->has_failed || h2->is_over)
+		return;
+	h2_failed(h2, str_of(why));
 	(void)nghttp2_session_terminate_session(h2->session, code);
 	h2_wake(h2);
 }
@@ -173,6 +178,14 @@ static void set_timer(struct h2 *h2)
 	client_set_timer(client, at_ms > now_ms ? at_ms - now_ms : 1);
 }
 
+/* All is sent: will there be more? */
+static bool is_over(const struct h2 *h2)
+{
+	if (h2->is_leaving && !h2->streams_n && list_is_empty(&h2->news))
+		return true;
+	return !nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session);
+}
+
 /* Streams and socket as far as they go; the client may be closed afterwards. */
 static void turn(struct h2 *h2)
 {
@@ -195,9 +208,7 @@ static void turn(struct h2 *h2)
 	}
 	if (!list_is_empty(&h2->news))
 		h2_wake(h2);
-	if (h2->has_failed || (io == IO_OK && !h2->streams_n && list_is_empty(&h2->news) &&
-			       (h2->is_leaving || (!nghttp2_session_want_read(h2->session) &&
-						   !nghttp2_session_want_write(h2->session))))) {
+	if (h2->has_failed || (io == IO_OK && is_over(h2))) {
 		finish(h2);
 		return;
 	}

@@ -144,11 +144,23 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 	return 0;
 }
 
+/* nghttp2 has found a mistake that ends the connection. */
+static void goaway_sent(struct h2 *h2, const nghttp2_goaway *goaway)
+{
+	struct str why = { (const char *)goaway->opaque_data, goaway->opaque_data_len };
+
+	if (h2->has_failed || goaway->error_code == NGHTTP2_NO_ERROR)
+		return;
+	h2_failed(h2, why.len ? why : str_of(nghttp2_http2_strerror(goaway->error_code)));
+}
+
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct h2 *h2 = arg;
 	struct h2_stream *stream = stream_of(session, frame->hd.stream_id);
 
+	if (frame->hd.type == NGHTTP2_GOAWAY)
+		goaway_sent(h2, &frame->goaway);
 	if (frame->hd.type == NGHTTP2_DATA)
 		h2_limits_sent(&h2->limits, frame->hd.length);
 	/* One that the client's mistake has brought about counts as the client's. */

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Engine.IO for the tests: two workers that hand out sids of their own, and the forms of answers."""
+import base64
+import hashlib
 import json
 import threading
 from urllib.parse import parse_qsl, urlsplit
@@ -8,7 +10,7 @@ from .case import check, same
 from .msg import Fail, ok, answer, get
 from .peer import Server
 
-__all__ = ["HANDSHAKE", "POLL", "UPGRADE", "OPEN", "WS_FIELDS", "Two", "unknown_session", "ws_text",
+__all__ = ["HANDSHAKE", "POLL", "UPGRADE", "OPEN", "WS_FIELDS", "Two", "switch", "unknown_session", "ws_text",
            "ws_client_text"]
 
 HANDSHAKE = "/socket.io/?EIO=4&transport=polling"
@@ -19,6 +21,14 @@ WS_FIELDS = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocke
              ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")]
 SWITCH = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
           b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+
+
+def switch(msg):
+    """The 101 to an upgrade with any key; SWITCH is that to WS_FIELDS'."""
+    key = msg.get("sec-websocket-key", "").encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    return (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: %s\r\n\r\n" % base64.b64encode(hashlib.sha1(key).digest()))
+
 
 CONFIG = """\
 global:
@@ -97,7 +107,7 @@ class Two:
                     self.order.append(worker)
                     n = len(self.order)
                 if msg.has("upgrade"):
-                    peer.send(SWITCH + (self.frames or worker.encode()))
+                    peer.send(switch(msg) + (self.frames or worker.encode()))
                     peer.read_all(3600)
                     return
                 data = self.answer(worker, msg) if self.answer else self.usual(worker, msg, n)

@@ -7,7 +7,7 @@ import time
 from urllib.parse import parse_qsl, urlsplit
 
 from .case import check, same
-from .engine import HANDSHAKE, OPEN, POLL, SWITCH, WS_FIELDS, ws_client_text, ws_text
+from .engine import HANDSHAKE, OPEN, POLL, WS_FIELDS, switch, ws_client_text, ws_text
 from .limpet import until
 from .msg import Fail, get, ok
 
@@ -43,7 +43,7 @@ class Farm:
     TUNNEL(peer, worker) replaces what a worker does on a WebSocket after its 101."""
 
     def __init__(self, t, tunnel=None, backend="", workers="AB", net="tcp", stick="engineio",
-                 balance="round_robin", answer=None):
+                 balance="round_robin", answer=None, frontend=""):
         self.t, self.tunnel, self.answer = t, tunnel, answer
         self.lock = threading.Lock()
         self.n = 0
@@ -57,13 +57,13 @@ class Farm:
                  "".join("      %s: {address: \"${%s}\"}\n" % (w, w) for w in workers))
         self.limpet = t.limpet("""\
 global: {threads: %s, stats: {socket: "unix:${RUN}/stats.sock"}}
-frontends: {web: {bind: "127.0.0.1:${PORT}", backend: chat}}
+frontends: {web: {bind: "127.0.0.1:${PORT}", backend: chat%s}}
 backends:
   chat:
     balance: %s
     stick: %s%s
     hosts:
-%s""" % (os.environ.get("THREADS", "1"), balance, stick,
+%s""" % (os.environ.get("THREADS", "1"), frontend and ", " + frontend, balance, stick,
          "".join("\n    " + line for line in backend.split("\n") if line), hosts))
 
     def place(self, net, w):
@@ -77,7 +77,7 @@ backends:
                     self.requests.append((worker, msg))
                 query = dict(parse_qsl(urlsplit(msg.target).query))
                 if msg.has("upgrade"):
-                    peer.send(SWITCH)
+                    peer.send(switch(msg))
                     (self.tunnel or self.answer_close)(peer, worker)
                     return
                 data = self.answer(worker, msg, peer) if self.answer else None
