@@ -32,7 +32,7 @@ struct tls_server {
 
 	/* Fixed at tls_server_new(); for the SSL_CTXs that come later. */
 	char *ciphers, *ciphersuites, *groups; /* (own) NULL = ours */
-	bool is_min_1_3, is_sni_strict, has_tickets;
+	bool is_min_1_3, is_sni_strict, has_tickets, has_cache;
 	enum tls_verify client_verify;
 	X509_STORE *authorities;          /* (ref) of clients; NULL = none */
 	STACK_OF(X509_NAME) * ca_names;   /* (own) told to clients; NULL = none */

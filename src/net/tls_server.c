@@ -59,6 +59,7 @@ static struct tls_server *allocate(const struct tls_server_options *options)
 	server->is_sni_strict = options->is_sni_strict;
 	/* TLS 1.3 without tickets keeps its sessions in the cache, as 1.2 does. */
 	server->has_tickets = options->has_tickets;
+	server->has_cache = options->session_cache > 0;
 	server->client_verify = options->client_verify;
 	server->user.label = xstrndup(options->label);
 	server->user.wants_ocsp = options->has_ocsp_refresh;

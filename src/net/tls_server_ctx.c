@@ -310,7 +310,10 @@ bool tls_server_set_up(struct tls_server *server, SSL_CTX *ctx, const struct tls
 	SSL_CTX_set_num_tickets(ctx, 1);
 	SSL_CTX_set_max_early_data(ctx, 0);
 	SSL_CTX_set_dh_auto(ctx, 1);
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	/* OpenSSL asks the context that was chosen whether a session gets a number; it is kept in
+	 * the one that the connection began with. */
+	SSL_CTX_set_session_cache_mode(ctx, server->has_cache ? SSL_SESS_CACHE_SERVER
+							      : SSL_SESS_CACHE_OFF);
 	set_verify(server, ctx);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_server_name);
 	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
