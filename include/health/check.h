@@ -27,6 +27,7 @@ struct check {
 	struct sock_addr target;       /* of checks */
 	struct sock_addr now;          /* of the run under way */
 	enum proxy_mode send_proxy;
+	struct tls_client_ctx *tls_ctx; /* (ref) NULL = plain */
 	struct retarget retarget;
 
 	struct timer timer; /* the next run */

@@ -225,6 +225,7 @@ struct stick_rule {
 struct worker_conf {
 	struct str name; /* "3001", a socket's stem, or given; "" = the host's single worker */
 	struct sock_addr addr;
+	struct str dns_name; /* which addr was found by; "" = none, it is given itself */
 	uint32_t weight; /* 0..256 per cent of host's... absolute; effective = host weight * worker
 			    weight / 100 */
 	uint32_t max_connections; /* its own, else the host's; 0 = the backend's */
@@ -274,7 +275,7 @@ struct health_conf {
 	uint32_t port;                 /* 0 = the server's */
 	enum check_tls tls_mode;
 	struct tls_client_conf *tls;    /* tls_mode ON; NULL = the defaults */
-	struct tls_client_ctx *tls_ctx; /* (ref) what is in force; NULL = no TLS */
+	struct tls_client_ctx *tls_ctx; /* (ref) of tls_mode ON, without names; NULL = none */
 	uint32_t spread_pct;            /* of an interval, more or less */
 	int64_t interval_ms, fast_interval_ms, down_interval_ms,
 		timeout_ms; /* fast, down: 0 = interval */
@@ -324,6 +325,7 @@ struct backend {
 	uint32_t retries;
 	struct timeouts timeouts; /* -1 = not set here */
 	struct tls_client_conf *tls;
+	struct tls_client_ctx *tls_ctx; /* (ref) of tls, without names; NULL = plain */
 	struct header_edits request_edits, response_edits;
 	struct backend_state *state;
 };

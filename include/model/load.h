@@ -135,6 +135,8 @@ void frontend_tls_finish(struct load *load, const struct yaml_node *node,
 typedef struct tls_server *load_tls_server_fn(const struct tls_server_options *options,
 					      tls_mistake_fn *mistake, void *arg);
 extern load_tls_server_fn *load_tls_server;
+/* TLS to the servers of BACKEND, for traffic and for checks: reads its files. */
+void backend_tls_finish(struct load *load, struct backend *backend);
 /* What the checks of a backend need of its other keys. */
 void health_finish(struct load *load, struct backend *backend);
 /* NODE with what `defaults` says of keys of SECTION that NODE leaves out. */

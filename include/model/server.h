@@ -94,6 +94,8 @@ struct srvset_member {
 	uint32_t host;            /* index in hosts[] */
 	bool is_backup;
 	enum proxy_mode send_proxy;
+	struct tls_client_ctx *tls;       /* (ref) with its names; NULL = plain */
+	struct tls_client_ctx *check_tls; /* (ref) of its checks */
 	char cookie[28]; /* token of the cookie insert rule, NUL-terminated; "" = none */
 };
 
@@ -197,6 +199,8 @@ struct srvset_spec {
 	uint32_t user_weight, initial_weight, throttle_pct;
 	bool is_backup;
 	enum proxy_mode send_proxy;
+	struct str dns_name;                    /* "" = its address was given as one */
+	struct tls_client_ctx *tls, *check_tls; /* (ref) server_tls.h; the set takes its own */
 };
 
 /* Builds a set; makes servers as needed; hosts in order of first appearance. Control thread. */

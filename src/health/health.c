@@ -193,7 +193,7 @@ static void plan(struct check *check)
 	exchange->timeout_ms =
 		check->is_probe || conf->timeout_ms <= 0 ? PROBE_TIMEOUT_MS : conf->timeout_ms;
 	exchange->send_proxy = conf->has_send_proxy ? check->send_proxy : PROXY_NONE;
-	exchange->tls_ctx = check->is_probe ? NULL : conf->tls_ctx;
+	exchange->tls_ctx = check->is_probe ? NULL : check->tls_ctx;
 	if (!check->is_probe && conf->kind == CHECK_HTTP)
 		exchange->kind = EXCHANGE_HTTP;
 	else if (!check->is_probe && (conf->send.len || conf->expect.written.len))
@@ -331,6 +331,7 @@ static void free_check(struct grave *grave)
 static void remove_check(struct check *check)
 {
 	exchange_fini(&check->exchange);
+	tls_client_ctx_unref(check->tls_ctx);
 	timer_fini(&health.loop->wheel, &check->timer);
 	agent_free(check);
 	flag_clear(check->server, FLAG_SUSPECT);
@@ -383,12 +384,23 @@ static struct check *new_check(struct server *server)
 	return check;
 }
 
-static bool is_changed(const struct check *check, const struct backend *backend)
+static bool is_changed(const struct check *check, const struct srvset_member *member,
+		       const struct backend *backend)
 {
 	const struct health_conf *old = &check->backend->health, *new = &backend->health;
 
 	return old->kind != new->kind || old->interval_ms != new->interval_ms ||
-	       !old->tls_ctx != !new->tls_ctx;
+	       !check->tls_ctx != !member->check_tls;
+}
+
+static void take_tls(struct check *check, struct tls_client_ctx *ctx)
+{
+	struct tls_client_ctx *old = check->tls_ctx;
+
+	check->tls_ctx = ctx ? tls_client_ctx_ref(ctx) : NULL;
+	if (check->exchange.tls_ctx)
+		check->exchange.tls_ctx = check->tls_ctx;
+	tls_client_ctx_unref(old);
 }
 
 static void apply_member(const struct srvset_member *member, const struct backend *backend,
@@ -403,8 +415,8 @@ static void apply_member(const struct srvset_member *member, const struct backen
 	target = check_target(&member->addr, &check->retarget, &backend->health.ip,
 			      backend->health.port);
 	has_moved = !is_new && !sock_addr_eq(&check->addr, &member->addr);
-	has_changed =
-		!is_new && (is_changed(check, backend) || !sock_addr_eq(&check->target, &target));
+	has_changed = !is_new && (is_changed(check, member, backend) ||
+				  !sock_addr_eq(&check->target, &target));
 	if (has_moved || has_changed) {
 		exchange_abort(&check->exchange);
 		timer_stop(&check->timer);
@@ -414,8 +426,7 @@ static void apply_member(const struct srvset_member *member, const struct backen
 	check->backend = backend;
 	/* A run that goes on must not look into the old configuration. */
 	check->exchange.conf = &backend->health;
-	if (check->exchange.tls_ctx)
-		check->exchange.tls_ctx = backend->health.tls_ctx;
+	take_tls(check, member->check_tls);
 	check->addr = member->addr;
 	check->target = target;
 	check->send_proxy = member->send_proxy;

@@ -23,6 +23,7 @@
 #include "main/runtime_sets.h"
 #include "main/slow_start.h"
 #include "model/override.h"
+#include "model/server_tls.h"
 #include "model/weight.h"
 #include "session/client.h"
 #include "session/traffic.h"
@@ -97,6 +98,7 @@ static void add_worker(struct specs *specs, const struct backend *backend,
 							   : backend->max_connections_per_server,
 		.is_backup = host->is_backup,
 		.send_proxy = host->send_proxy,
+		.dns_name = worker->dns_name,
 	};
 }
 
@@ -231,7 +233,8 @@ static bool is_same(const struct srvset *old, const struct srvset *new)
 		    a->weight != b->weight || a->user_weight != b->user_weight ||
 		    a->initial_weight != b->initial_weight || a->throttle_pct != b->throttle_pct ||
 		    a->max_connections != b->max_connections || a->is_backup != b->is_backup ||
-		    a->send_proxy != b->send_proxy)
+		    a->send_proxy != b->send_proxy || a->tls != b->tls ||
+		    a->check_tls != b->check_tls)
 			return false;
 	}
 	return true;
@@ -302,11 +305,15 @@ static void build_set(const struct backend *backend, bool is_forced)
 	come_back(backend, old);
 	collect(backend, &specs);
 	adjust(backend, old, is_forced, &specs);
+	for (size_t i = 0; i < specs.n; i++)
+		spec_take_tls(backend, old, &specs.specs[i]);
 	set = srvset_build(backend->state, specs.specs, specs.n);
 	if (set->members_n < specs.n)
 		log_error("backend %s: %zu servers left out: this process has seen %u names, the "
 			  "most that it keeps",
 			  backend->state->name, specs.n - set->members_n, SERVERS_MAX);
+	for (size_t i = 0; i < specs.n; i++)
+		spec_drop_tls(&specs.specs[i]);
 	free(specs.specs);
 	free(specs.agent_pcts);
 	free(specs.workers);

@@ -258,4 +258,5 @@ void backend_read(struct load *load, const struct yaml_pair *pair, struct backen
 	if (backend->mode == TRAFFIC_TCP)
 		tcp_check(load, backend);
 	health_finish(load, backend);
+	backend_tls_finish(load, backend);
 }

@@ -9,7 +9,6 @@
 #include "base/regex.h"
 #include "model/out.h"
 #include "model/schema_fns.h"
-#include "net/tls_client.h"
 
 #define BYTES_MAX 4096 /* of a text to send or to expect */
 
@@ -236,42 +235,9 @@ bool read_check_tls(struct load *load, const struct schema_row *row, const struc
 	return true;
 }
 
-static void tls_prepare(struct load *load, struct backend *backend)
-{
-	struct health_conf *health = &backend->health;
-	const struct tls_client_conf *tls =
-		health->tls_mode == CHECK_TLS_AUTO ? backend->tls : health->tls;
-	struct tls_client_options options = { .is_verified = true };
-	char why[TLS_WHY_SIZE];
-
-	if (health->tls_mode == CHECK_TLS_OFF || health->kind == CHECK_NONE ||
-	    (health->tls_mode == CHECK_TLS_AUTO && !backend->tls))
-		return;
-	if (tls) {
-		options = (struct tls_client_options){
-			.is_verified = tls->is_verified,
-			.is_min_1_3 = tls->min_version == TLS_V1_3,
-			.ca = tls->ca,
-			.sni = tls->sni,
-			.certificate = tls->certificate,
-			.key = tls->key,
-			.alpn = tls->alpn.items,
-			.alpn_n = tls->alpn.n,
-		};
-	}
-	/* What an HTTP check asks for is what it wants to be answered by. */
-	if (!options.sni.len && str_find_char(health->host, ':') < 0)
-		options.sni = health->host;
-	options.name = options.sni;
-	health->tls_ctx = tls_client_ctx_new(&options, why);
-	if (!health->tls_ctx)
-		pos_error(load, tls ? tls->pos : backend->pos, "'tls' of 'health_check': %s", why);
-}
-
 void health_finish(struct load *load, struct backend *backend)
 {
 	header_edits_sort(load, &backend->health.headers);
-	tls_prepare(load, backend);
 	if (backend->passive.is_fast_check && backend->health.kind == CHECK_NONE)
 		pos_error(load, backend->pos,
 			  "backend '%.*s': 'passive_check.action: fast_check' needs a "

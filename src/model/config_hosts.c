@@ -108,6 +108,18 @@ static void worker_add(struct load *load, struct host_said *said, const struct y
 	load->servers_n++;
 }
 
+/* The name in "name:port" or "name"; "" when it is an address itself. */
+static struct str dns_name_of(struct load *load, struct str text)
+{
+	struct sock_addr addr;
+	struct ip_addr ip;
+	ptrdiff_t colon = str_find_char(text, ':');
+
+	if (ip_addr_parse(text, &ip) == 0 || sock_addr_parse(text, &addr) == 0)
+		return STR("");
+	return load_keep(load, colon < 0 ? text : (struct str){ text.p, (size_t)colon });
+}
+
 /* A port on the host's own address. */
 static void port_add(struct load *load, struct host_said *said, const struct yaml_node *node,
 		     struct worker_conf worker, uint32_t port)
@@ -120,6 +132,7 @@ static void port_add(struct load *load, struct host_said *said, const struct yam
 	}
 	said->ip.port = (uint16_t)port;
 	sock_addr_from_ip(&worker.addr, &said->ip);
+	worker.dns_name = dns_name_of(load, said->host->address);
 	if (!worker.name.len)
 		worker.name = str_of(arena_printf(load->arena, "%u", port));
 	worker_add(load, said, node, worker);
@@ -195,6 +208,7 @@ static void worker_map_read(struct load *load, struct host_said *said, const str
 	}
 	if (!load_address(load, node, worker.address, "address", &worker.conf.addr))
 		return;
+	worker.conf.dns_name = dns_name_of(load, worker.address);
 	if (!worker.conf.name.len)
 		worker.conf.name = is_unix_text(worker.address)
 					   ? load_keep(load, stem_of(worker.address))
@@ -254,6 +268,7 @@ static void host_single(struct load *load, struct host_said *said)
 		if (!sock_addr_is_unix(&worker.addr) && sock_addr_ip(&worker.addr).port == 0)
 			load_error(load, said->node, "'%.*s': a server has no port 0",
 				   STR_ARG(address));
+		worker.dns_name = dns_name_of(load, address);
 		worker_add(load, said, said->node, worker);
 	}
 }

@@ -310,8 +310,10 @@ void config_unref(struct config *config)
 		regex_free(config->regexes[i]);
 	for (size_t i = 0; i < config->frontends_n; i++)
 		frontend_unref_tls(&config->frontends[i]);
-	for (size_t i = 0; i < config->backends_n; i++)
+	for (size_t i = 0; i < config->backends_n; i++) {
+		tls_client_ctx_unref(config->backends[i].tls_ctx);
 		tls_client_ctx_unref(config->backends[i].health.tls_ctx);
+	}
 	arena_fini(&config->arena);
 	free(config);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * config_tls - TLS to clients (of a bind) and to servers (of a backend).
+ * config_tls - TLS to clients, of a bind.
  *
  * A bind's certificates are read with the configuration, so that a check of the file finds what is
  * wrong with them, and a start reads them before it drops its privileges.
@@ -282,27 +282,5 @@ bool read_bind_tls(struct load *load, const struct schema_row *row, const struct
 	bind_tls_check(load, node, tls);
 	hsts_prepare(load, node, tls);
 	*(struct tls_bind_conf **)schema_field(row, base) = tls;
-	return true;
-}
-
-bool read_client_tls(struct load *load, const struct schema_row *row, const struct yaml_node *node,
-		     void *base)
-{
-	struct yaml_node nothing = { .kind = YAML_MAP, .line = node->line, .column = node->column };
-	struct tls_client_conf *tls;
-	bool is_on = true;
-
-	if (node->kind == YAML_SCALAR && !parse_bool(node->text, &is_on))
-		return false;
-	if (node->kind == YAML_LIST)
-		return false;
-	if (!is_on)
-		return true;
-	tls = arena_alloc(load->arena, sizeof(*tls));
-	section_defaults(load, S_CLIENT_TLS, tls);
-	section_read(load, S_CLIENT_TLS, node->kind == YAML_MAP ? node : &nothing, tls, NULL);
-	if (!tls->certificate.len != !tls->key.len)
-		load_error(load, node, "'tls' needs both 'certificate' and 'key', or neither");
-	*(struct tls_client_conf **)schema_field(row, base) = tls;
 	return true;
 }

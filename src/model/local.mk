@@ -18,6 +18,7 @@ liblimpet_a_SOURCES += \
 	src/model/config_http.c src/model/config_hosts.c src/model/config_match.c src/model/config_route.c \
 	src/model/config_route_mode.c \
 	src/model/config_rate.c src/model/config_tls.c \
+	include/model/server_tls.h src/model/config_tls_client.c \
 	include/model/match_build.h src/model/match.c \
 	include/model/names.h src/model/names.c \
 	include/model/out.h src/model/out.c src/model/dump.c src/model/dump_shapes.c \

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/siphash.h"
+#include "net/tls_client.h"
 
 server_change_fn *server_change_hook;
 server_weight_fn *server_weight_hook;
@@ -241,6 +242,9 @@ struct srvset *srvset_build(struct backend_state *backend, const struct srvset_s
 			.host = srvset_host_index(set, &specs[i]),
 			.is_backup = specs[i].is_backup,
 			.send_proxy = specs[i].send_proxy,
+			.tls = specs[i].tls ? tls_client_ctx_ref(specs[i].tls) : NULL,
+			.check_tls =
+				specs[i].check_tls ? tls_client_ctx_ref(specs[i].check_tls) : NULL,
 		};
 		set->hosts[member->host].members_n++;
 		set->members_n++;
@@ -256,6 +260,10 @@ void srvset_free(struct srvset *set)
 	check_magic(set, SRVSET_MAGIC);
 	if (set->lookup)
 		set->lookup_free(set->lookup);
+	for (uint32_t i = 0; i < set->members_n; i++) {
+		tls_client_ctx_unref(set->members[i].tls);
+		tls_client_ctx_unref(set->members[i].check_tls);
+	}
 	for (uint32_t i = 0; i < set->hosts_n; i++)
 		free((void *)(uintptr_t)set->hosts[i].name);
 	free(set->hosts);

@@ -385,7 +385,7 @@ static const char *const round_trips[] = {
 	"backends:\n  b:\n    stick: [engineio, {cookie: {secret: \"${LT_X:-x y}\", max_age: "
 	"90m}}, "
 	"{ip: {remember: 1h}}]\n"
-	"    balance: {hash: {query: \"a b\"}}\n    timeouts: {server: 90s}\n    tls: true\n"
+	"    balance: {hash: {query: \"a b\"}}\n    timeouts: {server: 90s}\n    tls: {sni: app.test}\n"
 	"    health_check: {http: \"/h?a=b\", status: [200, 300-302], fast_interval: 1500ms}\n"
 	"    passive_check: false\n    slow_start: 30s\n    send_proxy: v1\n"
 	"    hosts:\n      a: {address: 10.0.0.1, workers: 3001-3002, weight: 0}\n"

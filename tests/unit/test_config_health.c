@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "model/server_tls.h"
 
 #define FRONT "frontends: {web: {bind: \"192.0.2.1:80\", backend: b}}\n"
 #define HOSTS "hosts: {h: \"10.0.0.1:1\"}"
@@ -90,6 +91,18 @@ static void texts_of_checks_are_bytes(void **state unused_arg)
 	config_unref(config);
 }
 
+static bool has_check_tls(struct backend *backend)
+{
+	struct srvset_spec spec = { .host = STR("h") };
+	bool has_tls;
+
+	backend->state = backend_state_get(backend->name);
+	spec_take_tls(backend, NULL, &spec);
+	has_tls = spec.check_tls != NULL;
+	spec_drop_tls(&spec);
+	return has_tls;
+}
+
 static void checks_go_over_tls_when_told_so(void **state unused_arg)
 {
 	static const struct {
@@ -112,7 +125,7 @@ static void checks_go_over_tls_when_told_so(void **state unused_arg)
 		snprintf(text, sizeof(text), FRONT "backends: {b: {" HOSTS ", health_check: %s}}\n",
 			 rows[i].text);
 		config = load(text);
-		assert_int_equal(config->backends[0].health.tls_ctx != NULL, rows[i].has_tls);
+		assert_int_equal(has_check_tls(&config->backends[0]), rows[i].has_tls);
 		config_unref(config);
 	}
 }
