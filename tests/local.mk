@@ -54,16 +54,20 @@ IT_TESTS = \
 	tests/it/m_mirror.py \
 	tests/it/n_http2.py \
 	tests/it/n_http2_hostile.py \
+	tests/it/n_http2_tls.py \
 	tests/it/n_http2_ws.py \
 	tests/it/p_real.py \
 	tests/it/p_tcp.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py \
+	tests/it/t_control.py \
+	tests/it/t_ocsp.py \
+	tests/it/t_watch.py \
 	tests/it/t_clients.py \
 	tests/it/t_handshakes.py
 IT_LIB = \
 	tests/it/lib/__init__.py \
-	tests/it/lib/case.py tests/it/lib/certs.py \
+	tests/it/lib/case.py tests/it/lib/care.py tests/it/lib/certs.py \
 	tests/it/lib/checks.py tests/it/lib/engine.py tests/it/lib/farm.py tests/it/lib/h2.py \
 	tests/it/lib/limpet.py tests/it/lib/load.py tests/it/lib/tls.py tests/it/lib/upgrade.py \
 	tests/it/lib/msg.py \

@@ -106,7 +106,7 @@ def _(t):
 @case("streams that the client makes us reset count as if it had reset them")
 def _(t):
     bad = BLOCK + fields_block([("content-length", "5")])
-    flood(t, many(lambda s: frame(HEADERS, END | END_HEADERS, s, bad)), "cancelled", times=30)
+    flood(t, many(lambda s: frame(HEADERS, END | END_HEADERS, s, bad)), "cancelled", times=30, limits=", max_streams: 5000")
 
 
 @case("a window that grows by nothing")
