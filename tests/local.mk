@@ -60,11 +60,11 @@ IT_TESTS = \
 	tests/it/p_tcp.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py \
-	tests/it/t_control.py \
-	tests/it/t_ocsp.py \
-	tests/it/t_watch.py \
 	tests/it/t_clients.py \
-	tests/it/t_handshakes.py
+	tests/it/t_control.py \
+	tests/it/t_handshakes.py \
+	tests/it/t_ocsp.py \
+	tests/it/t_watch.py
 IT_LIB = \
 	tests/it/lib/__init__.py \
 	tests/it/lib/case.py tests/it/lib/care.py tests/it/lib/certs.py \

@@ -2,6 +2,7 @@
 /* show ssl ocsp-response, set ssl ocsp-response. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,6 +174,11 @@ static void set_where_it_fits(void *arg, struct tls_entry *entry)
 		return;
 	if (!tls_ocsp_check(tls_entry_cert(entry), update->der, &about, update->why))
 		return;
+	if (about.status == TLS_OCSP_UNKNOWN) {
+		snprintf(update->why, sizeof(update->why),
+			 "the responder does not know the certificate");
+		return;
+	}
 	update->n++;
 	tls_cert_set_staple(tls_entry_cert(entry), update->der.p, update->der.len, &about);
 	log_info("certificate %.*s: an OCSP response (%s) was set on the stats socket",

@@ -108,15 +108,6 @@ static void failed(struct refresh *refresh, const char *why)
 		  refresh->state.why);
 }
 
-static void on_mistake(void *arg, bool is_error, struct str file, const char *text)
-{
-	char *why = arg;
-
-	(void)file;
-	if (is_error)
-		snprintf(why, OCSP_WHY_SIZE, "%s", text);
-}
-
 static void heard(struct refresh *refresh, const struct tls_ocsp_about *about)
 {
 	const char *status = tls_ocsp_status_text(about->status);
@@ -129,23 +120,35 @@ static void heard(struct refresh *refresh, const struct tls_ocsp_about *about)
 		  "certificate %s: %s, says its OCSP responder", refresh->path, status);
 }
 
+/* NULL, or why DER is of no use. */
+static const char *take(struct refresh *refresh, struct str der, char why[TLS_WHY_SIZE])
+{
+	const struct tls_cert *cert = cert_of(refresh);
+	struct tls_ocsp_about about;
+
+	if (!cert)
+		return "the certificate is gone";
+	if (!tls_ocsp_check(cert, der, &about, why))
+		return why;
+	if (about.status == TLS_OCSP_UNKNOWN)
+		return "it does not know the certificate";
+	if (tls_store_set_ocsp(str_of(refresh->path), der, &about, NULL, NULL) != 0)
+		return "the response cannot be used";
+	heard(refresh, &about);
+	return NULL;
+}
+
 static void on_answer(void *arg, struct str answer, const char *why)
 {
 	struct refresh *refresh = arg;
-	struct tls_ocsp_about about;
-	char mistake[OCSP_WHY_SIZE] = "the response cannot be used";
+	char text[TLS_WHY_SIZE];
 
 	refresh->ask = NULL;
 	refreshes.asks_n--;
-	if (!answer.p)
+	if (answer.p)
+		why = take(refresh, answer, text);
+	if (why)
 		failed(refresh, why);
-	else if (!answer.len)
-		failed(refresh, "an empty response");
-	else if (tls_store_set_ocsp(str_of(refresh->path), answer, &about, on_mistake, mistake) !=
-		 0)
-		failed(refresh, mistake);
-	else
-		heard(refresh, &about);
 	schedule(refresh);
 }
 

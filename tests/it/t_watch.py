@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Certificates read again when their files change, or at a reload, and told of before they run out."""
+import os
+import shutil
+
+from lib import *
+from lib.care import *
+
+here = Care()
+
+
+@case("a file that is renamed over another is taken, and so is one that is written in place")
+def watch_rename(t):
+    limpet = here.start(t)
+    path = t.directory + "/site.pem"
+    copy(here.site2, t.directory + "/new")
+    os.rename(t.directory + "/new", path)
+    here.wait_seen(t, here.site2)
+    limpet.wait_log(r"certificate .*site.pem: replaced \(its file has changed\); .*good for 29 days")
+    copy(here.site, path)
+    here.wait_seen(t, here.site)
+
+
+@case("a link that is set anew and the swapped directory of a Kubernetes secret are taken")
+def watch_links(t):
+    for number, certificate in (("1", here.site), ("2", here.site2)):
+        os.mkdir(t.directory + "/.." + number)
+        copy(certificate, t.directory + "/.." + number + "/tls.pem")
+        os.makedirs(t.directory + "/archive", exist_ok=True)
+        copy(here.other if number == "1" else here.rsa, t.directory + "/archive/live%s.pem" % number)
+    os.symlink("..1", t.directory + "/..data")
+    os.symlink("..data/tls.pem", t.directory + "/tls.pem")
+    os.mkdir(t.directory + "/live")
+    os.symlink("../archive/live1.pem", t.directory + "/live/cert.pem")
+    here.start(t, [t.directory + "/tls.pem", t.directory + "/live/cert.pem"])
+    same(here.seen(t), print_of(here.site), "the certificate at first")
+    os.symlink("..2", t.directory + "/..new")
+    os.rename(t.directory + "/..new", t.directory + "/..data")
+    here.wait_seen(t, here.site2)
+    same(here.seen(t, "other.test"), print_of(here.other), "the other at first")
+    os.symlink("../archive/live2.pem", t.directory + "/live/new")
+    os.rename(t.directory + "/live/new", t.directory + "/live/cert.pem")
+    until(lambda: here.seen(t, "other.test") == print_of(here.site2), "the link is followed", 15 * SLOW)
+
+
+@case("a pair that does not fit changes nothing and is told of once; when it is whole it is taken")
+def broken_pair(t):
+    path = t.directory + "/site.pem"
+    shutil.copy(here.site.pem, path)
+    shutil.copy(here.site.key, path + ".key")
+    limpet = here.start(t, [path])
+    same(here.seen(t), print_of(here.site), "the certificate at first")
+    shutil.copy(here.site2.pem, path)
+    limpet.wait_log("TLS: .*site.pem: the key is another certificate's; the one from before stays in use",
+                    20 * SLOW)
+    same(here.seen(t), print_of(here.site), "the certificate of a broken pair")
+    shutil.copy(here.site2.key, path + ".key")
+    here.wait_seen(t, here.site2)
+    same(limpet.log().count("the key is another certificate's"), 1, "warnings")
+
+
+@case("a file that vanishes, or cannot be read, leaves its certificate in force and is told of")
+def vanished(t):
+    limpet = here.start(t)
+    os.unlink(t.directory + "/site.pem")
+    limpet.wait_log("TLS: .*site.pem: No such file.*stays in use", 20 * SLOW)
+    same(here.seen(t), print_of(here.site), "the certificate")
+    copy(here.site2, t.directory + "/site.pem")
+    here.wait_seen(t, here.site2)
+
+
+@case("files that come to a directory are taken, those that go are left, and what is no certificate is told of")
+def watch_directory(t):
+    place = here.place(t)
+    limpet = here.start(t, [place])
+    copy(here.other, place + "/other.pem")
+    here.wait_seen(t, here.other, "other.test")
+    limpet.wait_log(r"certificate .*other.pem: in use from now on \(its file has changed\)")
+    with open(place + "/readme", "w") as f:
+        f.write("nothing\n")
+    limpet.wait_log("TLS: .*readme: no certificate in it", 20 * SLOW)
+    os.unlink(place + "/other.pem")
+    here.wait_seen(t, here.site, "other.test")
+    limpet.wait_log(r"certificate .*other.pem: not in use any more \(its file has changed\)")
+
+
+@case("watch: false leaves files alone until a reload")
+def no_watch(t):
+    limpet = here.start(t, tls_more="watch: false")
+    copy(here.site2, t.directory + "/site.pem")
+    until(lambda: "Reloaded." in limpet.ask_stats("reload"), "the reload")
+    same(here.seen(t), print_of(here.site2), "the certificate after the reload")
+    limpet.wait_log(r"certificate .*site.pem: replaced \(reload\)")
+
+
+@case("a reload reads the files, which win over what was set, and says so")
+def reload_wins(t):
+    limpet = here.start(t)
+    path = t.directory + "/site.pem"
+    set_cert(limpet, path, both(here.site2))
+    limpet.ask_stats("commit ssl cert " + path)
+    same(here.seen(t), print_of(here.site2), "the certificate that was set")
+    check("Reloaded." in limpet.ask_stats("reload"))
+    same(here.seen(t), print_of(here.site), "the certificate of the file")
+    limpet.wait_log("certificate .*site.pem: what 'set ssl cert' had put in force is gone")
+    # And nothing is said when the file was written as well.
+    copy(here.rsa, path)
+    here.wait_seen(t, here.rsa)
+    set_cert(limpet, path, both(here.rsa))
+    check("Success!" in limpet.ask_stats("commit ssl cert " + path))
+    check("Reloaded." in limpet.ask_stats("reload"))
+    same(here.seen(t), print_of(here.rsa), "the certificate")
+    same(limpet.log().count("had put in force is gone"), 1, "lines about it")
+
+
+@case("certificates that run out in 30 days, 7 days and a day are told of once, and again when replaced")
+def expiry(t):
+    month = here.ca.leaf("month.test", days=29, file="month")
+    week = here.ca.leaf("week.test", days=6, file="week")
+    day = here.ca.leaf("day.test", days=1, file="day")
+    gone = here.ca.leaf("gone.test", days=-1, file="gone")
+    fresh = here.ca.leaf("fresh.test", days=31, file="fresh")
+    limpet = here.start(t, [c.both for c in (fresh, month, week, day, gone)])
+    for pattern in (r"warn: certificate \S+ \(month.test\) expires in (28|29) days",
+                    r"warn: certificate \S+ \(week.test\) expires in [56] days",
+                    r"error: certificate \S+ \(day.test\) expires in 23 hours",
+                    r"error: certificate \S+ \(gone.test\) has expired"):
+        limpet.wait_log(pattern)
+    check("fresh.test)" not in limpet.log(), "a fresh one is not told of")
+    check("Reloaded." in limpet.ask_stats("reload"))
+    same(limpet.log().count("(week.test) expires"), 1, "lines about one")
+    renewed = here.ca.leaf("week.test", days=5, file="week2")
+    set_cert(limpet, week.both, both(renewed))
+    limpet.ask_stats("commit ssl cert " + week.both)
+    limpet.wait_log(r"certificate \S+ \(week.test\) expires in [45] days")
+
+
+if __name__ == "__main__":
+    main()
