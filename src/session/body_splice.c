@@ -104,8 +104,7 @@ static uint64_t unseen(const struct body *body, const struct body_path *path)
 static bool may_splice(const struct body *body, const struct body_path *path)
 {
 	return body->room >= BODY_ROOM_BULK && !body->is_dropped && !buf_length(path->in) &&
-	       !(path->is_held && *path->is_held) && conn_is_plain(path->source) &&
-	       conn_is_plain(path->destination);
+	       conn_is_plain(path->source) && conn_is_plain(path->destination);
 }
 
 static void took(struct body *body, const struct body_path *path, uint64_t n)
@@ -136,8 +135,9 @@ static enum body_result fill(struct body *body, const struct body_path *path, ui
 	if (io == IO_OK) {
 		body->pipe = pipe;
 		body->is_piped = true;
-		if (pipe->held < FILL_LEAST)
-			body->room = BUF_SIZE;
+		/* The header of the next frame or chunk comes with little behind it, which is
+		 * copied. */
+		body->room = pipe->held < FILL_LEAST ? BUF_SIZE : BODY_ROOM_BULK;
 		took(body, path, pipe->held);
 		return BODY_DONE;
 	}
@@ -149,6 +149,8 @@ static enum body_result fill(struct body *body, const struct body_path *path, ui
 
 enum body_result body_splice(struct body *body, const struct body_path *path)
 {
+	if (path->is_held && *path->is_held)
+		return BODY_DONE;
 	for (unsigned turns = 0;; turns++) {
 		uint64_t max;
 		enum body_result result = body_flush(body, path);
