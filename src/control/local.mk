@@ -23,6 +23,7 @@ liblimpet_a_SOURCES += \
 	src/control/cmd_mirror.c include/control/mirror_view.h src/control/mirror_view.c \
 	include/control/metrics_mirror.h src/control/metrics_mirror.c \
 	include/control/sample.h src/control/sample.c \
+	src/control/cmd_sources.c \
 	include/control/stat.def include/control/stat.h src/control/stat.c \
 	include/control/value.h src/control/value.c \
 	include/control/drain.h src/control/drain.c \

@@ -14,6 +14,7 @@ liblimpet_a_SOURCES += \
 	include/session/h2_limits.h src/session/h2_limits.c \
 	src/session/h2_response.c src/session/h2_session.c src/session/h2_stream.c \
 	include/session/source_limit.h src/session/source_limit.c \
+	include/session/source_table.h src/session/source_table.c \
 	include/session/end_reasons.def \
 	include/session/ending.h src/session/ending.c \
 	include/session/forwarded.h src/session/forwarded.c \
@@ -23,7 +24,7 @@ liblimpet_a_SOURCES += \
 	include/session/trace.h src/session/trace.c \
 	include/session/tunnel.h src/session/tunnel.c src/session/tunnel_leave.c \
 	include/session/txn.h src/session/txn.c \
-	include/session/upstream.h src/session/upstream.c \
+	include/session/upstream.h src/session/upstream.c src/session/upstream_tls.c \
 	src/session/answer.c \
 	src/session/dispatch.c \
 	src/session/head_write.c \

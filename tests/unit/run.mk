@@ -22,3 +22,6 @@ tests_unit_test_access_log_SOURCES = tests/unit/test_access_log.c
 tests_unit_test_access_log_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_capture_SOURCES = tests/unit/test_capture.c
 tests_unit_test_capture_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_source_table
+tests_unit_test_source_table_SOURCES = tests/unit/test_source_table.c
+tests_unit_test_source_table_LDADD = $(LDADD) $(CMOCKA_LIBS)
