@@ -4,7 +4,7 @@ dist_man_MANS = doc/limpet.8 doc/limpet.yaml.5 doc/limpetctl.1
 EXTRA_DIST += \
 	README.md HACKING.md CONTRIBUTING CHANGELOG.md LICENSE \
 	doc/architecture.md doc/threads.md doc/threat-model.md doc/engineio.md doc/performance.md \
-	doc/deploys.md doc/ha.md doc/mirror.md \
+	doc/deploys.md doc/ha.md doc/mirror.md doc/tcp.md \
 	doc/dashboard.md doc/img/dashboard-light.png doc/img/dashboard-dark.png doc/img/dashboard-phone.png \
 	doc/decisions/README.md \
 	doc/decisions/0001-heads-are-built-in-one-piece.md \

@@ -13,6 +13,8 @@ EXTRA_DIST += \
 	examples/socketio-chat/page.html \
 	examples/socketio-chat/run.sh \
 	examples/socketio-chat/server.js \
+	examples/tcp/redis.yaml \
+	examples/tcp/sni.yaml \
 	examples/two-tier/README.md \
 	examples/two-tier/edge.yaml \
 	examples/two-tier/node.yaml

@@ -5,7 +5,7 @@
 
 #include "model/match.h"
 #include "proto/client_hello.h"
-#include "session/client_tls.h"
+#include "session/tls_facts.h"
 #include "session/txn.h"
 
 /* What the routes need to know before the first of them can be said to hold. */
@@ -41,12 +41,6 @@ static void give_up(struct client *client, enum txn_end end, const char *why)
 		count(&client->frontend_state->counters, frontend_request_errors);
 	client->state = CLIENT_BUSY;
 	txn_start_tcp_refused(client, end, why);
-}
-
-/* "" and not known are the same in what a handshake told. */
-static struct str known(struct str text)
-{
-	return text.len ? text : STR_NONE;
 }
 
 /* By what has come.  IS_LAST: there will be no more. PARSE_MORE: not known yet. */
@@ -125,16 +119,9 @@ void client_tcp_on_timer(struct client *client)
 void client_tcp_start(struct client *client)
 {
 	struct match_facts facts = { 0 };
-	struct tls_about about;
 
-	if (client_tls_about(client, &about)) {
-		facts.protocol = STR("tls");
-		facts.sni = known(about.sni);
-		facts.alpn = known(about.alpn);
-		if (about.is_peer_verified) {
-			facts.client_cn = known(about.peer_cn);
-			facts.client_fingerprint = known(about.peer_fingerprint);
-		}
+	if (client->is_tls) {
+		tls_facts_match(client, &facts);
 		begin_txn(client, &facts);
 		return;
 	}

@@ -11,7 +11,8 @@ from lib.engine import OPEN, HANDSHAKE, POLL
 TOP = os.environ.get("top_srcdir") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 ACCEPTANCE = os.path.join(TOP, "../shared/acceptance")
 VARS = {"PORT": 8080, "A": "127.0.0.1", "B": "127.0.0.2", "RUN": "/tmp", "NODE_A": "127.0.0.1:3000",
-        "NODE_B": "127.0.0.2:3000", "ORIGIN": "127.0.0.1:3000"}
+        "NODE_B": "127.0.0.2:3000", "ORIGIN": "127.0.0.1:3000", "ORIGIN1": "127.0.0.1:3000",
+        "ORIGIN2": "127.0.0.2:3000"}
 
 
 def is_limpet_config(path):
@@ -57,7 +58,7 @@ def accepted(name):
         return f.read()
 
 
-for name in ("smallest", "sockets", "edge", "node", "routes"):
+for name in ("smallest", "sockets", "edge", "node", "routes", "tcp"):
     def loads(t, name=name):
         accepted(name + ".yaml")
         path = os.path.join(ACCEPTANCE, name + ".yaml")
@@ -120,6 +121,33 @@ def _(t):
     t.env.update(A="127.0.0.1", B="127.0.0.2")
     t.limpet(text)
     check(len(sticks(t, 16)) == 8, "all workers are used")
+
+
+@case("acceptance: tcp.yaml runs: any bytes, and a client stays with its server")
+def _(t):
+    text = accepted("tcp.yaml")
+
+    def named(name):
+        def script(peer):
+            peer.send(name)
+            while peer.buf or peer.fill(60):
+                peer.send(peer.take(len(peer.buf)))
+        return script
+    t.server(named(b"1"), name="ORIGIN1")
+    t.server(named(b"2"), name="ORIGIN2")
+    t.limpet(text)
+    used = set()
+    for k in range(1, 13):
+        names = set()
+        for _ in range(3):
+            c = t.connect(source="127.0.3.%d" % k)
+            names.add(c.read(1))
+            c.send(b"any bytes\0")
+            same(c.read(10), b"any bytes\0", "echo")
+            c.close()
+        same(len(names), 1, "servers of one client")
+        used |= names
+    same(used, {b"1", b"2"}, "servers used")
 
 
 @case("acceptance: sockets.yaml runs: workers are found by their sockets")
