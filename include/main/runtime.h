@@ -17,9 +17,6 @@ extern struct loop control_loop;
 
 struct config *runtime_config(void); /* (view) in force */
 
-/* Errors of what CONFIG asks for and this version cannot do are added to MESSAGES; how many. */
-size_t runtime_check(const struct config *config, struct config_messages *messages);
-
 /* Listeners, state, sets and threads of the first configuration; IS_HELD: nothing is accepted yet.
  * 0, or negative errno and *WHY (own). */
 int runtime_start(struct config *config, bool is_held, char **why) must_check;

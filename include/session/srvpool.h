@@ -9,6 +9,7 @@
 #define SESSION_SRVPOOL_H
 
 #include "base/list.h"
+#include "net/tls_client.h"
 #include "session/traffic.h"
 
 struct ending;
@@ -19,7 +20,9 @@ struct srvpool {
 	struct list
 		polls; /* struct txn.wait_link in TXN_RSP_HEAD: polls with a sid, oldest first */
 	uint32_t idle_n;
-	struct ending *ending; /* (own by ending.c) under way on this thread; NULL = none */
+	struct tls_resume tls_resume;
+	unsigned tls_generation; /* of the server, whose sessions those are */
+	struct ending *ending;   /* (own by ending.c) under way on this thread; NULL = none */
 };
 
 struct srvpool *srvpool_of(struct traffic *traffic, const struct server *server);

@@ -131,7 +131,7 @@ struct txn {
 	uint32_t response_seen; /* bytes of the server's head that the parser has had */
 	int64_t connect_deadline_ms;
 	uint64_t sent_before;          /* client->conn.sent when the response's head was built */
-	uint64_t upstream_sent_before; /* upstream->conn.sent when the request began */
+	uint64_t upstream_sent_before; /* on the server's wire when the request began */
 	struct replay
 		*replay; /* (own) replay_slab; the head as sent on a pooled connection, or NULL */
 	uint64_t waited_progress; /* bytes moved either way when the current wait began */

@@ -16,7 +16,7 @@
 #include "session/traffic.h"
 
 enum upstream_state {
-	UPSTREAM_CONNECTING,
+	UPSTREAM_CONNECTING, /* the TLS handshake included */
 	UPSTREAM_BUSY,
 	UPSTREAM_TUNNEL,
 	UPSTREAM_IDLE,
@@ -55,18 +55,22 @@ struct upstream {
 #define UPSTREAM_KEEP_ALIVE_MS 4000
 #define POOL_IDLE_MAX          512 /* idle connections per server and thread */
 
-/* An idle connection to SERVER, taken from the pool; NULL when there is none. */
-struct upstream *upstream_from_pool(struct traffic *traffic, struct server *server);
+/* An idle connection to MEMBER's server, taken from the pool; NULL when there is none. */
+struct upstream *upstream_from_pool(struct traffic *traffic, const struct srvset_member *member);
 /*
  * Opens one for TXN.  NULL: failed at once, *ERROR is the errno (EAGAIN: Unix backlog full).
- * Otherwise the txn hears txn_on_upstream(); conn.is_connecting tells whether it is connected
- * already.
+ * Otherwise the txn hears txn_on_upstream(); the state tells whether it is connected already.
  */
 struct upstream *upstream_open(struct txn *txn, const struct srvset_member *member, int *error);
 /* After a whole response, with nothing unread: to the pool, or to CLIENT for a proxied one. */
 void upstream_put(struct upstream *upstream, struct client *client);
 /* Takes client->kept out of its idle state; it is the caller's then. */
 void upstream_take_kept(struct client *client);
+/* upstream_tls.c.  0 or -ENOMEM; what stands in `out` goes before TLS. */
+int upstream_tls_begin(struct upstream *upstream, const struct srvset_member *member);
+enum io upstream_tls_run(struct upstream *upstream); /* as tls_handshake() */
+/* Why it failed with ERROR before it was connected: a constant.  UPSTREAM may be NULL. */
+const char *upstream_failure_text(struct upstream *upstream, int error);
 void upstream_close(struct upstream *upstream); /* NULL is fine; idempotent */
 /* Closes the idle connections of servers that are gone or of an older generation. */
 void upstream_pool_sweep(struct traffic *traffic);

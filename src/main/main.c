@@ -93,11 +93,6 @@ static struct config *load(const char *file)
 	struct config *config = config_load(file, &messages);
 
 	startup_log_begin();
-
-	if (config && runtime_check(config, &messages)) {
-		config_unref(config);
-		config = NULL;
-	}
 	for (size_t i = 0; i < messages.n; i++) {
 		fprintf(stderr, "%s\n", messages.texts[i]);
 		startup_log_add(messages.texts[i], messages.are_errors[i]);

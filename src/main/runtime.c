@@ -68,45 +68,6 @@ static void link_states(struct config *config)
 	}
 }
 
-static void add_message(struct config_messages *messages, const struct config *config,
-			const struct config_pos *pos, bool is_error, const char *text)
-{
-	messages->texts =
-		xrealloc_array(messages->texts, messages->n + 1, sizeof(*messages->texts));
-	messages->are_errors = xrealloc_array(messages->are_errors, messages->n + 1,
-					      sizeof(*messages->are_errors));
-	messages->texts[messages->n] =
-		xasprintf("%s:%u:%u: %s%s", pos->file ? pos->file : config->file, pos->line,
-			  pos->column, is_error ? "" : "warning: ", text);
-	messages->are_errors[messages->n++] = is_error;
-	messages->errors_n += is_error;
-}
-
-static void not_built(struct config_messages *messages, const struct config *config,
-		      const struct config_pos *pos, const char *what)
-{
-	char *text = xasprintf("%s is not built into this version yet", what);
-
-	add_message(messages, config, pos, true, text);
-	free(text);
-}
-
-static void check_backend(const struct config *config, const struct backend *backend,
-			  struct config_messages *messages)
-{
-	if (backend->tls)
-		not_built(messages, config, &backend->pos, "'tls' to servers");
-}
-
-size_t runtime_check(const struct config *config, struct config_messages *messages)
-{
-	size_t before = messages->errors_n;
-
-	for (size_t i = 0; i < config->backends_n; i++)
-		check_backend(config, &config->backends[i], messages);
-	return messages->errors_n - before;
-}
-
 int runtime_start(struct config *config, bool is_held, char **why)
 {
 	struct binds binds = { .threads_n = config->global.threads, .is_held = is_held };
@@ -272,16 +233,26 @@ static void keep_secrets(struct config *config, const struct config *old)
 	}
 }
 
+static void add_warning(struct config_messages *messages, const struct config *config,
+			const char *text)
+{
+	messages->texts =
+		xrealloc_array(messages->texts, messages->n + 1, sizeof(*messages->texts));
+	messages->are_errors = xrealloc_array(messages->are_errors, messages->n + 1,
+					      sizeof(*messages->are_errors));
+	messages->texts[messages->n] = xasprintf("%s:1:1: warning: %s", config->file, text);
+	messages->are_errors[messages->n++] = false;
+}
+
 static void warn_restart_keys(const struct config *config, struct config_messages *messages)
 {
-	struct config_pos top = { config->file, 1, 1 };
 	const char *keys[16];
 	size_t n = config_restart_keys(started, config, keys, ARRAY_N(keys));
 
 	for (size_t i = 0; i < n && i < ARRAY_N(keys); i++) {
 		char *text = xasprintf("'global.%s' changes with a restart only", keys[i]);
 
-		add_message(messages, config, &top, false, text);
+		add_warning(messages, config, text);
 		free(text);
 	}
 }
@@ -310,8 +281,6 @@ static int load_again(const char *file, char **report)
 	char *why = NULL;
 	int rc = config ? 0 : -EINVAL;
 
-	if (config && runtime_check(config, &messages))
-		rc = -EINVAL;
 	if (rc == 0)
 		rc = binds_open(config, current, &binds, &why);
 	if (rc == 0)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "net/tls.h"
 #include "proto/cookie.h"
 #include "proto/uri.h"
 #include "session/txn.h"
@@ -181,12 +182,13 @@ static struct upstream *reusable(struct txn *txn, const struct srvset_member *me
 	if (txn->replay || txn_is_tcp(txn))
 		return NULL; /* another pooled one may be closed as well */
 	if (member->send_proxy == PROXY_NONE)
-		return upstream_from_pool(txn->traffic, txn->server);
+		return upstream_from_pool(txn->traffic, member);
 	if (!kept)
 		return NULL;
 	upstream_take_kept(client);
 	if (kept->server == txn->server && kept->send_proxy == member->send_proxy &&
 	    ip_addr_eq(&kept->proxied_source, &txn->source) &&
+	    tls_is_of(&kept->conn, member->tls) &&
 	    kept->generation == atomic_load(&txn->server->generation))
 		return kept;
 	upstream_close(kept);
@@ -199,7 +201,7 @@ enum step txn_connect(struct txn *txn)
 	int error = 0;
 
 	if (txn->upstream) {
-		if (txn->upstream->conn.is_connecting) {
+		if (txn->upstream->state == UPSTREAM_CONNECTING) {
 			txn->wait = WAIT_CONNECT;
 			return STEP_WAIT;
 		}
@@ -250,6 +252,8 @@ static bool is_local_error(int error)
 
 enum step txn_connect_failed(struct txn *txn, int error)
 {
+	const char *why = upstream_failure_text(txn->upstream, error);
+
 	upstream_close(txn->upstream);
 	txn->upstream = NULL;
 	if (error == EAGAIN && clock_ms() < txn->connect_deadline_ms) {
@@ -258,7 +262,7 @@ enum step txn_connect_failed(struct txn *txn, int error)
 		txn->wait = WAIT_BACKLOG;
 		return STEP_WAIT;
 	}
-	txn->why = conn_error_text(error);
+	txn->why = why;
 	if (!is_local_error(error))
 		tell_outcome(txn, error);
 	txn_release_server(txn);

@@ -4,6 +4,7 @@
  */
 #include "config.h"
 
+#include "net/tls.h"
 #include "session/txn.h"
 #include "session/upstream.h"
 
@@ -144,7 +145,7 @@ enum step txn_send(struct txn *txn)
 	size_t before, body_n;
 	enum io io;
 
-	txn->upstream_sent_before = upstream->conn.sent;
+	txn->upstream_sent_before = tls_wire_sent(&upstream->conn);
 	if (txn->replay)
 		return send_again(txn);
 	request_head_write(txn, &upstream->out);

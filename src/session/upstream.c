@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "net/tls.h"
 #include "proto/proxy.h"
 #include "session/srvpool.h"
 #include "session/tls_facts.h"
@@ -76,11 +77,25 @@ static void on_idle_event(struct upstream *upstream)
 {
 	struct client *client = upstream->is_for_one_client ? upstream->txn_client : NULL;
 
-	if (!upstream->conn.can_read && !upstream->conn.is_hung_up)
+	/* TLS has news that are none for us: a ticket, new keys. */
+	if (conn_is_quiet(&upstream->conn))
 		return;
 	if (client && client->kept == upstream)
 		client->kept = NULL;
 	upstream_close(upstream);
+}
+
+static void on_connecting(struct upstream *upstream, enum conn_ev ev)
+{
+	enum io io;
+
+	if (!upstream->conn.face || ev == CONN_FAILED) {
+		txn_on_upstream(upstream, ev);
+		return;
+	}
+	io = upstream_tls_run(upstream);
+	if (io != IO_AGAIN)
+		txn_on_upstream(upstream, io == IO_OK ? CONN_CONNECTED : CONN_FAILED);
 }
 
 static void on_upstream_event(struct conn *conn, enum conn_ev ev)
@@ -90,6 +105,8 @@ static void on_upstream_event(struct conn *conn, enum conn_ev ev)
 	check_magic(upstream, UPSTREAM_MAGIC);
 	switch (upstream->state) {
 	case UPSTREAM_CONNECTING:
+		on_connecting(upstream, ev);
+		break;
 	case UPSTREAM_BUSY:
 		txn_on_upstream(upstream, ev);
 		break;
@@ -114,16 +131,17 @@ static void on_idle_timer(struct timer *timer)
 	on_idle_event(upstream);
 }
 
-struct upstream *upstream_from_pool(struct traffic *traffic, struct server *server)
+struct upstream *upstream_from_pool(struct traffic *traffic, const struct srvset_member *member)
 {
-	struct srvpool *pool = srvpool_of(traffic, server);
-	unsigned generation = atomic_load_explicit(&server->generation, memory_order_relaxed);
+	struct srvpool *pool = srvpool_of(traffic, member->server);
+	unsigned generation =
+		atomic_load_explicit(&member->server->generation, memory_order_relaxed);
 
 	while (!list_is_empty(&pool->idle)) {
 		struct upstream *upstream = list_entry(pool->idle.next, struct upstream, link);
 
 		if (upstream->generation == generation && !upstream->conn.is_hung_up &&
-		    !upstream->conn.can_read) {
+		    !upstream->conn.can_read && tls_is_of(&upstream->conn, member->tls)) {
 			leave_pool(upstream);
 			upstream->state = UPSTREAM_BUSY;
 			return upstream;
@@ -166,6 +184,24 @@ static void write_proxy_header(struct txn *txn, struct upstream *upstream)
 	upstream->proxied_source = txn->source;
 }
 
+/* UPSTREAM, which goes on by its events, or NULL: it has failed already. */
+static struct upstream *begin_tls(struct upstream *upstream, const struct srvset_member *member,
+				  int *error)
+{
+	int rc = upstream_tls_begin(upstream, member);
+	enum io io = IO_AGAIN;
+
+	if (rc == 0 && !upstream->conn.is_connecting)
+		io = upstream_tls_run(upstream);
+	if (io == IO_OK)
+		upstream->state = UPSTREAM_BUSY;
+	if (rc == 0 && (io == IO_AGAIN || io == IO_OK))
+		return upstream;
+	*error = rc != 0 ? -rc : upstream->conn.error;
+	upstream_close(upstream);
+	return NULL;
+}
+
 struct upstream *upstream_open(struct txn *txn, const struct srvset_member *member, int *error)
 {
 	struct traffic *traffic = txn->traffic;
@@ -190,9 +226,11 @@ struct upstream *upstream_open(struct txn *txn, const struct srvset_member *memb
 		slab_put(&traffic->upstream_slab, upstream);
 		return NULL;
 	}
+	write_proxy_header(txn, upstream);
+	if (member->tls)
+		return begin_tls(upstream, member, error);
 	if (!upstream->conn.is_connecting)
 		upstream->state = UPSTREAM_BUSY;
-	write_proxy_header(txn, upstream);
 	return upstream;
 }
 
@@ -261,6 +299,8 @@ void upstream_pool_fini(struct traffic *traffic)
 
 		while (pool && !list_is_empty(&pool->idle))
 			upstream_close(list_entry(pool->idle.next, struct upstream, link));
+		if (pool)
+			tls_resume_fini(&pool->tls_resume);
 		free(pool);
 	}
 	free(traffic->pools);
