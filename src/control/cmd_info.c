@@ -15,6 +15,7 @@
 #include "control/sample.h"
 #include "control/startup_log.h"
 #include "control/value.h"
+#include "net/pipe.h"
 #include "session/traffic.h"
 
 struct info_row {
@@ -137,6 +138,24 @@ static uint64_t get_bytes_out(void)
 	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
 		n += counters_sum(&f->counters, frontend_bytes_out);
 	return n;
+}
+static uint64_t get_bytes_spliced(void)
+{
+	return counters_sum(&process_state.counters, process_spliced_bytes);
+}
+static uint64_t get_pipes_max(void)
+{
+	return pipes_max();
+}
+static uint64_t get_pipes_used(void)
+{
+	return pipes_in_use();
+}
+static uint64_t get_pipes_free(void)
+{
+	uint32_t used = pipes_in_use(), open = pipes_open();
+
+	return open > used ? open - used : 0;
 }
 static uint64_t get_bytes_out_rate(void)
 {
@@ -262,9 +281,9 @@ static const struct info_row rows[] = {
 	NONE("MaxSslConns", "TLS connections at most", "MMP"),
 	NONE("CurrSslConns", "TLS connections open", "MGP"),
 	NONE("CumSslConns", "TLS connections so far", "MCP"),
-	NONE("Maxpipes", "pipes for splicing at most", "CLP"),
-	NONE("PipesUsed", "pipes in use", "MGP"),
-	NONE("PipesFree", "pipes that are spare", "MGP"),
+	N("Maxpipes", "pipes for splicing at most", "CLP", U32, get_pipes_max),
+	N("PipesUsed", "pipes in use", "MGP", U32, get_pipes_used),
+	N("PipesFree", "pipes that are spare", "MGP", U32, get_pipes_free),
 	N("ConnRate", "connections in the last second", "MRP", U32, get_connection_rate),
 	NONE("ConnRateLimit", "limit on that", "CLP"),
 	N("MaxConnRate", "highest ConnRate", "MMP", U32, get_connection_rate_max),
@@ -299,7 +318,8 @@ static const struct info_row rows[] = {
 	NONE("BusyPolling", "1 = polling without waiting", "MGP"),
 	NONE("FailedResolutions", "host names that could not be resolved", "MGP"),
 	N("TotalBytesOut", "bytes sent to clients", "MGP", U64, get_bytes_out),
-	N("TotalSplicedBytesOut", "of them spliced", "MGP", U64, NULL),
+	N("TotalSplicedBytesOut", "bytes spliced, to clients and to servers", "MGP", U64,
+	  get_bytes_spliced),
 	N("BytesOutRate", "bytes sent to clients in the last second", "MRP", U64,
 	  get_bytes_out_rate),
 	NONE("DebugCommandsIssued", "debugging commands given", "MGP"),

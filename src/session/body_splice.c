@@ -20,6 +20,7 @@
 #include "session/body.h"
 
 #include "net/pipe.h"
+#include "session/traffic.h"
 
 #define FILL_LEAST (BUF_SIZE / 2) /* less at once, and the flow is not bulk any more */
 
@@ -118,6 +119,7 @@ static void took(struct body *body, const struct body_path *path, uint64_t n)
 	if (body->to == FRAMING_CHUNKED)
 		buf_append(path->out, line, http1_chunk_line(line, n));
 	body->bytes += n;
+	count_add(&process_state.counters, process_spliced_bytes, n);
 	if (path->tap)
 		path->tap(path->arg, (struct str){ NULL, (size_t)n });
 }
