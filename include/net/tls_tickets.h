@@ -64,6 +64,7 @@ struct tls_tickets_about {
 	const char *name; /* the file's path, "secret", "random"; with session lifetimes apart */
 	struct tls_ticket_key keys[TLS_TICKET_KEYS_MAX]; /* oldest first */
 	size_t keys_n;
+	int64_t epoch_ms, epoch; /* of those of a secret, and of made-up ones: the current one */
 };
 typedef void tls_tickets_fn(void *arg, const struct tls_tickets_about *about);
 /* In the order of ids.  What FN sees is wiped after it. */
@@ -78,5 +79,14 @@ int tls_tickets_push(unsigned id, struct str key) must_check;
 int tls_tickets_push_by_name(struct str name, struct str key) must_check;
 /* Reads the file NAME again.  1: its keys are others now; 0; or -ENOENT, -EINVAL and told. */
 int tls_tickets_reread(struct str name, tls_mistake_fn *mistake, void *arg) must_check;
+
+/* ---- For a process that takes over from another one ---- */
+
+#define TLS_TICKET_EPOCHS 3
+/* Before any set is opened: made-up keys, as tls_tickets_each() has told them there. */
+void tls_tickets_inherit(int64_t epoch_ms, int64_t epoch,
+			 const struct tls_ticket_key keys[TLS_TICKET_EPOCHS]);
+/* Sets are open: what was inherited and nobody uses is wiped. */
+void tls_tickets_inherited(void);
 
 #endif

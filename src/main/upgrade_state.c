@@ -14,6 +14,7 @@
 #include "main/runtime.h"
 #include "main/upgrade.h"
 #include "model/override.h"
+#include "net/tls_tickets.h"
 #include "session/traffic.h"
 
 /*
@@ -23,6 +24,49 @@ static struct secret {
 	char *backend, *text; /* (own) */
 } * secrets;
 static size_t secrets_n;
+
+/*
+ * Made-up keys of TLS tickets go in messages of the same kind, of a backend without a name, which a
+ * version that has no TLS does not find.
+ */
+struct nth_tickets {
+	size_t left;
+	struct upgrade_packet *packet;
+	bool is_found;
+};
+
+static void write_tickets(void *arg, const struct tls_tickets_about *about)
+{
+	struct nth_tickets *nth = arg;
+	unsigned char text[16 + TLS_TICKET_EPOCHS * TLS_TICKET_KEY_MAX];
+	struct pack out = { .p = text, .size = sizeof(text) };
+
+	if (about->source != TLS_TICKETS_RANDOM || nth->is_found || nth->left-- != 0)
+		return;
+	nth->is_found = true;
+	pack_u64(&out, (uint64_t)about->epoch_ms);
+	pack_u64(&out, (uint64_t)about->epoch);
+	for (size_t i = 0; i < TLS_TICKET_EPOCHS; i++)
+		pack_bytes(&out, about->keys[i].bytes, TLS_TICKET_KEY_MAX);
+	packet_begin(nth->packet, MSG_SECRET);
+	pack_str(&nth->packet->out, STR(""));
+	pack_str(&nth->packet->out, (struct str){ (const char *)text, out.n });
+}
+
+static void read_tickets(struct str text)
+{
+	struct unpack in = { .p = (const unsigned char *)text.p, .left = text.len };
+	struct tls_ticket_key keys[TLS_TICKET_EPOCHS] = { 0 };
+	int64_t epoch_ms = (int64_t)unpack_u64(&in), epoch = (int64_t)unpack_u64(&in);
+
+	for (size_t i = 0; i < TLS_TICKET_EPOCHS; i++) {
+		keys[i].size = TLS_TICKET_KEY_MAX;
+		keys[i].is_encrypting = i == 1;
+		unpack_bytes(&in, keys[i].bytes, TLS_TICKET_KEY_MAX);
+	}
+	if (!in.is_bad)
+		tls_tickets_inherit(epoch_ms, epoch, keys);
+}
 
 bool upgrade_write_secrets(struct upgrade_walk *walk, struct upgrade_packet *packet)
 {
@@ -39,7 +83,10 @@ bool upgrade_write_secrets(struct upgrade_walk *walk, struct upgrade_packet *pac
 		pack_str(&packet->out, rule->secret);
 		return true;
 	}
-	return false;
+	struct nth_tickets nth = { .left = walk->at++ - config->backends_n, .packet = packet };
+
+	tls_tickets_each(write_tickets, &nth);
+	return nth.is_found;
 }
 
 void upgrade_read_secret(struct unpack *in)
@@ -48,6 +95,10 @@ void upgrade_read_secret(struct unpack *in)
 
 	if (in->is_bad || !text.len)
 		return;
+	if (!backend.len) {
+		read_tickets(text);
+		return;
+	}
 	secrets = xrealloc_array(secrets, secrets_n + 1, sizeof(*secrets));
 	secrets[secrets_n++] = (struct secret){ xstrndup(backend), xstrndup(text) };
 }
@@ -66,6 +117,7 @@ void upgrade_use_secrets(struct config *config)
 	free(secrets);
 	secrets = NULL;
 	secrets_n = 0;
+	tls_tickets_inherited();
 }
 
 /*

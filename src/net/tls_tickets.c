@@ -27,7 +27,7 @@
 #include "net/tls_mistake.h"
 
 #define EPOCH_MAX SEC(12 * 3600)
-#define EPOCHS    3
+#define EPOCHS    TLS_TICKET_EPOCHS
 #define KEYS_MIN  3 /* of a file's set: a new key pushes the oldest one out above it */
 #define SHORT_KEY 48
 #define LONG_KEY  80
@@ -38,6 +38,7 @@ struct tls_tickets {
 	unsigned refs; /* under sets.lock */
 	unsigned id;
 	enum tls_ticket_source source;
+	bool is_inherited;        /* one reference is tls_tickets_inherit()'s */
 	char *name;               /* (own) */
 	int64_t epoch_ms;         /* not of files */
 	unsigned char secret[32]; /* SHA-256 of it */
@@ -267,6 +268,16 @@ static struct tls_tickets *set_new(enum tls_ticket_source source, char *name)
 	return set;
 }
 
+static struct tls_tickets *find_file(struct str file)
+{
+	list_for_each(link, &sets.list) {
+		if (set_of(link)->source == TLS_TICKETS_FILE &&
+		    str_eq(str_of(set_of(link)->name), file))
+			return set_of(link);
+	}
+	return NULL;
+}
+
 static struct tls_tickets *open_file(struct str file, const struct tls_mistakes *to)
 {
 	struct tls_tickets *set = NULL;
@@ -274,11 +285,7 @@ static struct tls_tickets *open_file(struct str file, const struct tls_mistakes 
 
 	if (read_keys(file, &read, to)) {
 		lock_sets();
-		list_for_each(link, &sets.list) {
-			if (set_of(link)->source == TLS_TICKETS_FILE &&
-			    str_eq(str_of(set_of(link)->name), file))
-				set = set_of(link);
-		}
+		set = find_file(file);
 		if (!set)
 			set = set_new(TLS_TICKETS_FILE, xstrndup(file));
 		set->refs++;
@@ -287,6 +294,51 @@ static struct tls_tickets *open_file(struct str file, const struct tls_mistakes 
 	}
 	OPENSSL_cleanse(&read, sizeof(read));
 	return set;
+}
+
+static struct tls_tickets *set_of_epochs(enum tls_ticket_source source, int64_t epoch_ms)
+{
+	const char *what = source == TLS_TICKETS_SECRET ? "secret" : "random";
+	struct tls_tickets *set =
+		set_new(source, xasprintf("%s of %lld s", what, (long long)(epoch_ms / 1000)));
+
+	set->epoch_ms = epoch_ms;
+	return set;
+}
+
+void tls_tickets_inherit(int64_t epoch_ms, int64_t epoch, const struct tls_ticket_key keys[EPOCHS])
+{
+	struct tls_tickets *set;
+
+	if (epoch_ms < MS(500) || epoch_ms > EPOCH_MAX || epoch < 1)
+		return;
+	lock_sets();
+	set = set_of_epochs(TLS_TICKETS_RANDOM, epoch_ms);
+	set->is_inherited = true;
+	set->refs = 1;
+	set->epoch = epoch;
+	set->has_keys = true;
+	set->keys_n = EPOCHS;
+	for (int i = 0; i < EPOCHS; i++)
+		*slot_of(set, epoch - 1 + i) = keys[i];
+	pthread_mutex_unlock(&sets.lock);
+}
+
+void tls_tickets_inherited(void)
+{
+	struct tls_tickets *set;
+
+	do {
+		lock_sets();
+		set = set_of(sets.list.next);
+		while (&set->link != &sets.list && !set->is_inherited)
+			set = set_of(set->link.next);
+		set = &set->link == &sets.list ? NULL : set;
+		if (set)
+			set->is_inherited = false;
+		pthread_mutex_unlock(&sets.lock);
+		tls_tickets_unref(set);
+	} while (set);
 }
 
 struct tls_tickets *tls_tickets_open(struct str file, struct str secret, int64_t session_ms,
@@ -312,9 +364,7 @@ struct tls_tickets *tls_tickets_open(struct str file, struct str secret, int64_t
 			set = at;
 	}
 	if (!set) {
-		set = set_new(source, xasprintf("%s of %lld s", secret.len ? "secret" : "random",
-						(long long)(epoch_ms / 1000)));
-		set->epoch_ms = epoch_ms;
+		set = set_of_epochs(source, epoch_ms);
 		memcpy(set->secret, digest, sizeof(digest));
 	}
 	set->refs++;
@@ -351,24 +401,16 @@ void tls_tickets_unref(struct tls_tickets *set)
 
 /* ---- OpenSSL's side ---- */
 
-static bool find_encrypting(const struct tls_tickets *set, struct tls_ticket_key *key)
+/* Of NAME; NULL: the one that encrypts. */
+static bool find_key(const struct tls_tickets *set, const unsigned char *name,
+		     struct tls_ticket_key *key)
 {
 	for (size_t i = 0; i < set->keys_n; i++) {
-		if (!set->keys[i].is_encrypting)
-			continue;
-		*key = set->keys[i];
-		return true;
-	}
-	return false;
-}
+		const struct tls_ticket_key *at = &set->keys[i];
 
-static bool find_named(const struct tls_tickets *set, const unsigned char *name,
-		       struct tls_ticket_key *key)
-{
-	for (size_t i = 0; i < set->keys_n; i++) {
-		if (memcmp(set->keys[i].bytes, name, TLS_TICKET_NAME) != 0)
+		if (name ? memcmp(at->bytes, name, TLS_TICKET_NAME) != 0 : !at->is_encrypting)
 			continue;
-		*key = set->keys[i];
+		*key = *at;
 		return true;
 	}
 	return false;
@@ -383,7 +425,7 @@ static bool get_key(struct tls_tickets *set, const unsigned char *name, bool is_
 	pthread_mutex_lock(&set->lock);
 	if (set->source != TLS_TICKETS_FILE)
 		turn_epoch(set);
-	is_found = is_new ? find_encrypting(set, key) : find_named(set, name, key);
+	is_found = find_key(set, is_new ? NULL : name, key);
 	pthread_mutex_unlock(&set->lock);
 	return is_found;
 }
@@ -455,15 +497,16 @@ void tls_tickets_use(struct tls_tickets *set, void *ssl_ctx)
 
 static void copy_keys(struct tls_tickets *set, struct tls_tickets_about *about)
 {
-	*about = (struct tls_tickets_about){ .id = set->id,
-					     .source = set->source,
-					     .name = set->name };
+	*about = (struct tls_tickets_about){
+		.id = set->id, .source = set->source, .name = set->name, .epoch_ms = set->epoch_ms
+	};
 	pthread_mutex_lock(&set->lock);
 	if (set->source == TLS_TICKETS_FILE) {
 		memcpy(about->keys, set->keys, sizeof(about->keys));
 		about->keys_n = set->keys_n;
 	} else {
 		turn_epoch(set);
+		about->epoch = set->epoch;
 		for (int64_t at = set->epoch - 1; at <= set->epoch + 1; at++)
 			about->keys[about->keys_n++] = *slot_of(set, at);
 	}
@@ -523,14 +566,12 @@ int tls_tickets_push(unsigned id, struct str key)
 
 int tls_tickets_push_by_name(struct str name, struct str key)
 {
-	int rc = -ENOENT;
+	struct tls_tickets *set;
+	int rc;
 
 	lock_sets();
-	list_for_each(link, &sets.list) {
-		if (set_of(link)->source == TLS_TICKETS_FILE &&
-		    str_eq(str_of(set_of(link)->name), name))
-			rc = push(set_of(link), key);
-	}
+	set = find_file(name);
+	rc = set ? push(set, key) : -ENOENT;
 	pthread_mutex_unlock(&sets.lock);
 	return rc;
 }
@@ -538,19 +579,17 @@ int tls_tickets_push_by_name(struct str name, struct str key)
 int tls_tickets_reread(struct str name, tls_mistake_fn *mistake, void *arg)
 {
 	const struct tls_mistakes to = { mistake, arg, STR("") };
+	struct tls_tickets *set;
 	struct read_keys read;
-	int rc = -ENOENT;
+	int rc;
 
 	if (!read_keys(name, &read, &to)) {
 		OPENSSL_cleanse(&read, sizeof(read));
 		return -EINVAL;
 	}
 	lock_sets();
-	list_for_each(link, &sets.list) {
-		if (set_of(link)->source == TLS_TICKETS_FILE &&
-		    str_eq(str_of(set_of(link)->name), name))
-			rc = take_read(set_of(link), &read);
-	}
+	set = find_file(name);
+	rc = set ? take_read(set, &read) : -ENOENT;
 	pthread_mutex_unlock(&sets.lock);
 	OPENSSL_cleanse(&read, sizeof(read));
 	return rc;
