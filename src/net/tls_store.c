@@ -169,7 +169,7 @@ void tls_entry_read_staple(struct tls_entry *entry, struct tls_cert *cert, bool 
 			   const struct tls_mistakes *to)
 {
 	unsigned char digest[TLS_DIGEST_SIZE];
-	struct tls_ocsp_about about;
+	struct tls_ocsp_about about = { TLS_OCSP_NONE };
 	char why[TLS_WHY_SIZE];
 	size_t size = 0;
 	char *der = read_beside(entry, ".ocsp", &size, NULL, to);
@@ -185,8 +185,14 @@ void tls_entry_read_staple(struct tls_entry *entry, struct tls_cert *cert, bool 
 		tls_cert_set_staple(cert, NULL, 0, NULL);
 	else if (size && !tls_ocsp_check(cert, text, &about, why))
 		tls_warning(to, "%s.ocsp is not stapled: %s", entry->path, why);
+	else if (size && about.status == TLS_OCSP_UNKNOWN)
+		tls_warning(to,
+			    "%s.ocsp is not stapled: its responder does not know the certificate",
+			    entry->path);
 	else if (size)
 		tls_cert_set_staple(cert, der, size, &about);
+	if (size && about.status == TLS_OCSP_REVOKED)
+		tls_warning(to, "the certificate is revoked, says %s.ocsp", entry->path);
 	tls_wipe_file(der, size);
 }
 

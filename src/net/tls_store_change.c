@@ -348,8 +348,8 @@ int tls_store_set_ocsp(struct str path, struct str der, struct tls_ocsp_about *a
 		ok = tls_ocsp_check(entry->cert, der, &said, why);
 	if (about)
 		*about = said;
-	if (!ok) {
-		tls_error(&to, "%s", why);
+	if (!ok || said.status == TLS_OCSP_UNKNOWN) {
+		tls_error(&to, "%s", ok ? "its responder does not know the certificate" : why);
 		return -EINVAL;
 	}
 	if (said.status == TLS_OCSP_REVOKED)

@@ -19,6 +19,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include "net/tls_store.h"
+
 #define KEYS 4
 
 EVP_PKEY *rig_key(enum rig_key kind, unsigned number)
@@ -66,6 +68,8 @@ struct rig_cert rig_issue(const struct rig_cert_options *options, const struct r
 		add_extension(cert.x509, "basicConstraints", "critical,CA:TRUE");
 	if (options->alts)
 		add_extension(cert.x509, "subjectAltName", options->alts);
+	if (options->usage)
+		add_extension(cert.x509, "extendedKeyUsage", options->usage);
 	if (options->more)
 		add_extension(cert.x509, "authorityInfoAccess", options->more);
 	assert_true(X509_sign(cert.x509, issuer ? issuer->key : cert.key, EVP_sha256()) > 0);
@@ -306,4 +310,67 @@ const char *rig_shown(const struct rig_pair *pair)
 		X509_NAME_get_text_by_NID(X509_get_subject_name(x509), NID_commonName, name,
 					  sizeof(name));
 	return name;
+}
+
+/* ---- A server ---- */
+
+int bed_init(void **state)
+{
+	struct bed *bed = calloc(1, sizeof(*bed));
+
+	assert_non_null(bed);
+	rig_dir_init(&bed->dir);
+	bed->ca = rig_issue(
+		&(struct rig_cert_options){ .common_name = "ca", .kind = RIG_EC, .is_ca = true },
+		NULL);
+	bed->client = SSL_CTX_new(TLS_client_method());
+	bed->options = (struct tls_server_options){ .certificates = bed->certificates,
+						    .alpn = bed->alpn,
+						    .has_tickets = true,
+						    .session_cache = 100,
+						    .session_ms = SEC(3600),
+						    .label = STR("web/:443") };
+	*state = bed;
+	return 0;
+}
+
+int bed_fini(void **state)
+{
+	struct bed *bed = *state;
+
+	tls_server_unref(bed->server);
+	tls_store_sweep();
+	for (size_t i = 0; i < BED_PATHS_MAX; i++)
+		free((char *)(uintptr_t)bed->certificates[i].p);
+	SSL_CTX_free(bed->client);
+	rig_cert_free(&bed->ca);
+	rig_dir_fini(&bed->dir);
+	free(bed);
+	return 0;
+}
+
+void bed_name(struct bed *bed, const char *name)
+{
+	assert_true(bed->options.certificates_n < BED_PATHS_MAX);
+	bed->certificates[bed->options.certificates_n++] =
+		str_of(strdup(rig_path(&bed->dir, name)));
+}
+
+void bed_add(struct bed *bed, const char *name, enum rig_key kind, const char *alts)
+{
+	struct rig_cert cert = rig_issue(
+		&(struct rig_cert_options){ .common_name = name, .alts = alts, .kind = kind },
+		&bed->ca);
+
+	rig_write_cert(&bed->dir, name, &cert, &bed->ca);
+	bed_name(bed, name);
+	rig_cert_free(&cert);
+}
+
+void bed_open(struct bed *bed)
+{
+	bed->server = tls_server_new(&bed->options, rig_tell, &bed->told);
+	if (!bed->server)
+		print_message("%s", bed->told.text);
+	assert_non_null(bed->server);
 }

@@ -22,8 +22,9 @@ EVP_PKEY *rig_key(enum rig_key kind, unsigned number); /* a reference */
 
 struct rig_cert_options {
 	const char *common_name;
-	const char *alts; /* "DNS:a.test,DNS:*.b.test"; NULL = none */
-	const char *more; /* "authorityInfoAccess=OCSP;URI:http://x/"; NULL = none */
+	const char *alts;  /* "DNS:a.test,DNS:*.b.test"; NULL = none */
+	const char *more;  /* "authorityInfoAccess=OCSP;URI:http://x/"; NULL = none */
+	const char *usage; /* extended key usage; NULL = not told */
 	enum rig_key kind;
 	unsigned key_number;
 	int from_days, to_days; /* from now; both 0 = yesterday to in a month */
@@ -75,5 +76,26 @@ void rig_exchange(struct rig_pair *pair);
 void rig_pair_fini(struct rig_pair *pair);
 /* The common name of what the server has shown; "" = nothing. */
 const char *rig_shown(const struct rig_pair *pair);
+
+/* A server with files of its own. */
+#define BED_PATHS_MAX 4
+struct bed {
+	struct rig_dir dir;
+	struct rig_cert ca;
+	struct rig_told told;
+	SSL_CTX *client;
+	struct tls_server_options options;
+	struct str certificates[BED_PATHS_MAX];
+	struct str alpn[2];
+	struct tls_server *server;
+	void *more; /* the test's */
+};
+int bed_init(void **state);
+int bed_fini(void **state);
+/* Writes a certificate of ca's for ALTS, with the common name NAME, and names the file. */
+void bed_add(struct bed *bed, const char *name, enum rig_key kind, const char *alts);
+void bed_name(struct bed *bed, const char *name);
+void bed_open(struct bed *bed);
+#define BED_TEST(name) cmocka_unit_test_setup_teardown(name, bed_init, bed_fini)
 
 #endif

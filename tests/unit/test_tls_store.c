@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+/* The certificates of the process: files, directories, transactions, what is told of them. */
+#include "config.h"
+
+#include "net/tls_store.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <openssl/pem.h>
+
+#include "base/mem.h"
+#include "tls_shake.h"
+
+static const char *shown(struct bed *bed, const char *sni)
+{
+	static char name[128];
+	struct rig_pair pair;
+
+	rig_pair_init(&pair, bed->client, bed->server, sni);
+	snprintf(name, sizeof(name), "%s", rig_shake(&pair) ? rig_shown(&pair) : "");
+	rig_pair_fini(&pair);
+	return name;
+}
+
+static struct str path_of(struct bed *bed, const char *name)
+{
+	return str_of(rig_path(&bed->dir, name));
+}
+
+/* A PEM with the common name NAME for ALTS, to be freed. */
+static char *pem_for(struct bed *bed, const char *name, const char *alts, unsigned key_number)
+{
+	struct rig_cert cert = rig_issue(&(struct rig_cert_options){ .common_name = name,
+								     .alts = alts,
+								     .kind = RIG_EC,
+								     .key_number = key_number },
+					 &bed->ca);
+	char *text = rig_pem(&cert, &bed->ca, true);
+
+	rig_cert_free(&cert);
+	return text;
+}
+
+static void write_for(struct bed *bed, const char *file, const char *name, const char *alts)
+{
+	char *text = pem_for(bed, name, alts, 0);
+
+	rig_write(&bed->dir, file, text, strlen(text));
+	free(text);
+}
+
+static struct tls_cert *parse(struct bed *bed, const char *pem)
+{
+	bed->told = (struct rig_told){ .n_errors = 0 };
+	return tls_cert_parse(STR("/etc/x.pem"), str_of(pem), STR(""), NULL, rig_tell, &bed->told);
+}
+
+static void what_a_certificate_says_is_known(void **state)
+{
+	struct bed *bed = *state;
+	struct rig_cert cert = rig_issue(
+		&(struct rig_cert_options){ .common_name = "www.a.test",
+					    .alts = "DNS:WWW.a.test,DNS:*.b.test,IP:192.0.2.1",
+					    .more = "OCSP;URI:http://ocsp.test/",
+					    .kind = RIG_EC,
+					    .serial = 0x1abc },
+		&bed->ca);
+	char *pem = rig_pem(&cert, &bed->ca, true);
+	struct tls_cert *parsed = parse(bed, pem);
+	const struct tls_cert_about *about;
+
+	assert_non_null(parsed);
+	about = tls_cert_about(parsed);
+	assert_string_equal(about->subject, "/CN=www.a.test");
+	assert_string_equal(about->issuer, "/CN=ca");
+	assert_string_equal(about->common_name, "www.a.test");
+	assert_string_equal(about->serial, "1ABC");
+	assert_int_equal(about->not_after_unix_s - about->not_before_unix_s, 31 * 86400);
+	assert_int_equal(about->names_n, 2);
+	assert_string_equal(about->names[0], "www.a.test");
+	assert_string_equal(about->names[1], "*.b.test");
+	assert_string_equal(about->alt_names, "DNS:WWW.a.test, DNS:*.b.test, IP Address:192.0.2.1");
+	assert_string_equal(about->algorithm, "EC256");
+	assert_string_equal(about->key_type, "ECDSA P-256");
+	assert_int_equal(strlen(about->sha1), 40);
+	assert_int_equal(strlen(about->sha256), 64);
+	assert_int_equal(about->chain_n, 1);
+	assert_string_equal(about->chain[0], "/CN=ca");
+	assert_true(about->has_issuer);
+	assert_string_equal(about->responder, "http://ocsp.test/");
+	assert_int_equal(bed->told.n_errors + bed->told.n_warnings, 0);
+	tls_cert_unref(parsed);
+	free(pem);
+	rig_cert_free(&cert);
+}
+
+static void the_pem_of_a_certificate_is_read_as_the_same_one(void **state)
+{
+	struct bed *bed = *state;
+	char *pem = pem_for(bed, "a", "DNS:a.test", 0);
+	struct tls_cert *first = parse(bed, pem), *second;
+	char *again = tls_cert_pem(first, true), *open = tls_cert_pem(first, false);
+
+	second = parse(bed, again);
+	assert_non_null(second);
+	assert_true(tls_cert_is_equal(first, second));
+	assert_null(strstr(open, "PRIVATE KEY"));
+	tls_cert_unref(first);
+	tls_cert_unref(second);
+	free(pem);
+	free(again);
+	free(open);
+}
+
+/* X509 of CERT with the key of OTHER. */
+static char *mixed_pem(const struct rig_cert *cert, const struct rig_cert *other)
+{
+	struct rig_cert mixed = { cert->x509, other->key };
+
+	return rig_pem(&mixed, NULL, true);
+}
+
+static char *encrypted_pem(const struct rig_cert *cert, bool is_old)
+{
+	BIO *bio = BIO_new(BIO_s_mem());
+	char *p, *text;
+	long size;
+
+	PEM_write_bio_X509(bio, cert->x509);
+	if (is_old)
+		PEM_write_bio_PrivateKey_traditional(bio, cert->key, EVP_aes_128_cbc(),
+						     (unsigned char *)(uintptr_t) "pass", 4, NULL,
+						     NULL);
+	else
+		PEM_write_bio_PKCS8PrivateKey(bio, cert->key, EVP_aes_128_cbc(), "pass", 4, NULL,
+					      NULL);
+	size = BIO_get_mem_data(bio, &p);
+	text = xstrndup((struct str){ p, (size_t)size });
+	BIO_free(bio);
+	return text;
+}
+
+static void assert_refused(struct bed *bed, char *pem, const char *why)
+{
+	assert_null(parse(bed, pem));
+	if (!strstr(bed->told.text, why))
+		print_message("%s", bed->told.text);
+	assert_non_null(strstr(bed->told.text, why));
+	assert_int_equal(bed->told.n_errors, 1);
+	free(pem);
+}
+
+static void what_cannot_be_used_is_refused_with_its_reason(void **state)
+{
+	struct bed *bed = *state;
+	struct rig_cert_options options = { .common_name = "a", .alts = "DNS:a.test" };
+	struct rig_cert rsa, ec, weak;
+	char *pem;
+
+	options.kind = RIG_RSA;
+	rsa = rig_issue(&options, &bed->ca);
+	options.kind = RIG_EC;
+	ec = rig_issue(&options, &bed->ca);
+	options.kind = RIG_RSA_1024;
+	weak = rig_issue(&options, &bed->ca);
+	assert_refused(bed, xstrdup(""), "E /etc/x.pem: no certificate in it");
+	assert_refused(bed, xstrdup("hello\n"), "E /etc/x.pem: no certificate in it");
+	assert_refused(bed, rig_pem(&ec, NULL, false), "E /etc/x.pem: no key in it");
+	assert_refused(bed, mixed_pem(&rsa, &ec), "the key is another certificate's");
+	assert_refused(bed, encrypted_pem(&ec, false), "the key is encrypted");
+	assert_refused(bed, encrypted_pem(&ec, true), "the key is encrypted");
+	assert_refused(bed, rig_pem(&weak, NULL, true), "the key is too weak: 1024 bits");
+	pem = rig_pem(&ec, NULL, true);
+	pem[60] = '!';
+	assert_refused(bed, pem, "not well-formed PEM");
+	rig_cert_free(&rsa);
+	rig_cert_free(&ec);
+	rig_cert_free(&weak);
+}
+
+static void what_is_odd_is_a_warning(void **state)
+{
+	static const struct {
+		struct rig_cert_options options;
+		const char *want;
+	} rows[] = {
+		{ { .common_name = "a.test", .from_days = -10, .to_days = -1 }, "expired on 20" },
+		{ { .common_name = "a.test", .from_days = 1, .to_days = 2 },
+		  "not valid before 20" },
+		{ { .common_name = "no name!" }, "it has no host name" },
+	};
+	struct bed *bed = *state;
+	struct rig_cert stray = rig_issue(
+		&(struct rig_cert_options){ .common_name = "stray", .kind = RIG_EC }, NULL);
+
+	for (size_t i = 0; i < ARRAY_N(rows) + 1; i++) {
+		struct rig_cert_options options = rows[i % ARRAY_N(rows)].options;
+		struct rig_cert cert;
+		struct tls_cert *parsed;
+		bool is_last = i == ARRAY_N(rows);
+		char *pem;
+
+		options.kind = RIG_EC;
+		if (is_last)
+			options = (struct rig_cert_options){ .common_name = "a.test",
+							     .kind = RIG_EC };
+		cert = rig_issue(&options, &bed->ca);
+		pem = rig_pem(&cert, is_last ? &stray : &bed->ca, true);
+		parsed = parse(bed, pem);
+		assert_non_null(parsed);
+		assert_int_equal(bed->told.n_warnings, 1);
+		assert_non_null(
+			strstr(bed->told.text, is_last ? "the chain is broken" : rows[i].want));
+		tls_cert_unref(parsed);
+		free(pem);
+		rig_cert_free(&cert);
+	}
+	rig_cert_free(&stray);
+}
+
+static void a_key_may_stand_beside_and_others_should_not_read_it(void **state)
+{
+	struct bed *bed = *state;
+	struct rig_cert cert = rig_issue(&(struct rig_cert_options){ .common_name = "a",
+								     .alts = "DNS:a.test",
+								     .kind = RIG_EC },
+					 &bed->ca);
+	char *pem = rig_pem(&cert, NULL, false), *both = rig_pem(&cert, NULL, true);
+
+	rig_write(&bed->dir, "a", pem, strlen(pem));
+	rig_write(&bed->dir, "a.key", both, strlen(both));
+	chmod(rig_path(&bed->dir, "a"), 0644);
+	bed_name(bed, "a");
+	bed_open(bed);
+	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_int_equal(bed->told.n_warnings, 0);
+	tls_server_unref(bed->server);
+	chmod(rig_path(&bed->dir, "a.key"), 0640);
+	tls_store_sweep();
+	bed_open(bed);
+	assert_int_equal(bed->told.n_warnings, 1);
+	assert_non_null(strstr(bed->told.text, "a.key (chmod 600)"));
+	free(pem);
+	free(both);
+	rig_cert_free(&cert);
+}
+
+static void name_directory(struct bed *bed)
+{
+	bed->certificates[bed->options.certificates_n++] = str_of(xstrdup(bed->dir.path));
+}
+
+static void a_directory_stands_for_its_files_in_order(void **state)
+{
+	struct bed *bed = *state;
+
+	write_for(bed, "b.pem", "second", "DNS:b.test");
+	write_for(bed, "a.pem", "first", "DNS:a.test");
+	write_for(bed, ".hidden", "hidden", "DNS:h.test");
+	write_for(bed, "x.issuer", "issuer", "DNS:i.test");
+	write_for(bed, "x.sctl", "sctl", "DNS:s.test");
+	rig_write(&bed->dir, "README", "hello", 5);
+	name_directory(bed);
+	bed_open(bed);
+	assert_string_equal(shown(bed, NULL), "first");
+	assert_string_equal(shown(bed, "b.test"), "second");
+	assert_string_equal(shown(bed, "h.test"), "first");
+	assert_string_equal(shown(bed, "i.test"), "first");
+	assert_string_equal(shown(bed, "s.test"), "first");
+	assert_int_equal(bed->told.n_errors, 0);
+	assert_non_null(strstr(bed->told.text, "README: no certificate in it"));
+}
+
+static void a_directory_without_certificates_is_an_error(void **state)
+{
+	struct bed *bed = *state;
+
+	rig_write(&bed->dir, "README", "hello", 5);
+	name_directory(bed);
+	bed->server = tls_server_new(&bed->options, rig_tell, &bed->told);
+	assert_null(bed->server);
+	assert_non_null(strstr(bed->told.text, "no certificate in this directory"));
+}
+
+static void a_transaction_is_in_force_when_it_is_committed(void **state)
+{
+	struct bed *bed = *state;
+	char *pem = pem_for(bed, "newer", "DNS:a.test,DNS:c.test", 1);
+	struct str path;
+
+	bed_add(bed, "a", RIG_EC, "DNS:a.test");
+	bed_add(bed, "b", RIG_EC, "DNS:b.test");
+	bed_open(bed);
+	path = bed->certificates[0];
+	assert_int_equal(tls_store_commit(path, rig_tell, &bed->told), -ENOENT);
+	assert_int_equal(tls_store_abort(path), -ENOENT);
+	assert_int_equal(tls_store_prepare(path, str_of(pem), rig_tell, &bed->told), 0);
+	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_int_equal(tls_store_commit(path, rig_tell, &bed->told), 0);
+	assert_string_equal(shown(bed, "a.test"), "newer");
+	assert_string_equal(shown(bed, "c.test"), "newer");
+	assert_string_equal(shown(bed, "b.test"), "b");
+	assert_true(tls_entry_is_from_memory(tls_store_find(path)));
+	assert_null(tls_entry_prepared(tls_store_find(path)));
+	free(pem);
+}
+
+static void an_aborted_or_bad_transaction_changes_nothing(void **state)
+{
+	struct bed *bed = *state;
+	char *pem = pem_for(bed, "newer", "DNS:a.test", 1);
+	struct str path;
+
+	bed_add(bed, "a", RIG_EC, "DNS:a.test");
+	bed_open(bed);
+	path = bed->certificates[0];
+	assert_int_equal(tls_store_prepare(path, str_of(pem), rig_tell, &bed->told), 0);
+	assert_int_equal(tls_store_prepare(path, STR("x"), rig_tell, &bed->told), -EINVAL);
+	assert_non_null(tls_entry_prepared(tls_store_find(path)));
+	assert_int_equal(tls_store_abort(path), 0);
+	assert_int_equal(tls_store_commit(path, rig_tell, &bed->told), -ENOENT);
+	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_int_equal(tls_store_prepare(STR("/no"), str_of(pem), rig_tell, &bed->told), -ENOENT);
+	free(pem);
+}
+
+static void a_renewed_certificate_may_come_without_its_key(void **state)
+{
+	struct bed *bed = *state;
+	struct rig_cert_options options = { .common_name = "renewed",
+					    .alts = "DNS:a.test",
+					    .kind = RIG_EC };
+	struct rig_cert same = rig_issue(&options, &bed->ca), other;
+	char *pem = rig_pem(&same, &bed->ca, false), *other_pem;
+
+	options.key_number = 1;
+	other = rig_issue(&options, &bed->ca);
+	other_pem = rig_pem(&other, &bed->ca, false);
+	bed_add(bed, "a", RIG_EC, "DNS:a.test");
+	bed_open(bed);
+	assert_int_equal(
+		tls_store_prepare(bed->certificates[0], str_of(other_pem), rig_tell, &bed->told),
+		-EINVAL);
+	assert_non_null(strstr(bed->told.text, "the key is another certificate's"));
+	assert_int_equal(tls_store_prepare(bed->certificates[0], str_of(pem), rig_tell, &bed->told),
+			 0);
+	assert_int_equal(tls_store_commit(bed->certificates[0], rig_tell, &bed->told), 0);
+	assert_string_equal(shown(bed, "a.test"), "renewed");
+	free(pem);
+	free(other_pem);
+	rig_cert_free(&same);
+	rig_cert_free(&other);
+}
+
+static void a_file_that_changed_is_taken_and_a_bad_one_is_not(void **state)
+{
+	struct bed *bed = *state;
+	struct str path;
+
+	write_for(bed, "a.pem", "old", "DNS:a.test");
+	bed_name(bed, "a.pem");
+	bed_open(bed);
+	path = bed->certificates[0];
+	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), 0);
+	write_for(bed, "a.pem", "new", "DNS:a.test");
+	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), 1);
+	assert_string_equal(shown(bed, "a.test"), "new");
+	rig_write(&bed->dir, "a.pem", "half", 4);
+	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), -EINVAL);
+	assert_non_null(strstr(bed->told.text, "a.pem: no certificate in it"));
+	assert_string_equal(shown(bed, "a.test"), "new");
+	unlink(rig_path(&bed->dir, "a.pem"));
+	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), -ENOENT);
+	assert_string_equal(shown(bed, "a.test"), "new");
+}
+
+static void what_was_committed_outlives_a_reload_but_not_a_newer_file(void **state)
+{
+	struct bed *bed = *state;
+	char *pem = pem_for(bed, "memory", "DNS:a.test", 1);
+	struct tls_server *old;
+
+	write_for(bed, "a.pem", "disk", "DNS:a.test");
+	bed_name(bed, "a.pem");
+	bed_open(bed);
+	assert_int_equal(tls_store_prepare(bed->certificates[0], str_of(pem), rig_tell, &bed->told),
+			 0);
+	assert_int_equal(tls_store_commit(bed->certificates[0], rig_tell, &bed->told), 0);
+	old = bed->server;
+	bed_open(bed);
+	tls_server_unref(old);
+	assert_string_equal(shown(bed, "a.test"), "memory");
+	write_for(bed, "a.pem", "newer", "DNS:a.test");
+	old = bed->server;
+	bed_open(bed);
+	assert_string_equal(shown(bed, "a.test"), "newer");
+	assert_false(tls_entry_is_from_memory(tls_store_find(bed->certificates[0])));
+	tls_server_unref(old);
+	free(pem);
+}
+
+static void a_reload_that_fails_leaves_what_is_in_force(void **state)
+{
+	struct bed *bed = *state;
+	struct tls_server *running;
+
+	write_for(bed, "a.pem", "old", "DNS:a.test");
+	bed_name(bed, "a.pem");
+	bed_open(bed);
+	running = bed->server;
+	write_for(bed, "a.pem", "new", "DNS:a.test");
+	bed_name(bed, "missing");
+	assert_null(tls_server_new(&bed->options, rig_tell, &bed->told));
+	bed->server = running;
+	assert_string_equal(shown(bed, "a.test"), "old");
+	assert_null(tls_store_find(bed->certificates[1]));
+}
+
+static void count_label(void *arg, struct str label)
+{
+	char *text = arg;
+
+	snprintf(text + strlen(text), 64, "%.*s ", STR_ARG(label));
+}
+
+static void entries_know_their_binds_and_go_with_the_last(void **state)
+{
+	struct bed *bed = *state;
+	struct tls_server *first;
+	char labels[256] = "";
+
+	bed_add(bed, "a", RIG_EC, "DNS:a.test");
+	bed_open(bed);
+	first = bed->server;
+	bed->options.label = STR("api/:8443");
+	bed->options.has_ocsp_refresh = true;
+	assert_false(tls_entry_wants_ocsp(tls_store_find(bed->certificates[0])));
+	bed_open(bed);
+	tls_entry_each_user(tls_store_find(bed->certificates[0]), count_label, labels);
+	assert_string_equal(labels, "web/:443 api/:8443 ");
+	assert_true(tls_entry_wants_ocsp(tls_store_find(bed->certificates[0])));
+	assert_int_equal(tls_store_remove(bed->certificates[0]), -EBUSY);
+	tls_server_unref(first);
+	tls_server_unref(bed->server);
+	bed->server = NULL;
+	tls_store_sweep();
+	assert_null(tls_store_find(bed->certificates[0]));
+}
+
+static void a_new_entry_can_be_filled_attached_detached_and_removed(void **state)
+{
+	struct bed *bed = *state;
+	struct str directory = str_of(bed->dir.path), path;
+	char *pem = pem_for(bed, "extra", "DNS:extra.test", 1);
+	char name[400];
+	struct tls_server *old;
+
+	snprintf(name, sizeof(name), "%s", rig_path(&bed->dir, "extra.pem"));
+	path = str_of(name);
+	write_for(bed, "a.pem", "a", "DNS:a.test");
+	name_directory(bed);
+	bed_open(bed);
+	assert_int_equal(tls_store_new(path), 0);
+	assert_int_equal(tls_store_new(path), -EEXIST);
+	assert_int_equal(tls_store_attach(directory, path, rig_tell, &bed->told), -ENOENT);
+	assert_int_equal(tls_store_prepare(path, str_of(pem), rig_tell, &bed->told), 0);
+	assert_int_equal(tls_store_commit(path, rig_tell, &bed->told), 0);
+	assert_int_equal(tls_store_attach(STR("/no"), path, rig_tell, &bed->told), -ENOENT);
+	assert_int_equal(tls_store_attach(directory, path, rig_tell, &bed->told), 0);
+	assert_int_equal(tls_store_attach(directory, path, rig_tell, &bed->told), -EEXIST);
+	assert_string_equal(shown(bed, "extra.test"), "extra");
+	old = bed->server;
+	bed_open(bed);
+	tls_server_unref(old);
+	assert_string_equal(shown(bed, "extra.test"), "extra");
+	assert_int_equal(tls_store_remove(path), -EBUSY);
+	assert_int_equal(tls_store_detach(directory, path, rig_tell, &bed->told), 0);
+	assert_int_equal(tls_store_detach(directory, path, rig_tell, &bed->told), -ESRCH);
+	assert_string_equal(shown(bed, "extra.test"), "a");
+	assert_int_equal(tls_store_detach(directory, path_of(bed, "a.pem"), rig_tell, &bed->told),
+			 -EBUSY);
+	assert_int_equal(tls_store_remove(path), 0);
+	assert_null(tls_store_find(path));
+	assert_int_equal(tls_store_remove(path), -ENOENT);
+	free(pem);
+}
+
+static void files_that_come_to_a_directory_and_go_are_followed(void **state)
+{
+	struct bed *bed = *state;
+	struct str directory = str_of(bed->dir.path);
+	char told[256] = "";
+
+	write_for(bed, "a.pem", "a", "DNS:a.test");
+	name_directory(bed);
+	bed_open(bed);
+	tls_store_each_directory(count_label, told);
+	assert_int_equal(strlen(told), directory.len + 1);
+	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 0);
+	write_for(bed, "b.pem", "b", "DNS:b.test");
+	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 1);
+	assert_string_equal(shown(bed, "b.test"), "b");
+	unlink(rig_path(&bed->dir, "b.pem"));
+	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 1);
+	assert_string_equal(shown(bed, "b.test"), "a");
+	assert_null(tls_store_find(path_of(bed, "b.pem")));
+	unlink(rig_path(&bed->dir, "a.pem"));
+	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 0);
+	assert_string_equal(shown(bed, "a.test"), "a");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BED_TEST(what_a_certificate_says_is_known),
+		BED_TEST(the_pem_of_a_certificate_is_read_as_the_same_one),
+		BED_TEST(what_cannot_be_used_is_refused_with_its_reason),
+		BED_TEST(what_is_odd_is_a_warning),
+		BED_TEST(a_key_may_stand_beside_and_others_should_not_read_it),
+		BED_TEST(a_directory_stands_for_its_files_in_order),
+		BED_TEST(a_directory_without_certificates_is_an_error),
+		BED_TEST(a_transaction_is_in_force_when_it_is_committed),
+		BED_TEST(an_aborted_or_bad_transaction_changes_nothing),
+		BED_TEST(a_renewed_certificate_may_come_without_its_key),
+		BED_TEST(a_file_that_changed_is_taken_and_a_bad_one_is_not),
+		BED_TEST(what_was_committed_outlives_a_reload_but_not_a_newer_file),
+		BED_TEST(a_reload_that_fails_leaves_what_is_in_force),
+		BED_TEST(entries_know_their_binds_and_go_with_the_last),
+		BED_TEST(a_new_entry_can_be_filled_attached_detached_and_removed),
+		BED_TEST(files_that_come_to_a_directory_and_go_are_followed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
