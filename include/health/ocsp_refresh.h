@@ -25,7 +25,8 @@
 #define OCSP_FAILED_MAX_MS SEC(3600)
 #define OCSP_DEFAULT_MS    SEC(12 * 3600) /* of a response that does not say when the next comes */
 
-void ocsp_refresh_init(struct loop *loop);
+/* ON_NEWS: a responder was heard, or asked in vain. */
+void ocsp_refresh_init(struct loop *loop, void (*on_news)(void));
 /* The store's certificates or the binds have changed. */
 void ocsp_refresh_apply(void);
 void ocsp_refresh_fini(void); /* before loop_fini(); harmless without init */

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "control/api_objects.h"
+#include "control/certificate_view.h"
 #include "control/http.h"
 #include "control/mirror_view.h"
 #include "session/traffic.h"
@@ -40,7 +41,7 @@ void api_walk_fini(struct api_walk *walk)
 uint64_t api_shape(void)
 {
 	const struct config *config = control_config();
-	uint64_t shape = config->serial << 32;
+	uint64_t shape = (config->serial << 32) + certificate_view_serial();
 
 	for (size_t i = 0; i < config->backends_n; i++) {
 		const struct srvset *set = srvset_of(config->backends[i].state);
@@ -70,6 +71,8 @@ static void walk_begin(struct api_walk *walk)
 	}
 	api_process(json, "process");
 	mirror_json(json, "mirror", walk->level);
+	if (walk->form != API_DELTA)
+		certificates_json(json, "certificates", walk->level);
 	json_open(json, "frontends", '[');
 	walk->phase = PHASE_FRONTENDS;
 }

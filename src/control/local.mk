@@ -22,6 +22,7 @@ liblimpet_a_SOURCES += \
 	include/control/metrics_reference.h src/control/metrics_reference.c \
 	src/control/cmd_mirror.c include/control/mirror_view.h src/control/mirror_view.c \
 	include/control/metrics_mirror.h src/control/metrics_mirror.c \
+	include/control/certificate_view.h src/control/certificate_view.c \
 	include/control/sample.h src/control/sample.c \
 	src/control/cmd_sources.c \
 	include/control/stat.def include/control/stat.h src/control/stat.c \
@@ -56,6 +57,7 @@ DASHBOARD = \
 	src/control/dashboard/view.js \
 	src/control/dashboard/details.js \
 	src/control/dashboard/mirror.js \
+	src/control/dashboard/certificates.js \
 	src/control/dashboard/live.js
 nodist_liblimpet_a_SOURCES = src/control/dashboard_page.c
 src/control/dashboard_page.c: $(DASHBOARD) src/control/dashboard/embed.awk

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "balance/lb.h"
+#include "control/certificate_view.h"
 #include "control/metrics_mirror.h"
 #include "control/metrics_process.h"
 #include "control/stat.h"
@@ -269,6 +270,9 @@ static void write_table(struct metrics *metrics, int what)
 #define OF_NODE(name, help)                                                                        \
 	FAMILY("mirror_node_" #name, COUNTER, PROCESS, NULL, "node", metrics_mirror_node,          \
 	       BEAT_##name, "of each node of the pair, over all its starts: " help),
+#define OF_CERTIFICATE(name, type, unit, what, help)                                               \
+	FAMILY("certificate_" name, type, PROCESS, unit, "path, name", metrics_certificates,       \
+	       CERTIFICATE_##what, help)
 #define SECONDS "seconds"
 #define BYTES   "bytes"
 const struct metrics_family metrics_families[] = {
@@ -382,6 +386,17 @@ const struct metrics_family metrics_families[] = {
 	OF_PEER("servers_differ", SERVERS_DIFFER,
 		"1 when that node has had other servers for some time"),
 	OF_PEER("peer_entries", ENTRIES, "entries of its mirrored tables, as it said last"),
+	OF_CERTIFICATE("expiry_timestamp_seconds", GAUGE, SECONDS, EXPIRY,
+		       "when a certificate in use ends, since the epoch"),
+	OF_CERTIFICATE(
+		"from_memory", GAUGE, NULL, FROM_MEMORY,
+		"1 when it was put in force on the stats socket, and its file may have another"),
+	OF_CERTIFICATE("ocsp_good", GAUGE, NULL, OCSP_GOOD,
+		       "1 when its OCSP response says good, 0 when revoked; absent without one"),
+	OF_CERTIFICATE("ocsp_next_update_timestamp_seconds", GAUGE, SECONDS, OCSP_NEXT,
+		       "when its OCSP response ends and is not stapled any more, since the epoch"),
+	OF_CERTIFICATE("ocsp_refresh_failures", COUNTER, NULL, OCSP_FAILED,
+		       "questions to its OCSP responder that were in vain (ocsp_refresh)"),
 #define X(name, text) OF_NODE(name, text)
 	BEAT_COUNTS(X)
 #undef X

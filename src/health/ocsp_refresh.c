@@ -29,6 +29,7 @@ struct refresh {
 static struct {
 	struct loop *loop; /* NULL = not in use */
 	struct list list;
+	void (*on_news)(void);
 	unsigned asks_n;
 } refreshes;
 
@@ -150,6 +151,7 @@ static void on_answer(void *arg, struct str answer, const char *why)
 	if (why)
 		failed(refresh, why);
 	schedule(refresh);
+	refreshes.on_news();
 }
 
 static void ask(struct refresh *refresh, const struct tls_cert *cert)
@@ -248,8 +250,9 @@ void ocsp_refresh_apply(void)
 	}
 }
 
-void ocsp_refresh_init(struct loop *loop)
+void ocsp_refresh_init(struct loop *loop, void (*on_news)(void))
 {
+	refreshes.on_news = on_news;
 	refreshes.loop = loop;
 	list_init(&refreshes.list);
 }

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "control/certificate_view.h"
 #include "health/ocsp_refresh.h"
 #include "main/file_watch.h"
 #include "net/tls_store.h"
@@ -200,9 +201,15 @@ static void look(const char *why)
 	care.known = walk.now;
 	care.known_n = walk.n;
 	care.is_begun = true;
+	certificate_view_changed();
 	if (walk.next_unix_s < (now_ms + LOOK_MS) / 1000)
 		in_ms = walk.next_unix_s * 1000 - now_ms;
 	loop_timer_in(care.loop, &care.look, in_ms > 0 ? in_ms : MS(1000));
+}
+
+static void on_news(void)
+{
+	look(NULL);
 }
 
 static void on_look(struct timer *timer)
@@ -430,7 +437,7 @@ void certificates_init(struct loop *loop)
 	care.loop = loop;
 	timer_init(&care.look, on_look);
 	file_watch_init(loop, on_file, beside);
-	ocsp_refresh_init(loop);
+	ocsp_refresh_init(loop, on_news);
 }
 
 void certificates_fini(void)

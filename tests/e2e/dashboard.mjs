@@ -6,6 +6,7 @@
  * E2E_SHOTS=DIR keeps screenshots there.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -14,7 +15,7 @@ import { CHROMIUM, start_browser } from './lib/chromium.mjs';
 import { start_limpet } from './lib/limpet.mjs';
 import { start_redis } from './lib/pair.mjs';
 import { slack } from './lib/proxy.mjs';
-import { free_port, sleep, wait_for } from './lib/util.mjs';
+import { free_port, sleep, temp_dir, wait_for } from './lib/util.mjs';
 
 const USER = 'operator', PASSWORD = 'correct horse: battery';
 const SHOTS = process.env.E2E_SHOTS;
@@ -486,6 +487,59 @@ describe('the panel of the mirror', { skip: !CHROMIUM && 'no chromium' }, () => 
 		}
 		await says(page, '#mirror-state', 'Up');
 		await wait_for(async () => /^Last loss: ./.test(await page.locator('#mirror-loss').textContent()), 'the last loss and why', slack(5000), 50);
+		is_clean(page);
+		await page.close();
+	});
+});
+
+describe('the panel of certificates', { skip: !CHROMIUM && 'no chromium' }, () => {
+	let browser, fleet, limpet, http_port;
+	const dir = temp_dir('certificates');
+	const openssl = (...args) => execFileSync('openssl', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+	/* Signs itself; DAYS may be none, which is a certificate that has run out. */
+	const make = (name, days, file = name) => {
+		const [key, pem] = [path.join(dir, `${file}.tmp`), path.join(dir, `${file}.pem`)];
+		const made = openssl('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', key,
+			'-subj', `/CN=${name}`, '-addext', `subjectAltName=DNS:${name},DNS:www.${name}`, '-days', String(days));
+		fs.writeFileSync(pem, Buffer.concat([made, fs.readFileSync(key)]), { mode: 0o600 });
+		fs.unlinkSync(key);
+		return pem;
+	};
+
+	before(async () => {
+		const files = [['fresh.test', 90], ['month.test', 20], ['week.test', 3], ['day.test', 1]].map(([name, days]) => make(name, days));
+		const port = await free_port();
+		http_port = await free_port();
+		fleet = await start_fleet({ chat: { 'app-1': 1 } });
+		limpet = await start_limpet({
+			global: { stats: { http: { address: `127.0.0.1:${http_port}`, username: USER, password: PASSWORD } } },
+			frontends: { web: { bind: { address: `127.0.0.1:${port}`, tls: { certificates: files } }, backend: 'chat' } },
+			backends: fleet.backends,
+		}, { ports: [port, http_port] });
+		browser = await start_browser();
+	});
+	after(async () => {
+		await browser?.close();
+		const complaints = await limpet?.stop();
+		await fleet?.stop();
+		assert.deepEqual(complaints, []);
+	});
+
+	test('it shows what ends first at the top, in the colour of its age, and what is replaced at once', async () => {
+		const page = await open_page(browser, { port: http_port, credentials: `${USER}:${PASSWORD}` });
+		const rows = page.locator('#certificates-list .certificate');
+		const all = (what) => rows.locator(what).allTextContents();
+		await wait_for(async () => await rows.count() === 4, 'four certificates', slack(10000), 50);
+		assert.deepEqual(await all('b'), ['day.test', 'week.test', 'month.test', 'fresh.test']);
+		const classes = await rows.locator('.badge').evaluateAll((nodes) => nodes.map((node) => node.className));
+		assert.deepEqual(classes.slice(1), ['badge sick', 'badge drain', 'badge up']);
+		assert.match((await all('.badge'))[1], /^[23] days$/);
+		assert.match((await all('.muted'))[0], /^ECDSA P-256 · 2 names · .*\/day\.test\.pem$/);
+		fs.renameSync(make('day.test', 60, 'renewed'), path.join(dir, 'day.test.pem'));
+		await wait_for(async () => (await all('b')).join() === 'week.test,month.test,day.test,fresh.test', 'the renewed one moves down', slack(15000), 50);
+		await page.setViewportSize({ width: 360, height: 780 });
+		assert.ok(await page.evaluate('document.documentElement.scrollWidth <= 360'), 'no sideways scrolling on a phone');
+		await shoot(page, 'certificates-phone.png');
 		is_clean(page);
 		await page.close();
 	});

@@ -3,9 +3,12 @@
 """Certificates read again when their files change, or at a reload, and told of before they run out."""
 import os
 import shutil
+import ssl
+import subprocess
 
 from lib import *
 from lib.care import *
+from lib.tls import openssl
 
 here = Care()
 
@@ -134,6 +137,28 @@ def expiry(t):
     set_cert(limpet, week.both, both(renewed))
     limpet.ask_stats("commit ssl cert " + week.both)
     limpet.wait_log(r"certificate \S+ \(week.test\) expires in [45] days")
+
+
+@case("the metrics tell when each certificate ends, and promtool finds no fault with them")
+def metrics(t):
+    week = here.ca.leaf("week.test", days=6, file="week3")
+    limpet = here.start(t, [here.site.both, week.both])
+    said = limpet.ask_stats("show metrics")
+    end = openssl("x509", "-in", week.pem, "-noout", "-enddate").decode().strip().split("=")[1]
+    want = 'limpet_certificate_expiry_timestamp_seconds{path="%s",name="week.test"} %d' % (
+        week.both, ssl.cert_time_to_seconds(end))
+    check("\n%s\n" % want in said, said)
+    check('limpet_certificate_from_memory{path="%s",name="week.test"} 0\n' % week.both in said)
+    check("limpet_certificate_ocsp_good{" not in said, "there is no response")
+    set_cert(limpet, week.both, both(here.site2))
+    limpet.ask_stats("commit ssl cert " + week.both)
+    check('limpet_certificate_from_memory{path="%s",name="site.test"} 1\n' % week.both in
+          limpet.ask_stats("show metrics"))
+    if not shutil.which("promtool"):
+        raise Skip("no promtool")
+    done = subprocess.run(["promtool", "check", "metrics"], input=limpet.ask_stats("show metrics").encode(),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    same((done.returncode, done.stdout), (0, b""), "promtool")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ const state_of = (name) => STATES[name] || UNKNOWN;
 
 const model = {
 	info: { can_act: false, has_credentials: false },
-	node: '', version: '', process: null, mirror: null, unix_ms: 0,
+	node: '', version: '', process: null, mirror: null, certificates: [], unix_ms: 0,
 	frontends: new Map(),	/* by name */
 	backends: new Map(),	/* by name; each with hosts and servers */
 	servers: new Map(),	/* by id */
@@ -105,6 +105,8 @@ function model_apply(event, is_full)
 	model.unix_ms = event.unix_ms;
 	model.process = event.process;
 	model.mirror = event.mirror;
+	if (is_full)
+		model.certificates = event.certificates;
 	if (is_full) {
 		model.node = event.node;
 		model.version = event.version;

@@ -355,6 +355,7 @@ function draw(is_full)
 		document.title = title;
 	kpis_update(all);
 	mirror_view.update();
+	certificates_view.update();
 	for (const view of frontend_views.values())
 		view.update();
 	for (const view of backend_views.values())
