@@ -5,6 +5,7 @@ IT_TESTS = \
 	tests/it/a_examples.py \
 	tests/it/a_reload.py \
 	tests/it/b_big.py \
+	tests/it/b_bulk.py \
 	tests/it/b_chaos.py \
 	tests/it/b_ends.py \
 	tests/it/b_fields.py \
