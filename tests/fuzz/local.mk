@@ -8,3 +8,4 @@ include tests/fuzz/mirror_redis.mk
 include tests/fuzz/beat.mk
 include tests/fuzz/mirror_wire.mk
 include tests/fuzz/client_hello.mk
+include tests/fuzz/h2.mk
