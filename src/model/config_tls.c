@@ -197,9 +197,10 @@ static void on_tls_mistake(void *arg, bool is_error, struct str file, const char
 }
 
 static void tls_server_prepare(struct load *load, const struct frontend *frontend,
-			       const struct yaml_node *node, struct tls_bind_conf *tls)
+			       const struct yaml_node *node, const struct bind_conf *bind)
 {
 	static const struct str http[] = { STR_INIT("h2"), STR_INIT("http/1.1") };
+	struct tls_bind_conf *tls = bind->tls;
 	bool is_default = !tls->alpn.n && frontend->mode == TRAFFIC_HTTP;
 	struct tls_told told = { load, node };
 	const struct tls_server_options options = {
@@ -221,6 +222,8 @@ static void tls_server_prepare(struct load *load, const struct frontend *fronten
 		.session_cache = tls->session_cache,
 		.session_ms = tls->session_ms,
 		.has_ocsp_refresh = tls->has_ocsp_refresh,
+		.label = str_of(arena_printf(load->arena, "%.*s %.*s", STR_ARG(frontend->name),
+					     STR_ARG(bind->text))),
 	};
 
 	tls->server = load_tls_server(&options, on_tls_mistake, &told);
@@ -261,7 +264,7 @@ void frontend_tls_finish(struct load *load, const struct yaml_node *node, struct
 			load_error(load, value_node(at, "hsts"),
 				   "'hsts' belongs to HTTP; the frontend is of mode tcp");
 		if (tls->certificates.n && load_tls_server)
-			tls_server_prepare(load, frontend, at, tls);
+			tls_server_prepare(load, frontend, at, &frontend->binds[i]);
 	}
 }
 

@@ -4,7 +4,9 @@
 import base64
 import hashlib
 import os
+import shutil
 import ssl
+import subprocess
 
 from lib import *
 from lib.care import *
@@ -34,6 +36,7 @@ def replace(t):
     check("*" not in limpet.ask_stats("show ssl cert"), "no transaction is left")
     said = limpet.ask_stats("show ssl cert " + path)
     check("\nStatus: Used\n" in said and "\nSource: stats socket\n" in said, said)
+    check("\nBind: web 127.0.0.1:%d\n" % t.port in said, said)
     limpet.wait_log("certificate .*site.pem: replaced on the stats socket")
 
 
@@ -142,6 +145,39 @@ def new_certificate(t):
     same(limpet.ask_stats("del ssl cert " + path), "Certificate '%s' deleted!\n\n" % path)
     check("last certificate" in limpet.ask_stats("del ssl crt-list %s %s/site.pem" % (place, place)))
     check("does not exist" in limpet.ask_stats("add ssl crt-list /nowhere " + place + "/site.pem"))
+
+
+# What acme.sh's deploy hook for HAProxy looks for in the answers, step by step.
+HOOK = r"""
+ask() { printf '%b\n' "$1" | socat "$SOCKET" - ; }
+if ! ask "show ssl cert" | grep -q "^$PEM$"; then
+	ask "show ssl crt-list" | grep -q "^$PLACE$" || exit 11
+	ask "new ssl cert $PEM" | grep -q 'New empty' || exit 12
+	new=1
+fi
+ask "set ssl cert $PEM <<\n$(cat "$PEM")\n" | grep -q 'Transaction created' || exit 13
+ask "commit ssl cert $PEM" | grep -q '^Success!$' || exit 14
+[ -z "$new" ] || ask "add ssl crt-list $PLACE $PEM" | grep -q 'Success!' || exit 15
+"""
+
+
+@case("the steps of acme.sh's deploy hook, beside a directory that is watched")
+def deploy_hook(t):
+    if not shutil.which("socat"):
+        raise Skip("no socat")
+    place = here.place(t)
+    limpet = here.start(t, [place])
+    for certificate in (here.other, here.ca.leaf("other.test", file="other2")):
+        # The hook writes the file first.
+        copy(certificate, place + "/other.pem")
+        done = subprocess.run(["sh", "-c", HOOK], timeout=30, env=dict(
+            os.environ, SOCKET="UNIX:%s/stats.sock" % t.directory, PEM=place + "/other.pem", PLACE=place))
+        same(done.returncode, 0, "the status of the hook")
+        same(here.seen(t, "other.test"), print_of(certificate), "the certificate")
+    # The file is seen as well, and says the same.
+    until(lambda: "\nSource: file\n" in limpet.ask_stats("show ssl cert %s/other.pem" % place),
+          "the file is read", 15 * SLOW)
+    same(here.seen(t, "other.test"), print_of(certificate), "the certificate")
 
 
 if __name__ == "__main__":
