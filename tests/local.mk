@@ -61,6 +61,7 @@ IT_TESTS = \
 	tests/it/p_tcp.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py \
+	tests/it/t_servers.py \
 	tests/it/t_clients.py \
 	tests/it/t_control.py \
 	tests/it/t_handshakes.py \

@@ -87,5 +87,7 @@ const char *upstream_failure_text(struct upstream *upstream, int error)
 		return "TLS: handshake timed out";
 	if (upstream->conn.is_eof)
 		return "TLS: closed within the handshake";
+	if (error == ECONNRESET || error == EPIPE)
+		return "TLS: reset within the handshake";
 	return conn_error_text(error);
 }
