@@ -14,3 +14,6 @@ tests_unit_test_tls_tickets_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_tls_ocsp
 tests_unit_test_tls_ocsp_SOURCES = tests/unit/test_tls_ocsp.c tests/unit/tls_shake.c tests/unit/tls_shake.h
 tests_unit_test_tls_ocsp_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_tls_swap
+tests_unit_test_tls_swap_SOURCES = tests/unit/test_tls_swap.c tests/unit/tls_shake.c tests/unit/tls_shake.h
+tests_unit_test_tls_swap_LDADD = $(LDADD) $(CMOCKA_LIBS)

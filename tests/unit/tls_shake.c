@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -211,6 +212,11 @@ void rig_tell(void *arg, bool is_error, struct str file, const char *text)
 
 static int pair_index = -1;
 
+static void init_index(void)
+{
+	pair_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+}
+
 static void on_info(const SSL *ssl, int where, int alert)
 {
 	struct rig_pair *pair = SSL_get_ex_data(ssl, pair_index);
@@ -226,10 +232,10 @@ static void on_info(const SSL *ssl, int where, int alert)
 void rig_pair_init(struct rig_pair *pair, SSL_CTX *client, struct tls_server *server,
 		   const char *sni)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	BIO *near, *far;
 
-	if (pair_index < 0)
-		pair_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, NULL);
+	pthread_once(&once, init_index);
 	*pair = (struct rig_pair){ .client_alert = -1, .server_alert = -1 };
 	pair->client = SSL_new(client);
 	pair->server = SSL_new(tls_server_ssl_ctx(server));
