@@ -328,6 +328,41 @@ static void a_trailer_section_has_limits(void **state)
 	assert_ptr_equal(feed(&chunked, text, len), HTTP1_TOO_MANY_FIELDS);
 }
 
+static void data_of_a_chunk_may_pass_unseen_and_nothing_else(void **state)
+{
+	static const char input[] = "a;x=y\r\n0123456789\r\n0\r\n\r\n";
+	struct http1_chunked chunked;
+	const char *why;
+	struct str data;
+	size_t used;
+
+	(void)state;
+	http1_chunked_init(&chunked);
+	for (size_t i = 0; i < 7; i++) {
+		assert_int_equal(http1_chunked_unseen(&chunked), 0);
+		http1_chunked_skip(&chunked, 0);
+		assert_int_equal(
+			http1_chunked_next(&chunked, input + i, 1, &used, &data, NULL, &why),
+			PARSE_MORE);
+	}
+	assert_int_equal(http1_chunked_unseen(&chunked), 10);
+	http1_chunked_skip(&chunked, 4);
+	assert_int_equal(http1_chunked_next(&chunked, input + 11, 1, &used, &data, NULL, &why),
+			 PARSE_MORE);
+	assert_int_equal(data.len, 1);
+	assert_int_equal(http1_chunked_unseen(&chunked), 5);
+	http1_chunked_skip(&chunked, 5);
+	assert_int_equal(http1_chunked_unseen(&chunked), 0);
+	assert_int_equal(http1_chunked_next(&chunked, input + 17, 7, &used, &data, NULL, &why),
+			 PARSE_DONE);
+	assert_int_equal(http1_chunked_unseen(&chunked), 0);
+
+	http1_chunked_init(&chunked);
+	(void)!http1_chunked_next(&chunked, "1\r\n", 3, &used, &data, NULL, &why);
+	http1_chunked_skip(&chunked, 1);
+	assert_int_equal(http1_chunked_next(&chunked, "x", 1, &used, &data, NULL, &why), PARSE_BAD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +370,7 @@ int main(void)
 		cmocka_unit_test(bad_chunks_are_refused),
 		cmocka_unit_test(a_chunk_line_has_a_limit),
 		cmocka_unit_test(a_trailer_section_has_limits),
+		cmocka_unit_test(data_of_a_chunk_may_pass_unseen_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

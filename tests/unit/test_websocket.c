@@ -346,6 +346,53 @@ static void walk_skips_a_payload_of_any_length(void **state unused_arg)
 	assert_true(walk.left == left - 2 && !walk.is_bad && !walk.has_close);
 }
 
+static void payload_that_passes_unseen_is_skipped(void **state unused_arg)
+{
+	struct websocket_walk seen, skipped;
+
+	websocket_walk_init(&seen);
+	websocket_walk_init(&skipped);
+	assert_int_equal(websocket_walk_unseen(&skipped), 0);
+	websocket_walk_skip(&skipped, 0);
+	websocket_walk_feed(&seen, STR("\x82\x8a"
+				       "mask"
+				       "0123"));
+	websocket_walk_feed(&skipped, STR("\x82\x8a"
+					  "mask"
+					  "0123"));
+	assert_int_equal(websocket_walk_unseen(&skipped), 6);
+	websocket_walk_feed(&seen, STR("4567"));
+	websocket_walk_skip(&skipped, 4);
+	assert_int_equal(websocket_walk_unseen(&skipped), 2);
+	assert_false(websocket_walk_is_at_boundary(&skipped));
+	websocket_walk_feed(&seen, STR("89"));
+	websocket_walk_skip(&skipped, 2);
+	assert_memory_equal(&seen, &skipped, sizeof(seen));
+	assert_true(websocket_walk_is_at_boundary(&skipped));
+	assert_int_equal(websocket_walk_unseen(&skipped), 0);
+	websocket_walk_feed(&skipped, STR("\x88\x03"
+					  "x"));
+	websocket_walk_skip(&skipped, 2); /* a Close is one, seen or not */
+	assert_true(skipped.has_close && skipped.data_frames == 1);
+	websocket_walk_feed(&skipped, STR("\x83")); /* no frame: nothing has to be seen any more */
+	assert_true(websocket_walk_unseen(&skipped) == UINT64_MAX);
+	websocket_walk_skip(&skipped, UINT64_C(1) << 40);
+	assert_true(skipped.is_bad);
+}
+
+static void nothing_of_a_header_passes_unseen(void **state unused_arg)
+{
+	static const char header[] = "\x82\xff\0\0\0\0\0\x01\0\0mask";
+	struct websocket_walk walk;
+
+	websocket_walk_init(&walk);
+	for (size_t i = 0; i < sizeof(header) - 1; i++) {
+		assert_int_equal(websocket_walk_unseen(&walk), 0);
+		websocket_walk_feed(&walk, (struct str){ header + i, 1 });
+	}
+	assert_int_equal(websocket_walk_unseen(&walk), 65536);
+}
+
 static void walk_refuses_what_is_no_frame(void **state unused_arg)
 {
 	static const struct str rows[] = {
@@ -381,6 +428,8 @@ int main(void)
 		cmocka_unit_test(walk_tells_that_no_boundary_is_near),
 		cmocka_unit_test(walk_stops_at_the_end_of_each_frame),
 		cmocka_unit_test(walk_skips_a_payload_of_any_length),
+		cmocka_unit_test(payload_that_passes_unseen_is_skipped),
+		cmocka_unit_test(nothing_of_a_header_passes_unseen),
 		cmocka_unit_test(walk_refuses_what_is_no_frame),
 	};
 
