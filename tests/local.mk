@@ -64,7 +64,10 @@ IT_TESTS = \
 	tests/it/t_servers.py \
 	tests/it/t_clients.py \
 	tests/it/t_control.py \
+	tests/it/t_client_certs.py \
 	tests/it/t_handshakes.py \
+	tests/it/t_resume.py \
+	tests/it/t_scan.py \
 	tests/it/t_ocsp.py \
 	tests/it/t_watch.py
 IT_LIB = \
