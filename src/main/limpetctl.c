@@ -408,6 +408,35 @@ static int read_options(int argc, char **argv)
 	return -1;
 }
 
+/* "set ssl cert FILE <<": standard input follows as the payload, which an empty line ends. */
+static bool wants_payload(const char *command)
+{
+	return str_ends(str_of(command), STR(" <<"));
+}
+
+/* COMMAND (own, taken) with what standard input has, but for empty lines. */
+static char *add_payload(char *command)
+{
+	char *text = xasprintf("%s\n", command), *line = NULL;
+	size_t len = strlen(text), size = 0;
+	ssize_t n;
+
+	while ((n = getline(&line, &size, stdin)) >= 0) {
+		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+			n--;
+		if (!n)
+			continue;
+		text = xrealloc(text, len + (size_t)n + 2);
+		memcpy(text + len, line, (size_t)n);
+		len += (size_t)n;
+		text[len++] = '\n';
+		text[len] = '\0';
+	}
+	free(line);
+	free(command);
+	return text;
+}
+
 int main(int argc, char **argv)
 {
 	int status = read_options(argc, argv);
@@ -426,6 +455,8 @@ int main(int argc, char **argv)
 		complain("a command is one line", NULL);
 		status = EXIT_USAGE;
 	} else {
+		if (wants_payload(command))
+			command = add_payload(command);
 		status = options.watch_s > 0 ? watch(command) : run_command(command);
 	}
 	free(command);

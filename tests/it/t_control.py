@@ -147,6 +147,26 @@ def new_certificate(t):
     check("does not exist" in limpet.ask_stats("add ssl crt-list /nowhere " + place + "/site.pem"))
 
 
+@case("limpetctl takes the payload from its standard input")
+def by_limpetctl(t):
+    tool = os.path.join(os.path.dirname(find_limpet()), "limpetctl")
+    if not os.access(tool, os.X_OK):
+        raise Skip("no limpetctl")
+    limpet = here.start(t)
+    path = t.directory + "/site.pem"
+
+    def run(*args, **kw):
+        return subprocess.run((tool, "-s", t.directory + "/stats.sock") + args, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=20, **kw)
+    done = run("set", "ssl", "cert", path, "<<", input=both(here.site2).replace(b"-----\n-----", b"-----\n\n-----"))
+    check(done.returncode == 0 and b"Transaction created" in done.stdout, done)
+    same(run("commit", "ssl", "cert", path).returncode, 0, "the status of the commit")
+    same(here.seen(t), print_of(here.site2), "the certificate")
+    done = run("set", "ssl", "cert", path, "<<", input=b"rubbish\n")
+    check(done.returncode == 1 and b"Can't update" in done.stdout, done)
+    check("Source: stats socket" in limpet.ask_stats("show ssl cert " + path))
+
+
 # What acme.sh's deploy hook for HAProxy looks for in the answers, step by step.
 HOOK = r"""
 ask() { printf '%b\n' "$1" | socat "$SOCKET" - ; }
