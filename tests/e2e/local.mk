@@ -7,6 +7,7 @@ EXTRA_DIST += \
 	tests/e2e/dashboard.mjs \
 	tests/e2e/failure.mjs \
 	tests/e2e/handshake.mjs \
+	tests/e2e/http2.mjs \
 	tests/e2e/keepalive.mjs \
 	tests/e2e/lib/app.mjs \
 	tests/e2e/lib/chromium.mjs \

@@ -3,7 +3,7 @@
 # End-to-end tests of Limpet with real Socket.IO servers and clients.
 #
 #   tests/e2e/run.sh [fast|full] [suite...]      suites: matrix keepalive handshake conformance failure metrics rolling
-#                                                pair pair-failover browser dashboard
+#                                                pair pair-failover browser http2 dashboard
 #
 # LIMPET=/path/to/limpet   the binary (default: limpet at the top of the tree, then build/limpet)
 # E2E_SLACK=3              stretches time limits for sanitizer builds and busy machines
@@ -17,7 +17,7 @@ export E2E_MODE=fast
 case ${1:-} in
 fast|full) E2E_MODE=$1; shift ;;
 esac
-suites=${*:-matrix keepalive handshake conformance failure metrics rolling pair pair-failover browser dashboard}
+suites=${*:-matrix keepalive handshake conformance failure metrics rolling pair pair-failover browser http2 dashboard}
 
 if ! command -v node >/dev/null; then
 	echo "1..0 # SKIP node is not installed"
