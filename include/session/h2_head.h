@@ -66,7 +66,7 @@ bool h2_head_write(struct h2_head *head, struct h2_request *request, struct buf 
 /* A field of a trailer section, as a line to TO.  False: malformed, or too large. */
 bool h2_trailer_add(struct buf *to, struct str name, struct str value);
 
-/* A response's head as it goes out. */
+/* A response's head as it goes out.  Not to be copied: fields[0] points into it. */
 struct h2_response {
 	unsigned status;
 	nghttp2_nv *fields; /* (loan) the caller's array; [0] is :status */

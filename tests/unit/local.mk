@@ -8,6 +8,7 @@ include tests/unit/balance.mk
 include tests/unit/health.mk
 include tests/unit/control.mk
 include tests/unit/dashboard.mk
+include tests/unit/h2.mk
 include tests/unit/run.mk
 include tests/unit/beat.mk
 include tests/unit/main.mk
