@@ -106,14 +106,16 @@ static void log_change(struct str path, const char *what)
 	const struct tls_entry *entry = tls_store_find(path);
 	const struct tls_cert *cert = entry ? tls_entry_cert(entry) : NULL;
 	const struct tls_cert_about *about = cert ? tls_cert_about(cert) : NULL;
-	char *name = xstrndup(path), until[SSL_TIME_SIZE] = "";
+	char *name = xstrndup(path);
+	char until[SSL_TIME_SIZE] = "";
 
 	if (about)
 		ssl_time_text(about->not_after_unix_s, until);
 	log_event(LOG_LEVEL_INFO, "certificate",
 		  LOG_FIELDS({ "path", name, 0 }, { "change", what, 0 },
+			     { "reason", "stats socket", 0 },
 			     { "subject", about ? about->subject : "", 0 },
-			     { "not_after", until, 0 }),
+			     { "not_after_unix_s", NULL, about ? about->not_after_unix_s : 0 }),
 		  "certificate %s: %s on the stats socket%s%s%s%s", name, what, about ? "; " : "",
 		  about ? about->subject : "", about ? ", good until " : "", until);
 	free(name);
