@@ -15,6 +15,9 @@ EXTRA_DIST += \
 	examples/socketio-chat/server.js \
 	examples/tcp/redis.yaml \
 	examples/tcp/sni.yaml \
+	examples/tls/README.md \
+	examples/tls/certs.sh \
+	examples/tls/limpet.yaml \
 	examples/two-tier/README.md \
 	examples/two-tier/edge.yaml \
 	examples/two-tier/node.yaml

@@ -189,7 +189,11 @@ static void on_tls_mistake(void *arg, bool is_error, struct str file, const char
 	const struct tls_told *told = arg;
 	const struct yaml_node *node = node_of_file(told->node, file);
 	const char *blank = file.len ? ": " : "";
+	const struct yaml_node *ca = yaml_get(told->node, STR("client_ca"));
 
+	/* It may lie in the directory of the certificates. */
+	if (!is_error && ca && str_eq(ca->text, file))
+		return;
 	if (is_error)
 		load_error(told->load, node, "'tls': %.*s%s%s", STR_ARG(file), blank, text);
 	else

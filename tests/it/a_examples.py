@@ -4,9 +4,15 @@
 import glob
 import os
 import re
+import shutil
+import socket
+import ssl
+import subprocess
 
 from lib import *
+from lib.certs import *
 from lib.engine import OPEN, HANDSHAKE, POLL
+from lib.peer import Peer
 
 TOP = os.environ.get("top_srcdir") or os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 ACCEPTANCE = os.path.join(TOP, "../shared/acceptance")
@@ -36,9 +42,20 @@ def variables(path):
     return {n: str(VARS.get(n, "8080" if "PORT" in n else "127.0.0.1")) for n in names}
 
 
+def make_certificates(path, directory):
+    """What CERTS of the file at PATH leads to."""
+    with open(path) as f:
+        if "${CERTS" not in f.read():
+            return {}
+    maker = os.path.join(os.path.dirname(path), "certs.sh")
+    subprocess.run([maker, directory], check=True, stdout=subprocess.DEVNULL, timeout=20)
+    return {"CERTS": directory}
+
+
 for path in yaml_files():
     def loads(t, path=path):
-        status, text = run_limpet(["-c", "-f", path], variables(path), cwd=os.path.dirname(path))
+        given = dict(variables(path), **make_certificates(path, t.directory))
+        status, text = run_limpet(["-c", "-f", path], given, cwd=os.path.dirname(path))
         same(status, 0, "status (%s)" % text)
     case("%s loads" % os.path.relpath(path, TOP))(loads)
 
@@ -207,6 +224,36 @@ def _(t):
     same(t.ask(post("/v1/users/7", b"", cookie, host="api.example.com")).body, b"- a=b", "another method")
     same(t.ask(get("/", [("X-Canary", "1")])).get("x-canary"), "served", "the canary's answer")
     check(not t.ask(get("/")).has("x-canary"), "others have none")
+
+
+def certificates(t):
+    """A directory of certificates, with the authority of clients beside them; the authority, a client's."""
+    made, directory = os.path.join(t.directory, "made"), os.path.join(t.directory, "certs")
+    os.mkdir(made)
+    os.mkdir(directory)
+    ca = Authority(made)
+    shutil.copy(ca.leaf("localhost", "127.0.0.1").both, os.path.join(directory, "site.pem"))
+    shutil.copy(ca.pem, os.path.join(directory, "ca.crt"))
+    t.env["CERTS"] = directory
+    return ca, ca.leaf(cn="somebody", is_client=True)
+
+
+@case("acceptance: tls.yaml runs: clear text is sent to TLS, clients may show certificates")
+def _(t):
+    text = accepted("tls.yaml")
+    ca, somebody = certificates(t)
+    t.server(serve(lambda m, p: ok("%s %s" % (m.get("x-forwarded-proto"), m.get("x-client-cert-cn", "-")))), name="ORIGIN")
+    t.limpet(text, ports=("PORT", "TLS_PORT"))
+    msg = t.ask(get("/a?b", host="localhost:%d" % t.env["PORT"]))
+    same((msg.status, msg.get("location")), (301, "https://localhost/a?b"), "redirect")
+    for certificate, want in ((None, b"https -"), (somebody, b"https somebody")):
+        ctx = ssl.create_default_context(cafile=ca.pem)
+        if certificate:
+            ctx.load_cert_chain(certificate.pem, certificate.key)
+        sock = socket.create_connection(("127.0.0.1", t.env["TLS_PORT"]), DEADLINE)
+        peer = Peer(ctx.wrap_socket(sock, server_hostname="localhost"))
+        same(peer.ask(get("/")).body, want, "answer")
+        peer.close()
 
 
 main()
