@@ -22,8 +22,8 @@ EXTRA_DIST += \
 	doc/decisions/0014-upgrade.md doc/operations.md \
 	doc/decisions/0016-dirty-bits.md \
 	doc/decisions/0015-how-sessions-are-ended-evenly.md doc/decisions/0017-redis-link.md \
+	doc/http2.md doc/decisions/0023-http2-streams-speak-http1.md \
 	doc/decisions/0018-check-again.md doc/decisions/0019-faces-of-a-connection.md \
-	doc/decisions/0022-splice.md \
 	doc/tls.md doc/decisions/0020-certificates-by-name.md doc/decisions/0021-ticket-keys.md \
 	doc/decisions/0024-source-limits.md doc/decisions/0025-kernel-tls.md \
 	doc/decisions/0013-changes-at-run-time-outlive-reloads.md
