@@ -3,16 +3,17 @@
 : "${BIN:=/usr/local/sbin/limpet}"
 
 c_supports() {
-	[ "$TLS" = none ] || return 1
-	[ "$H2" = 0 ] || return 1
-	[ "$MODE" = http ] || return 1
-	[ "$SPLICE" = 0 ] || return 1
+	[ "$SPLICE" = 0 ] || return 1 # it splices by itself when a flow is bulk
 	case $STICK in hash) return 1 ;; esac
+	[ "$MODE" = http ] || [ "$STICK" = none ] || return 1
 	return 0
 }
 
 c_conf() {
-	local i=0 srv stick="" keep="" proxy=""
+	local i=0 srv stick="" proxy="" tls="" alpn=http/1.1
+	[ "$H2" = 1 ] && alpn="h2, http/1.1"
+	[ "$MODE" = tcp ] && alpn=""
+	[ "$TLS" = none ] || tls=", tls: {certificates: \"$CERTS/$TLS.pem\"${alpn:+, alpn: [$alpn]}}"
 	case $STICK in
 	cookie) stick="stick: {cookie: {name: SRV, secret: bench}}" ;;
 	table)  stick="stick: {engineio: {path: /, idle: 1h, max_entries: 1100k}}" ;;
@@ -27,11 +28,16 @@ c_conf() {
 	echo "defaults:"
 	echo "  timeouts: {client_head: 60s, keep_alive: 300s, client: 300s, connect: 5s, server: 300s, tunnel: 300s}"
 	echo "frontends:"
-	echo "  f: {bind: {address: \"127.0.0.1:$PORT\", backlog: 16384}, backend: b, request_id: false}"
+	echo "  f:"
+	echo "    mode: $MODE"
+	echo "    bind: {address: \"127.0.0.1:$PORT\", backlog: 16384$tls}"
+	echo "    backend: b"
+	[ "$MODE" = http ] && echo "    request_id: false"
 	echo "backends:"
 	echo "  b:"
+	echo "    mode: $MODE"
 	echo "    balance: round_robin"
-	echo "    forwarded: none"
+	[ "$MODE" = http ] && echo "    forwarded: none"
 	echo "    retries: 3"
 	[ -n "$stick" ] && echo "    $stick"
 	[ -n "$proxy" ] && echo "    $proxy"
