@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "net/tls_entry.h"
@@ -134,6 +135,20 @@ static bool collect_directory(const char *directory, size_t source, struct tls_m
 	return members->n > before;
 }
 
+/*
+ * Started as root, limpet may not read again what it has read: a reload goes on with what is in
+ * force, for else there would be none at all.
+ */
+static bool is_denied(const struct tls_entry *entry)
+{
+	char *key = xasprintf("%s.key", entry->path);
+	bool is = (access(entry->path, R_OK) != 0 && errno == EACCES) ||
+		  (access(key, R_OK) != 0 && errno == EACCES);
+
+	free(key);
+	return is;
+}
+
 static bool collect_source(struct tls_source *source, size_t index, struct tls_members *members,
 			   const struct tls_mistakes *to)
 {
@@ -145,7 +160,10 @@ static bool collect_source(struct tls_source *source, size_t index, struct tls_m
 	if (source->is_directory)
 		return collect_directory(source->path, index, members, &about);
 	entry = tls_entry_make(about.file);
-	if (tls_entry_read(entry, &about) < 0)
+	if (entry->cert && is_denied(entry))
+		tls_warning(&about, "%s; the certificate from before stays in use",
+			    strerror(EACCES));
+	else if (tls_entry_read(entry, &about) < 0)
 		return false;
 	add_member(members, entry, index);
 	return true;

@@ -161,5 +161,29 @@ def metrics(t):
     same((done.returncode, done.stdout), (0, b""), "promtool")
 
 
+@case("as root: a key that the user may not read stays in force over changes and reloads, and the log says what to do")
+def denied(t):
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    os.chmod(t.directory, 0o755)
+    if subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", "test", "-r", t.directory]).returncode != 0:
+        raise Skip("the directory of the case cannot be opened")
+    t.env["ASAN_OPTIONS"] = "detect_leaks=0"    # it cannot look at a process that changed its user
+    limpet = here.start(t, edit=lambda text: text.replace("global:\n", "global:\n  user: nobody\n"))
+    copy(here.site2, t.directory + "/site.pem")
+    limpet.wait_log("TLS: .*site.pem: Permission denied; let the user that limpet runs as read it, or use 'set ssl "
+                    "cert'; the one from before stays in use", 20 * SLOW)
+    os.chmod(limpet.path, 0o644)
+    said = limpet.ask_stats("reload")
+    check("Reloaded." in said and "Permission denied; the certificate from before stays in use" in said, said)
+    same(here.seen(t), print_of(here.site), "the certificate")
+    set_cert(limpet, t.directory + "/site.pem", both(here.site2))
+    limpet.ask_stats("commit ssl cert %s/site.pem" % t.directory)
+    same(here.seen(t), print_of(here.site2), "the certificate that was set")
+    copy(here.rsa, t.directory + "/site.pem")
+    os.chown(t.directory + "/site.pem", 65534, 65534)
+    here.wait_seen(t, here.rsa)
+
+
 if __name__ == "__main__":
     main()
