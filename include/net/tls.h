@@ -83,6 +83,11 @@ bool tls_is_of(const struct conn *conn, const struct tls_client_ctx *ctx);
 /* Bytes that OpenSSL holds and that no edge will tell of.  (conn.can_read is kept true for them.)
  */
 bool tls_has_pending(struct conn *conn);
+/*
+ * Bytes that no send has reported are in records already: whoever would rather send something else
+ * instead of what a send left, as one may on a plain conn, must not.
+ */
+bool tls_is_holding(const struct conn *conn);
 /* Bytes sent on the wire, for conn_is_unacknowledged(). */
 uint64_t tls_wire_sent(const struct conn *conn);
 

@@ -456,6 +456,11 @@ bool tls_has_pending(struct conn *conn)
 	return conn->face == &tls_face && has_pending(conn->tls);
 }
 
+bool tls_is_holding(const struct conn *conn)
+{
+	return conn->face == &tls_face && conn->tls->held;
+}
+
 uint64_t tls_wire_sent(const struct conn *conn)
 {
 	return conn->face == &tls_face ? conn->tls->wire_sent : conn->sent;

@@ -9,6 +9,7 @@
  */
 #include "config.h"
 
+#include "net/tls.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 #include "session/upstream.h"
@@ -32,7 +33,8 @@ enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why)
 		count(&txn->server->counters, server_server_aborts);
 	upstream_close(txn->upstream);
 	txn->upstream = NULL;
-	if (txn->state == TXN_RELAY && client->conn.sent != txn->sent_before) {
+	if (txn->state == TXN_RELAY &&
+	    (client->conn.sent != txn->sent_before || tls_is_holding(&client->conn))) {
 		/* Too late for a status: the client must not take what it has for all. */
 		bool is_end_visible = txn->response.to != FRAMING_CLOSE;
 
@@ -43,7 +45,8 @@ enum step txn_server_failed(struct txn *txn, enum txn_end end, const char *why)
 			client_reset(client);
 		return STEP_GONE;
 	}
-	buf_release(&client->out);
+	if (!tls_is_holding(&client->conn))
+		buf_release(&client->out);
 	/* Some clients hang on a bare close until their ping timeout; this they know. */
 	if (txn->stick.has_sid && (end == END_SERVER_GONE_RESPONSE || end == END_SERVER_GONE_DATA))
 		return txn_answer_session_unknown(txn, end);

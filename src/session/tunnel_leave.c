@@ -14,6 +14,7 @@
 
 #include "balance/lb.h"
 #include "balance/stick_hold.h"
+#include "net/tls.h"
 #include "session/ending.h"
 #include "session/tunnel.h"
 #include "session/upstream.h"
@@ -122,7 +123,8 @@ static enum way_result way_run(const struct way *way)
 				return result;
 		}
 		if (!*way->is_told && websocket_walk_is_at_boundary(way->walk) &&
-		    !way->walk->has_close && !way->destination->is_shut)
+		    !way->walk->has_close && !way->destination->is_shut &&
+		    !tls_is_holding(way->destination))
 			put_close(way);
 		switch (conn_send_buf(way->destination, way->out)) {
 		case IO_OK:

@@ -286,6 +286,8 @@ static void send_that_stops_goes_on_with_less_at_a_time(void **state)
 		enum io io = conn_send(client, bytes + at, give < most ? give : most, &sent);
 
 		at += sent;
+		if (at < sizeof(bytes) && give > 100)
+			assert_true(tls_is_holding(client));
 		if (io == IO_OK && at == sizeof(bytes))
 			assert_int_equal(buf_length(&client->tls->wire), 0);
 		wire_carry(wire, CLIENT);
