@@ -59,6 +59,7 @@ IT_TESTS = \
 	tests/it/n_http2_ws.py \
 	tests/it/p_real.py \
 	tests/it/p_tcp.py \
+	tests/it/p_tls.py \
 	tests/it/s_request.py \
 	tests/it/s_response.py \
 	tests/it/t_servers.py \
