@@ -85,10 +85,7 @@ def _(t):
         same(told(t, **kw), nobody, "fields without a certificate")
         same(told(t, BOT, **kw), [["SUCCESS"], ["bot"], [fingerprint(BOT.pem)]], "fields")
         for certificate in (STRANGER, OLD):
-            try:
-                same(told(t, certificate, **kw), nobody, "fields of one that is not valid")
-            except ssl.SSLError as err:
-                check("alert" in str(err), err)
+            same(told(t, certificate, **kw), nobody, "fields of one that is not valid")
 
 
 @case("a name is percent-encoded: nothing in it can end the field or be taken for another")
@@ -131,10 +128,7 @@ def _(t):
         "  - {match: {client_cn: '*'}, respond: {status: 200, body: somebody}}\n") % fingerprint(ANNA.pem)))
     for certificate, want in ((ANNA, b"anna"), (BOT, b"bot"), (CHAINED, b"somebody"), (None, b"default")):
         same(tls(t, CERTS.client(certificate)).ask(get("/")).body, want, "answer")
-    try:
-        same(tls(t, CERTS.client(STRANGER)).ask(get("/")).body, b"default", "answer to a stranger of that name")
-    except ssl.SSLError as err:
-        check("unknown ca" in str(err).lower(), err)
+    same(tls(t, CERTS.client(STRANGER)).ask(get("/")).body, b"default", "answer to a stranger of that name")
 
 
 @case("a PROXY v2 header tells the certificate's name; the log, too; a resumed session keeps who it is")

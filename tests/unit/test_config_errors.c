@@ -171,6 +171,25 @@ static void mistakes_in_frontends_are_told(void **state unused_arg)
 		{ "bind: {address: \":80\", tls: {}}", "t:1:47: 'tls' needs 'certificates'\n" },
 		{ "bind: {address: \":80\", tls: {certificates: /c, client_verify: required}}",
 		  "t:1:47: 'tls' has 'client_verify' but no 'client_ca'\n" },
+		{ "bind: {address: \":80\", tls: {certificates: /c, client_crl: /r}}",
+		  "t:1:78: 'tls' has 'client_crl' but no 'client_ca'\n" },
+		{ "bind: {address: \":80\", tls: {certificates: /c, client_ca: /a}}",
+		  "t:1:77: warning: 'client_ca': nobody is asked for a certificate without "
+		  "'client_verify'\n" },
+		{ "bind: {address: \":80\", tls: {certificates: /c, ticket_keys: /k, tickets: "
+		  "false}}",
+		  "t:1:79: 'ticket_keys' are of no use with 'tickets: false'\n" },
+		{ "bind: {address: \":80\", tls: {certificates: /c, min_version: \"1.3\", ciphers: "
+		  "X}}",
+		  "t:1:95: 'ciphers' are of TLS 1.2, which 'min_version' excludes\n" },
+		{ "bind: {address: \":80\", tls: {certificates: /c, alpn: [h2, spdy/3]}}",
+		  "t:1:77: 'alpn': 'spdy/3' is not one of h2, http/1.1, which mode http speaks\n" },
+		{ "bind: {address: \":80\", tls: {certificates: /c, alpn: [h2, h2]}}",
+		  "t:1:77: 'alpn': 'h2' is there twice\n" },
+		{ "bind: {address: \":80\", tls: {certificates: /c, hsts: {max_age: 1d, preload: "
+		  "true}}}",
+		  "t:1:72: warning: 'preload': browsers want 'include_subdomains' and a 'max_age' "
+		  "of a year with it\n" },
 		{ "bind: \"unknown.example:80\"",
 		  "t:1:25: host name 'unknown.example' cannot be resolved: no such name\n" },
 		{ "bind: \":80\", mode: tcp",
@@ -336,7 +355,9 @@ static void mistakes_in_checks_and_numbers_are_told(void **state unused_arg)
 		{ "send_proxy: v3",
 		  "t:4:17: 'send_proxy': 'v3' is not one of none, v1, v2; did you mean 'v1'?\n" },
 		{ "tls: {key: /k}",
-		  "t:4:10: 'tls' needs both 'certificate' and 'key', or neither\n" },
+		  "t:4:10: 'tls' needs both 'certificate' and 'key', or neither\n"
+		  "t:4:10: 'tls' of the backend: the key cannot be used: No such file or "
+		  "directory\n" },
 		{ "timeouts: {server: 5}",
 		  "t:4:24: 'server': expected a duration like 5s, got '5'\n" },
 		{ "retries: 1\n    retries: 2",
