@@ -24,7 +24,8 @@
 #define SESS_MAX 16384
 
 struct sess {
-	uint64_t id; /* the client's address in memory: unique while it lives */
+	uint64_t id;      /* the client's address in memory: unique while it lives */
+	uint64_t carrier; /* likewise of the connection that a stream of HTTP/2 is on; 0 = none */
 	struct ip_addr source;
 	const struct frontend_state *frontend;
 	const struct backend_state *backend; /* NULL = none */
@@ -62,6 +63,7 @@ static void take_down(struct sess *sess, const struct client *client)
 
 	*sess = (struct sess){
 		.id = (uint64_t)(uintptr_t)client,
+		.carrier = (uint64_t)(uintptr_t)client->carrier,
 		.source = client->source,
 		.frontend = client->frontend_state,
 		.state = client_state_name(client->state),
@@ -130,7 +132,10 @@ static void print_sess(struct run *run, const struct sess *sess)
 		  sess->requests, sess->in, sess->out, sess->is_upstream ? 8u : 0u);
 	if (sess->expires_ms >= 0)
 		run_print(run, "%llds", (long long)(sess->expires_ms / 1000));
-	run_print(run, " rc=0 c_exp= state=%s\n", sess->state);
+	run_print(run, " rc=0 c_exp= state=%s", sess->state);
+	if (sess->carrier)
+		run_print(run, " carrier=0x%llx", (unsigned long long)sess->carrier);
+	run_print(run, "\n");
 }
 
 static struct sess_gather *begin(struct run *run, uint64_t only)

@@ -509,7 +509,9 @@ def _(t):
     streams = [h2.get("/") for _ in range(2)]
     until(lambda: len(server.peers) == 2, "they came")
     said = limpet.ask_stats("show sess")
-    same((said.count("state=h2"), said.count("state=wait")), (1, 2), "states")
+    same((said.count("state=h2\n"), said.count("state=wait carrier=")), (1, 2), "states")
+    carrier = next(line.split(":")[0] for line in said.split("\n") if line.endswith("state=h2"))
+    same(said.count("carrier=" + carrier), 2, "streams of it")
     gate.set()
     for stream in streams:
         h2.response(stream)
