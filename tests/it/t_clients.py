@@ -317,6 +317,61 @@ def _(t):
     check(0x20 not in got[-1] and 1 not in got[-1], got[-1])
 
 
+@case("mode tcp behind TLS: bytes both ways, half-closed; routes and PROXY v2 know what the handshake told")
+def _(t):
+    got = []
+
+    def script(name):
+        def run(peer):
+            head = peer.read(16)
+            got.append(tlvs(peer.read(struct.unpack("!H", head[14:])[0])[12:]))
+            peer.send(name + b":" + peer.read_all(3600))      # answers behind the client's end
+            peer.close()
+        return run
+    for name in (b"A", b"B", b"C"):
+        t.server(script(name), name=name.decode())
+    t.limpet("""\
+frontends:
+  any:
+    mode: tcp
+    bind: {address: "127.0.0.1:${PORT}", tls: {certificates: "%s", alpn: [one, two]}}
+    routes:
+      - {match: {sni: www.site.test}, backend: b}
+      - {match: {alpn: two}, backend: c}
+    backend: a
+backends:
+  a: {mode: tcp, send_proxy: v2, hosts: {h: "${A}"}}
+  b: {mode: tcp, send_proxy: v2, hosts: {h: "${B}"}}
+  c: {mode: tcp, send_proxy: v2, hosts: {h: "${C}"}}
+""" % CERTS.site.both)
+    data = bytes(range(256)) * 200
+    for want, name, alpn in ((b"A", "site.test", None), (b"B", "www.site.test", ["one"]), (b"C", "site.test", ["two"])):
+        sock = socket.create_connection(("127.0.0.1", t.port), DEADLINE)
+        client = memory_handshake(CERTS.client(alpn=alpn), sock, name)
+        client.tls.write(data)
+        try:
+            client.tls.unwrap()                                # our close_notify
+        except ssl.SSLWantReadError:
+            pass
+        sock.sendall(client.outgoing.read())
+        answer_ = b""
+        while True:
+            data_in = sock.recv(65536)
+            if not data_in:
+                break
+            client.incoming.write(data_in)
+            try:
+                while True:
+                    answer_ += client.tls.read(65536)
+            except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLEOFError):
+                pass
+        sock.close()
+        check(answer_ == want + b":" + data, "the answer: %d bytes, %r" % (len(answer_), answer_[:40]))
+        have = got.pop()
+        same((have[2], have.get(1)), (name.encode(), alpn and alpn[0].encode()), "authority and ALPN")
+        check(0x20 in have, have)
+
+
 def tlvs(data):
     found = {}
     while data:

@@ -10,6 +10,7 @@ import ssl
 import time
 
 from lib import *
+from lib.engine import SWITCH, WS_FIELDS
 from lib.tls import *
 
 CERTS = Certs()
@@ -250,6 +251,33 @@ def _(t):
     limpet.wait_log("not complete in time")
     check(limpet.log().count("TLS handshake with") < 200, "lines are limited")
     same(peer.ask(get("/")).status, 200, "status afterwards")
+
+
+@case("idle connections give their buffers back: HTTP between two requests, and WebSockets")
+def _(t):
+    def script(peer):
+        while peer.buf or peer.fill(3600):
+            if peer.read_request().has("upgrade"):
+                peer.send(SWITCH)
+                peer.read_all(3600)
+                return
+            peer.send(ok())
+    t.server(script, name="A")
+    limpet = t.limpet(CERTS.config(BASE))
+    ctx = CERTS.client()
+    n = 150
+    for what in ("keep-alive", "WebSocket"):
+        for _ in range(10):
+            good(t)                          # what is allocated once
+        before = limpet.rss()
+        for _ in range(n):
+            peer = tls(t, ctx)
+            same(peer.ask(get("/", WS_FIELDS if what == "WebSocket" else [])).status,
+                 101 if what == "WebSocket" else 200, "status")
+        each = (limpet.rss() - before) / n / 1024
+        t.note("KiB of an idle %s connection: %.1f" % (what, each))
+        if not is_sanitized:
+            check(each < 24, "%.1f KiB for each" % each)
 
 
 @case("silent ones of a small timeouts.handshake are closed; who has connected may idle")
