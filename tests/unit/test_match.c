@@ -341,6 +341,29 @@ static void a_connection_without_a_request_matches_without_harm(void **state unu
 	assert_false(holds_of_connection("{protocol: \"!tls\"}", &facts));
 }
 
+static void a_match_tells_what_of_the_first_bytes_it_looks_at(void **state unused_arg)
+{
+	static const struct {
+		const char *match;
+		enum match_looks looks;
+	} looking[] = {
+		{ "{source: 10.0.0.0/8}", MATCH_LOOKS_AT_NOTHING },
+		{ "{protocol: tls}", MATCH_LOOKS_AT_PROTOCOL },
+		{ "{source: 10.0.0.0/8, protocol: \"!tls\"}", MATCH_LOOKS_AT_PROTOCOL },
+		{ "{sni: a.example}", MATCH_LOOKS_AT_HELLO },
+		{ "{alpn: h2}", MATCH_LOOKS_AT_HELLO },
+		{ "{protocol: tls, alpn: \"!h2\"}", MATCH_LOOKS_AT_HELLO },
+	};
+
+	for (size_t i = 0; i < ARRAY_N(looking); i++) {
+		struct config *config = config_with(looking[i].match);
+
+		assert_int_equal(match_looks_at(config->frontends[0].routes[0].match),
+				 looking[i].looks);
+		config_unref(config);
+	}
+}
+
 static void a_route_without_a_match_always_applies(void **state unused_arg)
 {
 	struct config *config = config_with("{}");
@@ -364,6 +387,7 @@ int main(void)
 		cmocka_unit_test(all_keys_must_hold),
 		cmocka_unit_test(protocols_offered_match_by_any_of_a_list),
 		cmocka_unit_test(a_connection_without_a_request_matches_without_harm),
+		cmocka_unit_test(a_match_tells_what_of_the_first_bytes_it_looks_at),
 		cmocka_unit_test(a_route_without_a_match_always_applies),
 	};
 
