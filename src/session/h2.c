@@ -178,6 +178,17 @@ static void set_timer(struct h2 *h2)
 	client_set_timer(client, at_ms > now_ms ? at_ms - now_ms : 1);
 }
 
+/* Who takes nothing of what we say is not listened to. */
+static bool may_read(const struct h2 *h2)
+{
+	const struct client *client = h2->client;
+
+	if (h2->has_failed || (!client->conn.can_read && !client->conn.is_eof))
+		return false;
+	return !buf_length(&client->out) ||
+	       nghttp2_session_get_outbound_queue_size(h2->session) < QUEUE_MAX;
+}
+
 /* All is sent: will there be more? */
 static bool is_over(const struct h2 *h2)
 {
@@ -212,6 +223,8 @@ static void turn(struct h2 *h2)
 		finish(h2);
 		return;
 	}
+	if (may_read(h2))
+		h2_wake(h2); /* what had to wait until the client took our frames */
 	set_timer(h2);
 	if (conn_watch(&client->traffic->loop, &client->conn) != 0)
 		client_close(client);
@@ -230,17 +243,6 @@ static void feed(struct h2 *h2)
 			n == NGHTTP2_ERR_FLOODED ? NGHTTP2_ENHANCE_YOUR_CALM
 						 : NGHTTP2_PROTOCOL_ERROR,
 			nghttp2_strerror((int)n));
-}
-
-/* Who takes nothing of what we say is not listened to. */
-static bool may_read(const struct h2 *h2)
-{
-	const struct client *client = h2->client;
-
-	if (h2->has_failed || (!client->conn.can_read && !client->conn.is_eof))
-		return false;
-	return !buf_length(&client->out) ||
-	       nghttp2_session_get_outbound_queue_size(h2->session) < QUEUE_MAX;
 }
 
 static void run(struct h2 *h2)
