@@ -13,7 +13,8 @@
 
 #include "base/mem.h"
 
-#define SNI_MAX 253 /* RFC 1035 3.1, without the dot at the end */
+#define SNI_MAX   253 /* RFC 1035 3.1, without the dot at the end */
+#define SETS_ROOM 8   /* to begin with */
 
 struct named {
 	const char *name; /* (view) of a certificate of the set */
@@ -160,7 +161,7 @@ static SSL_CTX *ctx_of(struct making *making, const struct tls_set *wanted, size
 	if (!ctx)
 		return NULL;
 	if (names->sets_n == making->sets_room) {
-		making->sets_room = making->sets_room ? making->sets_room * 2 : 8;
+		making->sets_room *= 2;
 		names->sets = xrealloc_array(names->sets, making->sets_room, sizeof(SSL_CTX *));
 		making->before = xrealloc_array(making->before, making->sets_room, sizeof(size_t));
 	}
@@ -248,7 +249,10 @@ struct tls_names *tls_names_new(struct tls_cert *const *certs, size_t n,
 	atomic_init(&names->refs, 1);
 	claims = collect_claims(certs, n, &claims_n);
 	names->names = xcalloc(claims_n + 1, sizeof(*names->names));
+	names->sets = xcalloc(SETS_ROOM, sizeof(SSL_CTX *));
 	making.chain = xcalloc(n, sizeof(*making.chain));
+	making.before = xcalloc(SETS_ROOM, sizeof(*making.before));
+	making.sets_room = SETS_ROOM;
 	ok = add_names(&making, claims, claims_n);
 	if (ok)
 		names->default_ctx = default_of(&making);

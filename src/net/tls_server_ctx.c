@@ -23,7 +23,8 @@ static const char our_ciphers[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES12
 				  "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 static const char our_ciphersuites[] =
 	"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
-static const char our_groups[] = "X25519:P-256:P-384";
+/* Not const: OpenSSL's macro takes a char *. */
+static char our_groups[] = "X25519:P-256:P-384";
 
 /* ---- Which certificate ---- */
 

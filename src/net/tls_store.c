@@ -169,7 +169,7 @@ void tls_entry_read_staple(struct tls_entry *entry, struct tls_cert *cert, bool 
 			   const struct tls_mistakes *to)
 {
 	unsigned char digest[TLS_DIGEST_SIZE];
-	struct tls_ocsp_about about = { TLS_OCSP_NONE };
+	struct tls_ocsp_about about = { .status = TLS_OCSP_NONE };
 	char why[TLS_WHY_SIZE];
 	size_t size = 0;
 	char *der = read_beside(entry, ".ocsp", &size, NULL, to);

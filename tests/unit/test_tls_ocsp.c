@@ -139,78 +139,65 @@ static void a_request_asks_for_the_certificate(void **state)
 	OCSP_REQUEST_free(request);
 }
 
+enum who { CA, DELEGATE, STRANGER, LEAF, OTHER };
+
+static const struct rig_cert *cert_of(struct bed *bed, enum who who)
+{
+	struct scene *scene = bed->more;
+	const struct rig_cert *const certs[] = { &bed->ca, &scene->delegate, &scene->stranger,
+						 &scene->leaf, &scene->other };
+
+	return certs[who];
+}
+
+static const struct {
+	int said;
+	long from_s, to_s; /* from now; to 0 = not told */
+	enum who signer, about;
+	bool is_sha256;
+	enum tls_ocsp_status status;
+	const char *why; /* NULL = taken */
+} judged[] = {
+	{ V_OCSP_CERTSTATUS_GOOD, -10, 3600, CA, LEAF, false, TLS_OCSP_GOOD, NULL },
+	{ V_OCSP_CERTSTATUS_GOOD, -10, 0, CA, LEAF, false, TLS_OCSP_GOOD, NULL },
+	{ V_OCSP_CERTSTATUS_GOOD, -10, 3600, CA, LEAF, true, TLS_OCSP_GOOD, NULL },
+	{ V_OCSP_CERTSTATUS_GOOD, -10, 3600, DELEGATE, LEAF, false, TLS_OCSP_GOOD, NULL },
+	{ V_OCSP_CERTSTATUS_REVOKED, -10, 3600, CA, LEAF, false, TLS_OCSP_REVOKED, NULL },
+	{ V_OCSP_CERTSTATUS_UNKNOWN, -10, 3600, CA, LEAF, false, TLS_OCSP_UNKNOWN, NULL },
+	/* A clock that is ahead of ours. */
+	{ V_OCSP_CERTSTATUS_GOOD, 60, 3600, CA, LEAF, false, TLS_OCSP_GOOD, NULL },
+	{ V_OCSP_CERTSTATUS_GOOD, 3000, 3600, CA, LEAF, false, TLS_OCSP_GOOD, "not in force now" },
+	{ V_OCSP_CERTSTATUS_GOOD, -7200, -3600, CA, LEAF, false, TLS_OCSP_GOOD,
+	  "not in force now" },
+	{ V_OCSP_CERTSTATUS_GOOD, -10, 3600, CA, OTHER, false, TLS_OCSP_NONE,
+	  "about another certificate" },
+	{ V_OCSP_CERTSTATUS_GOOD, -10, 3600, STRANGER, LEAF, false, TLS_OCSP_GOOD,
+	  "signature is not the issuer's" },
+	/* Of the same authority, but not one that may sign. */
+	{ V_OCSP_CERTSTATUS_GOOD, -10, 3600, OTHER, LEAF, false, TLS_OCSP_GOOD,
+	  "signature is not the issuer's" },
+};
+
 static void responses_are_judged(void **state)
 {
 	struct bed *bed = *state;
 	struct scene *scene = bed->more;
-	const struct {
-		struct answer answer;
-		const struct rig_cert *about;
-		enum tls_ocsp_status status;
-		const char *why; /* NULL = taken */
-	} rows[] = {
-		{ { V_OCSP_CERTSTATUS_GOOD, -10, 3600, &bed->ca, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  NULL },
-		{ { V_OCSP_CERTSTATUS_GOOD, -10, 0, &bed->ca, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  NULL },
-		{ { V_OCSP_CERTSTATUS_GOOD, -10, 3600, &bed->ca, EVP_sha256() },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  NULL },
-		{ { V_OCSP_CERTSTATUS_GOOD, -10, 3600, &scene->delegate, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  NULL },
-		{ { V_OCSP_CERTSTATUS_REVOKED, -10, 3600, &bed->ca, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_REVOKED,
-		  NULL },
-		{ { V_OCSP_CERTSTATUS_UNKNOWN, -10, 3600, &bed->ca, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_UNKNOWN,
-		  NULL },
-		{ { V_OCSP_CERTSTATUS_GOOD, 60, 3600, &bed->ca, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  NULL }, /* a clock that is ahead */
-		{ { V_OCSP_CERTSTATUS_GOOD, 3000, 3600, &bed->ca, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  "not in force now" },
-		{ { V_OCSP_CERTSTATUS_GOOD, -7200, -3600, &bed->ca, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  "not in force now" },
-		{ { V_OCSP_CERTSTATUS_GOOD, -10, 3600, &bed->ca, NULL },
-		  &scene->other,
-		  TLS_OCSP_NONE,
-		  "about another certificate" },
-		{ { V_OCSP_CERTSTATUS_GOOD, -10, 3600, &scene->stranger, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  "signature is not the issuer's" },
-		/* Of the same authority, but not one that may sign. */
-		{ { V_OCSP_CERTSTATUS_GOOD, -10, 3600, &scene->other, NULL },
-		  &scene->leaf,
-		  TLS_OCSP_GOOD,
-		  "signature is not the issuer's" },
-	};
 
-	for (size_t i = 0; i < ARRAY_N(rows); i++) {
-		struct der der = answer(rows[i].about, &bed->ca, &rows[i].answer);
+	for (size_t i = 0; i < ARRAY_N(judged); i++) {
+		const struct answer said = { judged[i].said, judged[i].from_s, judged[i].to_s,
+					     cert_of(bed, judged[i].signer),
+					     judged[i].is_sha256 ? EVP_sha256() : NULL };
+		struct der der = answer(cert_of(bed, judged[i].about), &bed->ca, &said);
+		const char *want = judged[i].why;
 		struct tls_ocsp_about about;
 		char why[TLS_WHY_SIZE] = "";
 		bool ok = tls_ocsp_check(scene->cert, text_of(&der), &about, why);
 
-		if (ok != !rows[i].why || (rows[i].why && !strstr(why, rows[i].why)))
+		if (ok != !want || (want && !strstr(why, want)))
 			fail_msg("row %zu: %s", i, why);
-		assert_int_equal(about.status, rows[i].status);
+		assert_int_equal(about.status, judged[i].status);
 		assert_int_equal(about.next_update_unix_s != 0,
-				 about.status != TLS_OCSP_NONE && rows[i].answer.next_update_s);
+				 about.status != TLS_OCSP_NONE && judged[i].to_s);
 		assert_int_equal(about.revoked_unix_s != 0, about.status == TLS_OCSP_REVOKED);
 	}
 }

@@ -280,6 +280,29 @@ static void a_directory_stands_for_its_files_in_order(void **state)
 	assert_non_null(strstr(bed->told.text, "README: no certificate in it"));
 }
 
+static void each_of_many_certificates_is_found_after_one_was_replaced(void **state)
+{
+	struct bed *bed = *state;
+	char file[32], alts[64], name[32];
+
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(file, sizeof(file), "%02u.pem", i);
+		snprintf(alts, sizeof(alts), "DNS:h%u.test,DNS:*.h%u.test", i, i);
+		write_for(bed, file, file, alts);
+	}
+	name_directory(bed);
+	bed_open(bed);
+	write_for(bed, "07.pem", "other", "DNS:h7.test");
+	assert_int_equal(tls_store_reread(path_of(bed, "07.pem"), rig_tell, &bed->told), 1);
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(file, sizeof(file), "%02u.pem", i);
+		snprintf(name, sizeof(name), "h%u.test", i);
+		assert_string_equal(shown(bed, name), i == 7 ? "other" : file);
+		snprintf(name, sizeof(name), "a.h%u.test", i);
+		assert_string_equal(shown(bed, name), i == 7 ? "00.pem" : file);
+	}
+}
+
 static void a_directory_without_certificates_is_an_error(void **state)
 {
 	struct bed *bed = *state;
@@ -411,10 +434,12 @@ static void what_was_committed_outlives_a_reload_but_not_a_newer_file(void **sta
 static void a_reload_that_fails_leaves_what_is_in_force(void **state)
 {
 	struct bed *bed = *state;
+	char *pem = pem_for(bed, "b", "DNS:b.test", 1);
 	struct tls_server *running;
 
 	write_for(bed, "a.pem", "old", "DNS:a.test");
 	bed_name(bed, "a.pem");
+	bed_add(bed, "b.pem", RIG_EC, "DNS:b.test");
 	bed_open(bed);
 	running = bed->server;
 	write_for(bed, "a.pem", "new", "DNS:a.test");
@@ -422,7 +447,14 @@ static void a_reload_that_fails_leaves_what_is_in_force(void **state)
 	assert_null(tls_server_new(&bed->options, rig_tell, &bed->told));
 	bed->server = running;
 	assert_string_equal(shown(bed, "a.test"), "old");
-	assert_null(tls_store_find(bed->certificates[1]));
+	assert_null(tls_store_find(bed->certificates[2]));
+	/* Nor does it come into force with another change. */
+	assert_int_equal(tls_store_prepare(bed->certificates[1], str_of(pem), rig_tell, &bed->told),
+			 0);
+	assert_int_equal(tls_store_commit(bed->certificates[1], rig_tell, &bed->told), 0);
+	assert_string_equal(shown(bed, "b.test"), "b");
+	assert_string_equal(shown(bed, "a.test"), "old");
+	free(pem);
 }
 
 static void count_label(void *arg, struct str label)
@@ -527,6 +559,7 @@ int main(void)
 		BED_TEST(what_is_odd_is_a_warning),
 		BED_TEST(a_key_may_stand_beside_and_others_should_not_read_it),
 		BED_TEST(a_directory_stands_for_its_files_in_order),
+		BED_TEST(each_of_many_certificates_is_found_after_one_was_replaced),
 		BED_TEST(a_directory_without_certificates_is_an_error),
 		BED_TEST(a_transaction_is_in_force_when_it_is_committed),
 		BED_TEST(an_aborted_or_bad_transaction_changes_nothing),

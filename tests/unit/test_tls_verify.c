@@ -131,6 +131,27 @@ static void required_certificates_are_refused_with_the_alert_that_fits(void **st
 	}
 }
 
+static void an_authority_that_has_expired_verifies_nobody(void **state)
+{
+	struct bed *bed = *state;
+	struct rig_cert ca = rig_issue(&(struct rig_cert_options){ .common_name = "old",
+								   .kind = RIG_EC,
+								   .is_ca = true,
+								   .from_days = -10,
+								   .to_days = -1 },
+				       NULL);
+	struct rig_cert leaf = issue("leaf", &ca, 9, 0, 0);
+
+	rig_write_cert(&bed->dir, "ca", &ca, NULL);
+	bed_open(bed);
+	for (size_t i = 0; i < ARRAY_N(versions); i++) {
+		use_version(bed, versions[i]);
+		assert_int_equal(alert_for(bed, &leaf), SSL_AD_CERTIFICATE_EXPIRED);
+	}
+	rig_cert_free(&leaf);
+	rig_cert_free(&ca);
+}
+
 static void without_a_revocation_list_nobody_is_revoked(void **state)
 {
 	struct bed *bed = *state;
@@ -297,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(required_certificates_are_refused_with_the_alert_that_fits),
+		TEST(an_authority_that_has_expired_verifies_nobody),
 		TEST(without_a_revocation_list_nobody_is_revoked),
 		TEST(optional_certificates_are_judged_and_let_in),
 		TEST(nobody_is_asked_without_verification),

@@ -249,7 +249,7 @@ void rig_pair_init(struct rig_pair *pair, SSL_CTX *client, struct tls_server *se
 	SSL_set_connect_state(pair->client);
 	SSL_set_accept_state(pair->server);
 	if (sni)
-		assert_int_equal(SSL_set_tlsext_host_name(pair->client, sni), 1);
+		assert_int_equal(SSL_set_tlsext_host_name(pair->client, (uintptr_t)sni), 1);
 }
 
 /* 1: done; 0: waits; -1: failed. */
