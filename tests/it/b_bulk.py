@@ -263,7 +263,7 @@ def parallel(t, limpet, n, blocks):
 def echo(peer):
     msg = peer.read_request(want_body=False)
     left = int(msg.get("content-length"))
-    peer.send(LENGTH % left)
+    peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % left)
     while left:
         if not peer.buf and not peer.fill(4 * DEADLINE):
             return
