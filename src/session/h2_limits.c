@@ -4,8 +4,8 @@
 #include "session/h2_limits.h"
 
 #define CONTINUATIONS_MAX 8
-#define SETTINGS_MAX      32  /* entries of one SETTINGS frame */
-#define OUTBOUND_ACKS_MAX 256 /* PING and SETTINGS acknowledged but not sent yet */
+#define SETTINGS_MAX      32   /* entries of one SETTINGS frame */
+#define OUTBOUND_ACKS_MAX 2048 /* waiting to be sent; more than one read can ask for */
 #define SENT_BLOCK_MAX    (1u << 20)
 #define RESERVED_RESETS   2 /* nghttp2's own bound is so many times ours: ours tells why */
 #define RESETS_PER_S      100

@@ -517,4 +517,31 @@ def _(t):
         h2.response(stream)
 
 
+@case("an upgrade: a connection goes on until its next request, and is told GOAWAY with it")
+def _(t):
+    t.server(serve(lambda m, p: ok("x")))
+    limpet = t.limpet(config(frontend=CLEAR % ""))
+    h2, waiting = H2(t), H2(t)
+    same(h2.response(h2.get("/")).status, 200, "before")
+    limpet.upgrade()
+    stream = h2.get("/")
+    same(h2.response(stream).status, 200, "one more")
+    same(h2.ends(), (stream, NO_ERROR), "GOAWAY")
+    new = H2(t)
+    same(new.response(new.get("/")).status, 200, "the new process")
+
+
+@case("many answers to a client that reads late come whole, whatever it sends meanwhile")
+def _(t):
+    body = body_bytes(200000)
+    start(t, lambda m, p: ok(body))
+    h2 = H2(t, settings=[(4, 1 << 20)], window=1 << 24)
+    streams = [h2.get("/") for _ in range(20)]
+    for i in range(600):
+        h2.frame(PING, 0, 0, b"%08d" % i)
+    for stream in streams:
+        check(h2.response(stream).body == body, "body")
+    h2.until(lambda: sum(1 for f in h2.frames if f[0] == PING) == 600)
+
+
 main()
