@@ -65,7 +65,7 @@ struct exchange {
 	const struct sock_addr *addr; /* (view) */
 	int64_t timeout_ms;
 	/* Views into a configuration; the owner sets them anew when it takes another one. */
-	const struct health_conf *conf;       /* TEXT, HTTP */
+	const struct health_conf *conf; /* TEXT, HTTP */
 	struct tls_client_ctx *tls_ctx; /* NULL = plain */
 	struct str send;                /* LINE; HTTP: the request's body, "" = none */
 	enum exchange_kind kind;

@@ -9,12 +9,13 @@ import re
 import shutil
 import socket
 import ssl
+import subprocess
 import tempfile
 import threading
 
 from lib import *
-from lib.certs import Authority, openssl
-from lib.limpet import run_limpet
+from lib.certs import Authority
+from lib.limpet import SLOW, free_port, is_listening, run_limpet
 
 BACKEND = """\
 global: {threads: "${THREADS:-1}", stats: {socket: "unix:${RUN}/stats.sock"}}
@@ -491,6 +492,50 @@ def _(t):
         raise Skip("no metrics on the socket")
     for name, n in (("handshakes", 3), ("resumed", 2), ("errors", 1)):
         check(re.search(r"limpet_server_tls_%s_total{[^}]*server=\"one\"[^}]*} %d\n" % (name, n), text), name)
+
+
+NGINX = """\
+daemon off; master_process off; worker_processes 1; pid %(d)s/nginx.pid; error_log %(d)s/error.log;
+events { worker_connections 64; }
+http {
+  access_log off; client_body_temp_path %(d)s/b; proxy_temp_path %(d)s/p; fastcgi_temp_path %(d)s/f;
+  uwsgi_temp_path %(d)s/u; scgi_temp_path %(d)s/s;
+  server {
+    listen 127.0.0.1:%(port)d ssl proxy_protocol;
+    server_name app.test;
+    ssl_certificate %(both)s; ssl_certificate_key %(both)s;
+    ssl_protocols TLSv1.2 TLSv1.3; ssl_client_certificate %(ca)s; ssl_verify_client on; ssl_session_cache shared:s:1m;
+    keepalive_requests 2;
+    location / { return 200 "$ssl_server_name $proxy_protocol_port $ssl_session_reused $ssl_client_s_dn $ssl_protocol"; }
+  }
+}
+"""
+
+
+@case("a real nginx: PROXY v2 before TLS, its own certificate's name, ours shown, sessions resumed")
+def _(t):
+    nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+    if not os.path.exists(nginx):
+        raise Skip("no nginx")
+    pki, port = Pki.get(), free_port()
+    file = os.path.join(t.directory, "nginx.conf")
+    with open(file, "w") as f:
+        f.write(NGINX % {"d": t.directory, "port": port, "both": pki.app.both, "ca": pki.ca.pem})
+    child = subprocess.Popen([nginx, "-p", t.directory, "-c", file, "-e", t.directory + "/error.log"],
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def end():
+        child.terminate()
+        child.wait(10)
+    t.others.append(end)
+    until(lambda: is_listening(port), "nginx listens", 10 * SLOW)
+    t.env["A"] = "127.0.0.1:%d" % port
+    t.limpet(conf("{%s, sni: app.test, certificate: %s, key: %s}" % (ca(), pki.client.pem, pki.client.key),
+                  more="    send_proxy: v2\n"))
+    client = t.connect()
+    source = client.sock.getsockname()[1]
+    for resumed in (b".", b".", b"r", b"r"):
+        same(client.ask(get("/")).body, b"app.test %d %s CN=limpet of tests TLSv1.3" % (source, resumed), "what nginx knows")
 
 
 if __name__ == "__main__":
