@@ -18,6 +18,8 @@ OLD = CA.leaf(cn="old", is_client=True, file="old", days=-1)
 REVOKED = CA.leaf(cn="revoked", is_client=True, file="revoked")
 MIDDLE = CA.authority("Middle CA", file="middle")
 CHAINED = MIDDLE.leaf(cn="chained", is_client=True, file="chained")
+OLD_CA = type(CA)(CERTS.directory, "Old CA", file="old-ca", days=-1)
+ORPHAN = OLD_CA.leaf(cn="orphan", is_client=True, file="orphan")
 SERVER_ONLY = CA.leaf("somehost.test", file="somehost")
 STRANGER = type(CA)(CERTS.directory, "Other CA", file="other-ca").leaf(cn="bot", is_client=True, file="stranger")
 BASE = "alpn: [http/1.1], client_ca: %s, client_verify: " % CA.pem
@@ -68,6 +70,20 @@ def _(t):
     for why in ("peer did not return a certificate", "certificate has expired", "certificate revoked"):
         limpet.wait_log("TLS handshake with .* failed: .*" + why)
     same(told(t, BOT)[0], ["SUCCESS"], "who is right comes in all the same")
+
+
+@case("an authority that has expired vouches for nobody")
+def _(t):
+    both = t.directory + "/authorities.pem"
+    with open(both, "wb") as out:
+        for authority in (CA, OLD_CA):
+            with open(authority.pem, "rb") as f:
+                out.write(f.read())
+    t.server(serve(lambda m, p: ok()), name="A")
+    t.limpet(CERTS.config("alpn: [http/1.1], client_ca: %s, client_verify: required" % both))
+    for version in VERSIONS:
+        alert(t, "certificate expired", CERTS.client(ORPHAN, least=version, most=version))
+        tls(t, CERTS.client(BOT, least=version, most=version)).close()
 
 
 @case("required: a chain through an intermediate authority is verified")

@@ -32,6 +32,8 @@ def need(name):
 @case("testssl finds TLS 1.2 and 1.3 alone, and nothing severe")
 def _(t):
     tool = need("testssl")
+    if is_sanitized:
+        raise Skip("a thousand handshakes that find the same in any build")
     serve_site(t)
     report = t.directory + "/report.json"
     done = subprocess.run(
