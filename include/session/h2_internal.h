@@ -18,7 +18,7 @@
  *   3. Bytes of DATA that wait in a stream's body are not in its window until the engine has read
  *      them.
  *
- * Memory of one connection, at most: nghttp2's session (about 30 KiB, and 64 KiB while a header
+ * Memory of one connection, at most: nghttp2's session (about 30 KiB, and 150 KiB while a header
  * block is under way); client->out H2_OUT_MAX; bodies of requests h2->receive_window; per stream
  * H2_STREAM_OUT_MAX (H2_STREAM_OUT_MIN when all of them together have H2_OUT_SUM_MAX) and the
  * smaller of the engine's own buffers.
