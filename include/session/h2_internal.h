@@ -19,9 +19,10 @@
  *      them.
  *
  * Memory of one connection, at most: nghttp2's session (about 30 KiB, and 150 KiB while a header
- * block is under way); client->out H2_OUT_MAX; bodies of requests h2->receive_window; per stream
- * H2_STREAM_OUT_MAX (H2_STREAM_OUT_MIN when all of them together have H2_OUT_SUM_MAX) and the
- * smaller of the engine's own buffers.
+ * block is under way); client->out H2_OUT_MAX; bodies of requests eight times h2->window; per
+ * stream H2_STREAM_OUT_MAX (H2_STREAM_OUT_MIN when all of them together have H2_OUT_SUM_MAX), and
+ * the engine's own buffers as for a connection of HTTP/1.1.  A hundred bulk answers of which nobody
+ * takes anything come to 8 to 10 MiB.
  */
 #ifndef SESSION_H2_INTERNAL_H
 #define SESSION_H2_INTERNAL_H

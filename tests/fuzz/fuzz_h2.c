@@ -22,7 +22,6 @@
 #include <cmocka.h>
 
 #include "../unit/session_rig.h"
-#include "base/log.h"
 #include "main/runtime.h"
 #include "proto/websocket.h"
 
@@ -135,10 +134,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	int client;
 
-	if (!rig) {
+	if (!rig)
 		rig = rig_new(yaml);
-		log_threshold = (enum log_level) - 1;
-	}
 	client = rig_client(rig);
 	while (size >= 3) {
 		size_t n = (size_t)data[1] << 8 | data[2];
