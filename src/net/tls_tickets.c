@@ -468,6 +468,7 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 {
 	struct tls_tickets *set = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tickets_index);
 	struct tls_ticket_key key;
+	bool is_fresh;
 	int rc;
 
 	if (!set || !get_key(set, name, is_new, &key))
@@ -479,7 +480,9 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 			return -1;
 		}
 	}
-	rc = !set_keys(&key, iv, cipher, mac, is_new) ? -1 : is_new || key.is_encrypting ? 1 : 2;
+	/* A ticket of TLS 1.3 is for one use (RFC 8446 C.4), so each use gets a new one. */
+	is_fresh = is_new || (key.is_encrypting && SSL_version(ssl) < TLS1_3_VERSION);
+	rc = !set_keys(&key, iv, cipher, mac, is_new) ? -1 : is_fresh ? 1 : 2;
 	wipe(&key);
 	return rc;
 }
