@@ -117,6 +117,19 @@ def reload_wins(t):
     same(limpet.log().count("had put in force is gone"), 1, "lines about it")
 
 
+@case("an upgrade has what the files say, and tells of what was in memory alone")
+def upgrade(t):
+    limpet = here.start(t)
+    path = t.directory + "/site.pem"
+    set_cert(limpet, path, both(here.site2))
+    limpet.ask_stats("commit ssl cert " + path)
+    limpet.upgrade()
+    limpet.wait_log("certificate .*site.pem was put in force by 'set ssl cert': the new process")
+    same(here.seen(t), print_of(here.site), "the certificate of the new process")
+    copy(here.rsa, path)
+    here.wait_seen(t, here.rsa)
+
+
 @case("certificates that run out in 30 days, 7 days and a day are told of once, and again when replaced")
 def expiry(t):
     month = here.ca.leaf("month.test", days=29, file="month")
