@@ -58,6 +58,8 @@ IT_TESTS = \
 	tests/it/n_http2_tls.py \
 	tests/it/n_http2_ws.py \
 	tests/it/p_real.py \
+	tests/it/p_operation.py \
+	tests/it/p_server.py \
 	tests/it/p_tcp.py \
 	tests/it/p_tls.py \
 	tests/it/s_request.py \
@@ -77,7 +79,7 @@ IT_LIB = \
 	tests/it/lib/checks.py tests/it/lib/engine.py tests/it/lib/farm.py tests/it/lib/h2.py \
 	tests/it/lib/limpet.py tests/it/lib/load.py tests/it/lib/tls.py tests/it/lib/upgrade.py \
 	tests/it/lib/msg.py \
-	tests/it/lib/peer.py \
+	tests/it/lib/peer.py tests/it/lib/raw.py \
 	tests/it/lib/servers.py \
 	tests/it/lib/faults.py tests/it/lib/haproxy.py tests/it/lib/redis.py tests/it/lib/terminal.py
 TESTS += $(IT_TESTS)
