@@ -57,6 +57,7 @@ IT_TESTS = \
 	tests/it/n_http2_hostile.py \
 	tests/it/n_http2_tls.py \
 	tests/it/n_http2_ws.py \
+	tests/it/p_limits.py \
 	tests/it/p_real.py \
 	tests/it/p_operation.py \
 	tests/it/p_server.py \
