@@ -33,6 +33,8 @@ struct tls {
 	struct buf wire;            /* records that the socket has not taken yet */
 	uint64_t wire_sent;         /* bytes on the socket, with those before TLS */
 	uint32_t held;              /* plain bytes in records, not reported as sent yet */
+	uint32_t received;          /* bytes from the socket within this call of recv */
+	uint32_t silent; /* likewise, once established, since the last plain byte: key updates */
 	bool is_established;
 	bool is_ended; /* close_notify, or the end without one: is_truncated */
 	bool is_truncated;

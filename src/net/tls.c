@@ -211,13 +211,15 @@ static enum io face_recv(struct conn *conn, struct buf *buf, size_t room)
 	if (unlikely(buf_length(&tls->wire)))
 		shut_when_flushed(tls);
 	ERR_clear_error();
+	tls->received = 0;
 	do {
 		rc = SSL_read_ex(tls->ssl, buf_tail(buf), room - total, &got);
 		if (rc <= 0)
 			break;
+		tls->silent = 0;
 		buf_fill(buf, got);
 		total += got;
-	} while (total < room && SSL_has_pending(tls->ssl));
+	} while (total < room && tls->received < room + READ_SIZE && SSL_has_pending(tls->ssl));
 	if (rc > 0) {
 		if (SSL_has_pending(tls->ssl))
 			conn->can_read = true;

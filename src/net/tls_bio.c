@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 #define CORK_SIZE ((TLS_BATCH_MAX - 1) * (16384 + 320))
 /* What may wait besides the records of one send: answers to a peer that does not read them. */
 #define WIRE_MAX 16384
+/* Of what brings no plain byte.  A record that has come in part is far less, and OpenSSL would
+ * work on key updates in one call for as long as the peer keeps the socket full. */
+#define SILENT_MAX (96u * 1024)
 
 static __thread char cork[CORK_SIZE];
 static __thread size_t cork_n;
@@ -115,9 +119,17 @@ static int bio_read(BIO *bio, char *out, size_t size, size_t *got)
 		return 1;
 	}
 	*got = 0;
+	if (unlikely(tls->silent > SILENT_MAX)) {
+		tls->conn->error = EPROTO;
+		tls->conn->is_broken = true;
+		return -1;
+	}
 	switch (conn_socket_recv(tls->conn, &view, view.size)) {
 	case IO_OK:
 		*got = view.end;
+		tls->received += view.end;
+		if (tls->is_established)
+			tls->silent += view.end;
 		return 1;
 	case IO_AGAIN:
 		BIO_set_retry_read(bio);
