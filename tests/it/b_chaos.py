@@ -149,7 +149,7 @@ def _(t):
         t.server(Guarded(bad_server(rngs[n])))
     limpet = t.limpet(config(backend='retries: 2, timeouts: {server: 2s}',
                              hosts='{a: "${A}", b: "${B}", c: "${C}"}').replace("${THREADS:-1}", "${THREADS:-2}"))
-    before = limpet.fds()
+    before = limpet.fds(pipes=False)
     wrong, counts = [], {}
     stop_at = time.monotonic() + SECONDS
     threads = [threading.Thread(target=client, args=(t, rngs[3 + n], wrong, counts, stop_at)) for n in range(8)]
@@ -162,7 +162,8 @@ def _(t):
     for server in t.servers:
         for peer in server.peers:
             peer.shut_both()
-    until(lambda: limpet.fds() <= before + 2, "descriptors are given back; %d before" % before)
+    until(lambda: limpet.fds(pipes=False) <= before + 2, "descriptors are given back; %d before" % before)
+    check(limpet.fds() <= before + 2 + 2 * 8 * 2, "pipes are given back: at most 8 spare ones for each thread")
 
 
 main()

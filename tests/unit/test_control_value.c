@@ -70,7 +70,7 @@ static void say(struct fixture *f, const char *text)
 /* What the console has said so far, up to SIZE - 1 bytes; "EOF" behind it when that was all. */
 static const char *heard(struct fixture *f)
 {
-	static char text[8192];
+	static char text[32768];
 	size_t len = 0;
 
 	for (;;) {
