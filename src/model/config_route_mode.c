@@ -69,6 +69,14 @@ static void check_http(struct load *load, const struct yaml_node *route)
 	}
 }
 
+static bool has_tls(const struct frontend *frontend)
+{
+	for (size_t i = 0; i < frontend->binds_n; i++)
+		if (frontend->binds[i].tls)
+			return true;
+	return false;
+}
+
 static bool asks_for_certificates(const struct frontend *frontend)
 {
 	for (size_t i = 0; i < frontend->binds_n; i++) {
@@ -97,6 +105,22 @@ static void check_certificates(struct load *load, const struct yaml_node *route)
 	}
 }
 
+static void check_handshakes(struct load *load, const struct yaml_node *route)
+{
+	static const char *const keys[] = { "sni", "alpn" };
+	const struct yaml_node *match =
+		route->kind == YAML_MAP ? yaml_get(route, STR("match")) : NULL;
+
+	for (size_t i = 0; match && match->kind == YAML_MAP && i < ARRAY_N(keys); i++) {
+		const struct yaml_node *value = yaml_get(match, str_of(keys[i]));
+
+		if (value)
+			load_warn(load, value,
+				  "'%s' is never known: no bind of this frontend has 'tls'",
+				  keys[i]);
+	}
+}
+
 void routes_check_mode(struct load *load, const struct yaml_node *node,
 		       const struct frontend *frontend)
 {
@@ -108,6 +132,8 @@ void routes_check_mode(struct load *load, const struct yaml_node *node,
 			check_tcp(load, routes->items[i]);
 		else
 			check_http(load, routes->items[i]);
+		if (frontend->mode == TRAFFIC_HTTP && !has_tls(frontend))
+			check_handshakes(load, routes->items[i]);
 		if (!asks_for_certificates(frontend))
 			check_certificates(load, routes->items[i]);
 	}

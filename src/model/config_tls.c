@@ -249,10 +249,34 @@ static bool match_asks_tls(const struct match *match)
 	return false;
 }
 
+static void http2_check(struct load *load, const struct yaml_node *node,
+			const struct frontend *frontend)
+{
+	bool has_tls = false, has_clear = false;
+
+	if (!yaml_get(node, STR("http2")))
+		return;
+	for (size_t i = 0; i < frontend->binds_n; i++) {
+		has_tls |= frontend->binds[i].tls != NULL;
+		has_clear |= !frontend->binds[i].tls;
+	}
+	if (frontend->mode == TRAFFIC_TCP)
+		load_warn(load, value_node(node, "http2"),
+			  "'http2' is of no use in mode tcp, which passes bytes on");
+	else if (!has_tls && !frontend->http2.is_cleartext)
+		load_warn(load, value_node(node, "http2"),
+			  "'http2' is of no use: no bind of this frontend has 'tls', and "
+			  "'cleartext' is not set");
+	else if (!has_clear && frontend->http2.is_cleartext)
+		load_warn(load, value_node(node, "http2"),
+			  "'cleartext' is of no use: all binds of this frontend have 'tls'");
+}
+
 void frontend_tls_finish(struct load *load, const struct yaml_node *node, struct frontend *frontend)
 {
 	const struct yaml_node *binds = yaml_get(node, STR("bind"));
 
+	http2_check(load, node, frontend);
 	for (size_t i = 0; i < frontend->routes_n; i++)
 		frontend->has_tls_routes |= match_asks_tls(frontend->routes[i].match);
 	for (size_t i = 0; binds && i < frontend->binds_n; i++) {

@@ -91,6 +91,17 @@ static void check_names(struct load *load, const struct backend *backend,
 	}
 }
 
+/* A server that is offered another protocol may take it, and we speak HTTP/1.1. */
+static void check_alpn(struct load *load, const struct tls_client_conf *tls)
+{
+	for (size_t i = 0; tls && i < tls->alpn.n; i++)
+		if (!str_eq(tls->alpn.items[i], STR("http/1.1")))
+			pos_error(load, tls->pos,
+				  "'alpn': '%.*s' cannot be offered to servers in mode http, which "
+				  "speaks http/1.1 with them",
+				  STR_ARG(tls->alpn.items[i]));
+}
+
 /* What an HTTP check asks for is what it wants to be answered by. */
 static struct str check_host(const struct health_conf *health)
 {
@@ -106,6 +117,8 @@ void backend_tls_finish(struct load *load, struct backend *backend)
 	if (backend->tls) {
 		backend->tls_ctx = read_files(load, backend->tls, backend->pos, of_backend);
 		check_names(load, backend, backend->tls, of_backend);
+		if (backend->mode == TRAFFIC_HTTP)
+			check_alpn(load, backend->tls);
 	}
 	if (health->kind == CHECK_NONE || health->tls_mode != CHECK_TLS_ON)
 		return;

@@ -265,7 +265,7 @@ struct tls_cert *tls_cert_parse(struct str file, struct str pem, struct str key_
 	if (!pieces.leaf && !pieces.is_bad)
 		tls_error(&to, "no certificate in it");
 	if (!pieces.keys_n && pieces.leaf)
-		tls_error(&to, "no key in it");
+		tls_error(&to, "no key in it, nor in a .key file beside it");
 	if (pieces.leaf && pieces.key && !pieces.is_bad && is_usable(&pieces, &to)) {
 		cert = cert_new(&pieces);
 		warn(cert, &to);

@@ -276,23 +276,33 @@ static void set_verify(struct tls_server *server, SSL_CTX *ctx)
 
 /* ---- All of it ---- */
 
+/* What OpenSSL says of them does not tell which word it is. */
 static bool set_ciphers(struct tls_server *server, SSL_CTX *ctx, const struct tls_mistakes *to)
 {
+	const char *ciphers = server->ciphers ? server->ciphers : our_ciphers;
+	const char *suites = server->ciphersuites ? server->ciphersuites : our_ciphersuites;
+	const char *groups = server->groups ? server->groups : our_groups;
 	bool ok = true;
 
-	if (SSL_CTX_set_cipher_list(ctx, server->ciphers ? server->ciphers : our_ciphers) != 1) {
-		tls_error_openssl(to, "ciphers");
+	if (SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
+		tls_error(to,
+			  "'ciphers': '%s': no cipher of TLS 1.2 (`openssl ciphers` lists them)",
+			  ciphers);
 		ok = false;
 	}
-	if (SSL_CTX_set_ciphersuites(ctx, server->ciphersuites ? server->ciphersuites
-							       : our_ciphersuites) != 1) {
-		tls_error_openssl(to, "ciphersuites");
+	if (SSL_CTX_set_ciphersuites(ctx, suites) != 1) {
+		tls_error(to,
+			  "'ciphersuites': '%s': not all are suites of TLS 1.3, as in "
+			  "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384",
+			  suites);
 		ok = false;
 	}
-	if (SSL_CTX_set1_groups_list(ctx, server->groups ? server->groups : our_groups) != 1) {
-		tls_error_openssl(to, "groups");
+	if (SSL_CTX_set1_groups_list(ctx, groups) != 1) {
+		tls_error(to, "'groups': '%s': not all are groups, as in X25519:P-256:P-384",
+			  groups);
 		ok = false;
 	}
+	ERR_clear_error();
 	return ok;
 }
 
