@@ -174,7 +174,8 @@ static void what_cannot_be_used_is_refused_with_its_reason(void **state)
 	weak = rig_issue(&options, &bed->ca);
 	assert_refused(bed, xstrdup(""), "E /etc/x.pem: no certificate in it");
 	assert_refused(bed, xstrdup("hello\n"), "E /etc/x.pem: no certificate in it");
-	assert_refused(bed, rig_pem(&ec, NULL, false), "E /etc/x.pem: no key in it");
+	assert_refused(bed, rig_pem(&ec, NULL, false),
+		       "E /etc/x.pem: no key in it, nor in a .key file beside it");
 	assert_refused(bed, mixed_pem(&rsa, &ec), "the key is another certificate's");
 	assert_refused(bed, encrypted_pem(&ec, false), "the key is encrypted");
 	assert_refused(bed, encrypted_pem(&ec, true), "the key is encrypted");
