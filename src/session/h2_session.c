@@ -128,7 +128,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 	stream->is_headed = true;
 	stream->is_ended |= (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
 	h2_stream_has_news(stream);
-	return 0;
+	/* It makes us reset what it has asked for, as if it had done so itself. */
+	return stream->is_bad ? too_much(h2, h2_limits_reset(&h2->limits, clock_ms())) : 0;
 }
 
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,

@@ -109,6 +109,25 @@ def _(t):
     flood(t, many(lambda s: frame(HEADERS, END | END_HEADERS, s, bad)), "cancelled", times=30, limits=", max_streams: 5000")
 
 
+@case("malformed trailers behind a request that a server works on count as resets")
+def _(t):
+    limpet = start(t, limits=", max_resets: 50")
+    h2 = H2(t)
+    sent = 0
+    try:
+        while sent < 300:
+            stream = h2.open(h2.head("POST", "/"), 0)
+            h2.ping()
+            h2.frame(HEADERS, END | END_HEADERS, stream, fields_block([("x bad", "y")]))
+            sent += 1
+    except (Fail, OSError):
+        pass
+    check(sent < 60, "%d were taken" % sent)
+    check(closed(h2) in (ENHANCE_YOUR_CALM, True), "GOAWAY %r" % (h2.goaway,))
+    limpet.wait_log("cancelled")
+    is_served(t)
+
+
 @case("a window that grows by nothing")
 def _(t):
     flood(t, frame(HEADERS, END_HEADERS, 1, BLOCK) + frame(WINDOW, 0, 1, struct.pack(">I", 0)), "WINDOW_UPDATE|PROTOCOL", times=1,
