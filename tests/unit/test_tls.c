@@ -464,6 +464,33 @@ static void tickets_and_key_updates_do_not_disturb_an_idle_connection(void **sta
 	assert_false(conn_is_quiet(client));
 }
 
+static void peer_that_sends_key_updates_alone_is_given_up(void **state)
+{
+	struct tls_wire *wire = *state;
+	struct wire_options options = { .version = TLS1_3_VERSION };
+	struct conn *client = &wire->conns[CLIENT], *server = &wire->conns[SERVER];
+	enum io io = IO_AGAIN;
+	char text[256];
+	unsigned n = 0;
+
+	establish(wire, &options);
+	/* A few between bytes are nothing. */
+	for (unsigned i = 0; i < 5000; i++) {
+		assert_int_equal(SSL_key_update(client->tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		say(client, "x");
+		assert_true(wire_carry(wire, CLIENT));
+		assert_int_equal(hear(server, text, 255), IO_OK);
+	}
+	while (io == IO_AGAIN && n++ < 10000) {
+		assert_int_equal(SSL_key_update(client->tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+		assert_int_equal(SSL_do_handshake(client->tls->ssl), 1);
+		assert_true(wire_carry(wire, CLIENT));
+		io = hear(server, text, 255);
+	}
+	assert_int_equal(io, IO_FAIL);
+	assert_true(n > 1000);
+}
+
 static void sessions_are_resumed_and_tickets_of_1_3_are_used_once(void **state)
 {
 	struct tls_wire *wire = *state;
@@ -580,6 +607,7 @@ int main(void)
 		TEST(peer_that_closes_within_the_handshake_is_an_end),
 		TEST(refused_certificate_is_told_to_the_peer),
 		TEST(tickets_and_key_updates_do_not_disturb_an_idle_connection),
+		TEST(peer_that_sends_key_updates_alone_is_given_up),
 		TEST(sessions_are_resumed_and_tickets_of_1_3_are_used_once),
 		TEST(certificate_of_the_client_is_told),
 		TEST(close_says_close_notify_and_a_reset_does_not),
