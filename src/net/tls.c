@@ -463,6 +463,11 @@ bool tls_is_holding(const struct conn *conn)
 	return conn->face == &tls_face && conn->tls->held;
 }
 
+bool tls_is_truncated(const struct conn *conn)
+{
+	return conn->face == &tls_face && conn->tls->is_truncated;
+}
+
 uint64_t tls_wire_sent(const struct conn *conn)
 {
 	return conn->face == &tls_face ? conn->tls->wire_sent : conn->sent;

@@ -3,6 +3,8 @@
 
 #include "session/body.h"
 
+#include "net/tls.h"
+
 #define OUT_MAX  (64u * 1024) /* encoded bytes kept before the next flush */
 #define COPY_MAX 8192u        /* larger pieces behind a head go by a second iovec instead */
 
@@ -160,6 +162,13 @@ static enum body_result pass_all(struct body *body, const struct body_path *path
 	return BODY_DONE;
 }
 
+/* A message that ends with its connection, and TLS does not say that it has: the end of the chunked
+ * coding would make it look complete. */
+static bool is_cut(const struct body *body, const struct body_path *path)
+{
+	return body->to == FRAMING_CHUNKED && tls_is_truncated(path->source);
+}
+
 static enum body_result receive(struct body *body, const struct body_path *path)
 {
 	size_t before = buf_length(path->in);
@@ -182,7 +191,7 @@ static enum body_result receive(struct body *body, const struct body_path *path)
 	case IO_EOF:
 		if (!before)
 			buf_release(path->in);
-		if (body->from != FRAMING_CLOSE)
+		if (body->from != FRAMING_CLOSE || is_cut(body, path))
 			return BODY_EOF;
 		encode_end(body, path->out, NULL);
 		return BODY_DONE;

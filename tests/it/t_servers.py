@@ -418,6 +418,30 @@ def _(t):
     same(server.accepts, 3, "connections")
 
 
+@case("a body that ends with its connection is complete with a close_notify, and else is not")
+def _(t):
+    def script(sock, server):
+        read_message(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
+        if is_told[0]:
+            try:
+                sock.unwrap()
+            except (OSError, ssl.SSLError):
+                pass        # Limpet does not wait for ours
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
+    is_told = [True]
+    TlsServer(t, Pki.get().app, script=script)
+    limpet = t.limpet(conf("{%s, sni: app.test}" % ca()))
+    same(t.ask(get("/")).body, b"half of it", "body")
+    is_told[0] = False
+    peer = t.connect()
+    peer.send(get("/"))
+    data = peer.read_all()
+    check(b"half of it" in data and not data.endswith(b"0\r\n\r\n"), "the end: %r" % data[-30:])
+    limpet.wait_log("SD")
+
+
 @case("a reload that brings TLS, or other names, leaves the old connections unused")
 def _(t):
     server = TlsServer(t, Pki.get().app)
