@@ -163,7 +163,7 @@ def _(t):
         for peer in server.peers:
             peer.shut_both()
     until(lambda: limpet.fds(pipes=False) <= before + 2, "descriptors are given back; %d before" % before)
-    check(limpet.fds() <= before + 2 + 2 * 8 * 2, "pipes are given back: at most 8 spare ones for each thread")
+    check(limpet.fds() <= before + 2 + 2 * 8 * 4, "pipes are given back: at most 8 spare ones for each of up to 4 threads")
 
 
 main()
