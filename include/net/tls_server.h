@@ -55,7 +55,8 @@ typedef void tls_mistake_fn(void *arg, bool is_error, struct str file, const cha
 /*
  * NULL: what was told by MISTAKE says why; all of them are told.  Warnings (is_error false) do not
  * hinder it: a certificate that has expired, a directory's file that is no certificate.  The caller
- * has one reference.  Reads files.
+ * has one reference.  Reads files; files that have changed count for this server at once, for the
+ * others with tls_store_activate().
  */
 struct tls_server *tls_server_new(const struct tls_server_options *options, tls_mistake_fn *mistake,
 				  void *arg) must_check;

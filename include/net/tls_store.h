@@ -110,6 +110,13 @@ void tls_store_each_directory(tls_label_fn *fn, void *arg);
 int tls_store_set_ocsp(struct str path, struct str der, struct tls_ocsp_about *about,
 		       tls_mistake_fn *mistake, void *arg) must_check;
 
+/*
+ * What tls_server_new() has read since the last call comes into force for the entries and for every
+ * tls_server: the configuration that names it is in force.  Until then only the new tls_servers
+ * show it; when all of them go without this, it is forgotten.
+ */
+void tls_store_activate(void);
+
 /* Entries that nobody uses any more go.  Done by tls_server_new() too. */
 void tls_store_sweep(void);
 

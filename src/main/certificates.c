@@ -409,6 +409,7 @@ static void revert(const char *path)
 
 void certificates_apply(const struct config *config)
 {
+	tls_store_activate();
 	if (!care.loop)
 		return;
 	/* By their names: reverting changes the store. */

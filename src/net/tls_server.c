@@ -111,10 +111,7 @@ static bool use_certificates(struct tls_server *server, bool is_wanted,
 	ok = tls_store_collect(&server->user, &members, to) && is_wanted;
 	if (ok) {
 		server->user.next_members = members;
-		list_push_back(&tls_store.users, &server->user.link);
-		ok = tls_store_apply(to);
-		if (!ok)
-			list_remove(&server->user.link);
+		ok = tls_store_add_user(&server->user, to);
 	} else {
 		free(members.items);
 		tls_store_take_back();
@@ -161,7 +158,7 @@ void tls_server_unref(struct tls_server *server)
 	if (atomic_fetch_sub_explicit(&server->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	tls_store_lock();
-	list_remove(&server->user.link);
+	tls_store_remove_user(&server->user);
 	tls_store_unlock();
 	server->magic = 0;
 	tls_store_user_fini(&server->user);

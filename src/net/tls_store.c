@@ -165,57 +165,86 @@ static char *read_beside(const struct tls_entry *entry, const char *ending, size
 	return text;
 }
 
-void tls_entry_read_staple(struct tls_entry *entry, struct tls_cert *cert, bool is_forced,
-			   const struct tls_mistakes *to)
-{
+/* What PATH.ocsp has. */
+struct staple_file {
+	char *der; /* (own) NULL = there is none */
+	size_t size;
 	unsigned char digest[TLS_DIGEST_SIZE];
-	struct tls_ocsp_about about = { .status = TLS_OCSP_NONE };
-	char why[TLS_WHY_SIZE];
-	size_t size = 0;
-	char *der = read_beside(entry, ".ocsp", &size, NULL, to);
-	struct str text = { der ? der : "", size };
+};
 
-	digest_of(digest, text, STR(""));
-	if (!is_forced && memcmp(digest, entry->ocsp_digest, sizeof(digest)) == 0) {
-		tls_wipe_file(der, size);
+static void read_staple(const struct tls_entry *entry, struct staple_file *file,
+			const struct tls_mistakes *to)
+{
+	file->der = read_beside(entry, ".ocsp", &file->size, NULL, to);
+	if (!file->der)
+		file->size = 0;
+	digest_of(file->digest, (struct str){ file->der ? file->der : "", file->size }, STR(""));
+}
+
+/* FILE is checked and stapled to CERT; one that cannot be used leaves what CERT has. */
+static void staple(const struct tls_entry *entry, struct tls_cert *cert,
+		   const struct staple_file *file, const struct tls_mistakes *to)
+{
+	struct tls_ocsp_about about = { .status = TLS_OCSP_NONE };
+	struct str text = { file->der, file->size };
+	char why[TLS_WHY_SIZE];
+
+	if (!file->size)
 		return;
-	}
-	memcpy(entry->ocsp_digest, digest, sizeof(digest));
-	if (!size && !is_forced)
-		tls_cert_set_staple(cert, NULL, 0, NULL);
-	else if (size && !tls_ocsp_check(cert, text, &about, why))
+	if (!tls_ocsp_check(cert, text, &about, why))
 		tls_warning(to, "%s.ocsp is not stapled: %s", entry->path, why);
-	else if (size && about.status == TLS_OCSP_UNKNOWN)
+	else if (about.status == TLS_OCSP_UNKNOWN)
 		tls_warning(to,
 			    "%s.ocsp is not stapled: its responder does not know the certificate",
 			    entry->path);
-	else if (size)
-		tls_cert_set_staple(cert, der, size, &about);
-	if (size && about.status == TLS_OCSP_REVOKED)
+	else
+		tls_cert_set_staple(cert, text.p, text.len, &about);
+	if (about.status == TLS_OCSP_REVOKED)
 		tls_warning(to, "the certificate is revoked, says %s.ocsp", entry->path);
-	tls_wipe_file(der, size);
+}
+
+/* `cert` is not of the files, and stays; the staple may be for it all the same. */
+static void staple_memory(struct tls_entry *entry, const struct staple_file *file,
+			  const struct tls_mistakes *to)
+{
+	memcpy(entry->ocsp_digest, file->digest, sizeof(entry->ocsp_digest));
+	if (!file->size)
+		tls_cert_set_staple(entry->cert, NULL, 0, NULL);
+	staple(entry, entry->cert, file, to);
+}
+
+static bool is_digest(const unsigned char *a, const unsigned char *b)
+{
+	return memcmp(a, b, TLS_DIGEST_SIZE) == 0;
 }
 
 static int read_files(struct tls_entry *entry, struct str pem, struct str key,
-		      const struct tls_mistakes *to)
+		      const struct staple_file *file, const struct tls_mistakes *to)
 {
 	unsigned char digest[TLS_DIGEST_SIZE];
+	bool is_same;
 
 	digest_of(digest, pem, key);
-	if (entry->next && memcmp(digest, entry->next_digest, sizeof(digest)) == 0)
+	if (entry->next && is_digest(digest, entry->next_digest) &&
+	    is_digest(file->digest, entry->next_ocsp_digest))
 		return 1;
-	if (entry->cert && entry->is_read && memcmp(digest, entry->digest, sizeof(digest)) == 0) {
-		tls_entry_read_staple(entry, entry->cert, false, to);
+	is_same = entry->cert && entry->is_read && is_digest(digest, entry->digest);
+	if (is_same && is_digest(file->digest, entry->ocsp_digest))
+		return 0;
+	if (is_same && entry->is_from_memory) {
+		staple_memory(entry, file, to);
 		return 0;
 	}
 	tls_cert_unref(entry->next);
 	entry->next = tls_cert_parse(to->file, pem, key, NULL, to->fn, to->arg);
 	if (!entry->next)
 		return -EINVAL;
-	if (entry->cert)
+	/* A file that has gone takes its staple with it. */
+	if (entry->cert && (file->size || !is_same))
 		tls_cert_keep_staple(entry->next, entry->cert);
-	tls_entry_read_staple(entry, entry->next, true, to);
+	staple(entry, entry->next, file, to);
 	memcpy(entry->next_digest, digest, sizeof(digest));
+	memcpy(entry->next_ocsp_digest, file->digest, sizeof(entry->next_ocsp_digest));
 	return 1;
 }
 
@@ -224,6 +253,7 @@ int tls_entry_read(struct tls_entry *entry, const struct tls_mistakes *to)
 	const struct tls_mistakes about = { to->fn, to->arg, str_of(entry->path) };
 	bool is_open = false, is_key_open = false;
 	size_t size, key_size = 0;
+	struct staple_file file = { 0 };
 	int error = 0, rc;
 	char *pem = tls_read_file(about.file, TLS_FILE_MAX, &size, &is_open, &error);
 	char *key;
@@ -233,8 +263,9 @@ int tls_entry_read(struct tls_entry *entry, const struct tls_mistakes *to)
 		return -error;
 	}
 	key = read_beside(entry, ".key", &key_size, &is_key_open, &about);
+	read_staple(entry, &file, &about);
 	rc = read_files(entry, (struct str){ pem, size }, (struct str){ key ? key : "", key_size },
-			&about);
+			&file, &about);
 	if (rc == 1 && is_open && memmem(pem, size, "PRIVATE KEY", 11))
 		tls_warning(&about, "others than its owner may read the key (chmod 600)");
 	else if (rc == 1 && is_key_open)
@@ -242,6 +273,7 @@ int tls_entry_read(struct tls_entry *entry, const struct tls_mistakes *to)
 			    entry->path);
 	tls_wipe_file(pem, size);
 	tls_wipe_file(key, key_size);
+	tls_wipe_file(file.der, file.size);
 	return rc;
 }
 
@@ -308,12 +340,14 @@ static void publish_entry(struct tls_entry *entry)
 	tls_cert_unref(entry->cert);
 	entry->cert = entry->next;
 	entry->next = NULL;
+	entry->is_pending = false;
 	entry->is_from_memory = entry->is_next_from_memory;
 	entry->is_next_from_memory = false;
 	if (entry->is_from_memory)
 		return;
 	entry->is_read = true;
 	memcpy(entry->digest, entry->next_digest, sizeof(entry->digest));
+	memcpy(entry->ocsp_digest, entry->next_ocsp_digest, sizeof(entry->ocsp_digest));
 }
 
 void tls_store_take_back(void)
@@ -329,10 +363,22 @@ void tls_store_take_back(void)
 	for (size_t i = 0; i < tls_store.entries_n; i++) {
 		struct tls_entry *entry = tls_store.entries[i];
 
+		if (entry->is_pending)
+			continue;
 		tls_cert_unref(entry->next);
 		entry->next = NULL;
 		entry->is_next_from_memory = false;
 	}
+}
+
+static void publish_all(void)
+{
+	list_for_each(link, &tls_store.users) {
+		if (user_of(link)->next)
+			publish(user_of(link));
+	}
+	for (size_t i = 0; i < tls_store.entries_n; i++)
+		publish_entry(tls_store.entries[i]);
 }
 
 bool tls_store_apply(const struct tls_mistakes *to)
@@ -345,11 +391,57 @@ bool tls_store_apply(const struct tls_mistakes *to)
 			return false;
 		}
 	}
+	publish_all();
+	return true;
+}
+
+/* ---- Loaded, and not yet in force ---- */
+
+bool tls_store_add_user(struct tls_store_user *user, const struct tls_mistakes *to)
+{
+	if (!make_next(user, to)) {
+		tls_store_take_back();
+		return false;
+	}
+	publish(user);
+	for (size_t i = 0; i < user->members.n; i++) {
+		struct tls_entry *entry = user->members.items[i].entry;
+
+		entry->is_pending = entry->next;
+	}
+	user->is_new = true;
+	list_push_back(&tls_store.users, &user->link);
+	return true;
+}
+
+void tls_store_remove_user(struct tls_store_user *user)
+{
+	list_remove(&user->link);
+	if (!user->is_new)
+		return;
 	list_for_each(link, &tls_store.users) {
-		if (user_of(link)->next)
-			publish(user_of(link));
+		if (user_of(link)->is_new)
+			return;
 	}
 	for (size_t i = 0; i < tls_store.entries_n; i++)
-		publish_entry(tls_store.entries[i]);
-	return true;
+		tls_store.entries[i]->is_pending = false;
+	tls_store_take_back();
+	tls_store_sweep_locked();
+}
+
+void tls_store_activate(void)
+{
+	const struct tls_mistakes nobody = { 0 };
+
+	tls_store_lock();
+	list_for_each(link, &tls_store.users) {
+		struct tls_store_user *user = user_of(link);
+
+		/* One that cannot take it, and is about to go, keeps what it has. */
+		if (is_touched(user))
+			(void)make_next(user, &nobody);
+		user->is_new = false;
+	}
+	publish_all();
+	tls_store_unlock();
 }

@@ -147,6 +147,7 @@ int tls_store_commit(struct str path, tls_mistake_fn *mistake, void *arg)
 	tls_store_lock();
 	if (entry->cert)
 		tls_cert_keep_staple(entry->prepared, entry->cert);
+	tls_cert_unref(entry->next);
 	entry->next = tls_cert_ref(entry->prepared);
 	entry->is_next_from_memory = true;
 	ok = tls_store_apply(&to);

@@ -3,6 +3,7 @@
 """Certificates read again when their files change, or at a reload, and told of before they run out."""
 import os
 import shutil
+import socket
 import ssl
 import subprocess
 
@@ -95,6 +96,28 @@ def no_watch(t):
     until(lambda: "Reloaded." in limpet.ask_stats("reload"), "the reload")
     same(here.seen(t), print_of(here.site2), "the certificate after the reload")
     limpet.wait_log(r"certificate .*site.pem: replaced \(reload\)")
+
+
+@case("a reload that is refused leaves the certificates, too, as they are; one that is not takes the new ones")
+def refused_reload(t):
+    limpet = here.start(t, tls_more="watch: false")
+    path = t.directory + "/site.pem"
+    shown = limpet.ask_stats("show ssl cert " + path)
+    copy(here.site2, path)
+    good = read(limpet.path).decode()
+    # Found while it is read, and found when it was loaded as a whole.
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for bad in (good + "nonsense: 1\n",
+                    good.replace("${PORT}", str(taken.getsockname()[1]))):
+            check(bad != good)
+            limpet.write(bad)
+            said = limpet.ask_stats("reload")
+            check("Reloaded." not in said, said)
+            same(here.seen(t), print_of(here.site), "the certificate after a refused reload")
+    same(limpet.ask_stats("show ssl cert " + path), shown, "what is told of it")
+    limpet.write(good)
+    check("Reloaded." in limpet.ask_stats("reload"))
+    same(here.seen(t), print_of(here.site2), "the certificate after the reload")
 
 
 @case("a reload reads the files, which win over what was set, and says so")

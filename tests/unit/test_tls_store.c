@@ -458,6 +458,87 @@ static void a_reload_that_fails_leaves_what_is_in_force(void **state)
 	free(pem);
 }
 
+/* Another server of the same files, as a reload makes it; not in force yet. */
+static struct tls_server *load_again(struct bed *bed)
+{
+	struct tls_server *server = tls_server_new(&bed->options, rig_tell, &bed->told);
+
+	assert_non_null(server);
+	return server;
+}
+
+static const char *shown_by(struct bed *bed, struct tls_server *server, const char *sni)
+{
+	struct tls_server *running = bed->server;
+	const char *name;
+
+	bed->server = server;
+	name = shown(bed, sni);
+	bed->server = running;
+	return name;
+}
+
+static void what_a_reload_has_read_waits_until_it_is_in_force(void **state)
+{
+	struct bed *bed = *state;
+	struct tls_server *loaded[2];
+
+	write_for(bed, "a.pem", "old", "DNS:a.test");
+	bed_name(bed, "a.pem");
+	bed_open(bed);
+	write_for(bed, "a.pem", "new", "DNS:a.test");
+	loaded[0] = load_again(bed);
+	loaded[1] = load_again(bed);
+	assert_string_equal(shown(bed, "a.test"), "old");
+	assert_string_equal(shown_by(bed, loaded[0], "a.test"), "new");
+	assert_string_equal(shown_by(bed, loaded[1], "a.test"), "new");
+	tls_store_activate();
+	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_string_equal(
+		tls_cert_about(tls_entry_cert(tls_store_find(bed->certificates[0])))->common_name,
+		"new");
+	/* In force is in force. */
+	tls_server_unref(loaded[0]);
+	tls_server_unref(loaded[1]);
+	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_int_equal(tls_store_reread(bed->certificates[0], rig_tell, &bed->told), 0);
+}
+
+static void what_a_refused_reload_has_read_is_forgotten(void **state)
+{
+	struct bed *bed = *state;
+	char *pem = pem_for(bed, "b", "DNS:b.test", 1);
+	struct tls_server *loaded;
+	struct str added;
+
+	write_for(bed, "a.pem", "old", "DNS:a.test");
+	bed_name(bed, "a.pem");
+	bed_add(bed, "b.pem", RIG_EC, "DNS:b.test");
+	bed_open(bed);
+	write_for(bed, "a.pem", "new", "DNS:a.test");
+	write_for(bed, "c.pem", "c", "DNS:c.test");
+	bed_name(bed, "c.pem");
+	added = bed->certificates[2];
+	loaded = load_again(bed);
+	/* Another bind of the same configuration is at fault: what was read goes on waiting. */
+	bed_name(bed, "missing");
+	assert_null(tls_server_new(&bed->options, rig_tell, &bed->told));
+	assert_string_equal(shown_by(bed, loaded, "a.test"), "new");
+	assert_string_equal(shown(bed, "a.test"), "old");
+	tls_server_unref(loaded);
+	assert_null(tls_store_find(added));
+	/* Nor does it come into force with another change. */
+	assert_int_equal(tls_store_prepare(bed->certificates[1], str_of(pem), rig_tell, &bed->told),
+			 0);
+	assert_int_equal(tls_store_commit(bed->certificates[1], rig_tell, &bed->told), 0);
+	tls_store_activate();
+	assert_string_equal(shown(bed, "a.test"), "old");
+	/* The files are as good as ever for the next one. */
+	assert_int_equal(tls_store_reread(bed->certificates[0], rig_tell, &bed->told), 1);
+	assert_string_equal(shown(bed, "a.test"), "new");
+	free(pem);
+}
+
 static void count_label(void *arg, struct str label)
 {
 	char *text = arg;
@@ -568,6 +649,8 @@ int main(void)
 		BED_TEST(a_file_that_changed_is_taken_and_a_bad_one_is_not),
 		BED_TEST(what_was_committed_outlives_a_reload_but_not_a_newer_file),
 		BED_TEST(a_reload_that_fails_leaves_what_is_in_force),
+		BED_TEST(what_a_reload_has_read_waits_until_it_is_in_force),
+		BED_TEST(what_a_refused_reload_has_read_is_forgotten),
 		BED_TEST(entries_know_their_binds_and_go_with_the_last),
 		BED_TEST(a_new_entry_can_be_filled_attached_detached_and_removed),
 		BED_TEST(files_that_come_to_a_directory_and_go_are_followed),

@@ -379,4 +379,5 @@ void bed_open(struct bed *bed)
 	if (!bed->server)
 		print_message("%s", bed->told.text);
 	assert_non_null(bed->server);
+	tls_store_activate();
 }
