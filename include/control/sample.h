@@ -17,6 +17,12 @@ struct sample_rate {
 	uint32_t now, max; /* per second */
 };
 
+/* TLS of the process. A key is made by each handshake that resumes nothing. */
+struct sample_tls {
+	struct sample_rate handshakes; /* with clients */
+	struct sample_rate keys, server_keys;
+};
+
 /* Averages over about the last 1024 requests; servers and backends. */
 struct sample_times {
 	uint64_t requests_last, us_last[SPENT_N]; /* the counters at the last sample */
@@ -43,6 +49,7 @@ void sample_stop(void);
 
 /* Never NULL; until the next call or sample. */
 const struct sample *sample_process(void);
+const struct sample_tls *sample_tls(void);
 const struct sample *sample_frontend(const struct frontend_state *frontend);
 const struct sample *sample_backend(const struct backend_state *backend);
 const struct sample *sample_server(const struct server *server);

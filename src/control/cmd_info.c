@@ -143,6 +143,46 @@ static uint64_t get_bytes_spliced(void)
 {
 	return counters_sum(&process_state.counters, process_spliced_bytes);
 }
+static uint64_t get_tls_connections(void)
+{
+	uint64_t n = 0;
+
+	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
+		n += counters_sum(&f->counters, frontend_tls_handshakes);
+	for (uint32_t i = 0; i < servers_n(); i++)
+		n += counters_sum(&server_by_number(i)->counters, server_tls_handshakes);
+	return n;
+}
+static uint64_t get_tls_rate(void)
+{
+	return sample_tls()->handshakes.now;
+}
+static uint64_t get_tls_rate_max(void)
+{
+	return sample_tls()->handshakes.max;
+}
+static uint64_t get_tls_keys(void)
+{
+	return sample_tls()->keys.now;
+}
+static uint64_t get_tls_keys_max(void)
+{
+	return sample_tls()->keys.max;
+}
+static uint64_t get_tls_reuse_pct(void)
+{
+	uint64_t handshakes = get_tls_rate(), keys = get_tls_keys();
+
+	return keys < handshakes ? (handshakes - keys) * 100 / handshakes : 0;
+}
+static uint64_t get_tls_server_keys(void)
+{
+	return sample_tls()->server_keys.now;
+}
+static uint64_t get_tls_server_keys_max(void)
+{
+	return sample_tls()->server_keys.max;
+}
 static uint64_t get_pipes_max(void)
 {
 	return pipes_max();
@@ -280,7 +320,8 @@ static const struct info_row rows[] = {
 	N("CumReq", "requests received", "MCP", U64, get_requests),
 	NONE("MaxSslConns", "TLS connections at most", "MMP"),
 	NONE("CurrSslConns", "TLS connections open", "MGP"),
-	NONE("CumSslConns", "TLS connections so far", "MCP"),
+	N("CumSslConns", "TLS handshakes so far, with clients and servers", "MCP", U64,
+	  get_tls_connections),
 	N("Maxpipes", "pipes for splicing at most", "CLP", U32, get_pipes_max),
 	N("PipesUsed", "pipes in use", "MGP", U32, get_pipes_used),
 	N("PipesFree", "pipes that are spare", "MGP", U32, get_pipes_free),
@@ -290,14 +331,20 @@ static const struct info_row rows[] = {
 	N("SessRate", "the same as ConnRate", "MRP", U32, get_connection_rate),
 	NONE("SessRateLimit", "limit on that", "CLP"),
 	N("MaxSessRate", "highest SessRate", "MMP", U32, get_connection_rate_max),
-	NONE("SslRate", "TLS connections in the last second", "MRP"),
+	N("SslRate", "TLS handshakes with clients in the last second", "MRP", U32, get_tls_rate),
 	NONE("SslRateLimit", "limit on that", "CLP"),
-	NONE("MaxSslRate", "highest SslRate", "MMP"),
-	NONE("SslFrontendKeyRate", "TLS keys made for clients in the last second", "MGP"),
-	NONE("SslFrontendMaxKeyRate", "highest of it", "MMP"),
-	NONE("SslFrontendSessionReuse_pct", "TLS sessions of clients resumed, per cent", "MGP"),
-	NONE("SslBackendKeyRate", "TLS keys made for servers in the last second", "MRP"),
-	NONE("SslBackendMaxKeyRate", "highest of it", "MMP"),
+	N("MaxSslRate", "highest SslRate", "MMP", U32, get_tls_rate_max),
+	N("SslFrontendKeyRate",
+	  "TLS handshakes with clients in the last second that resumed no session", "MGP", U32,
+	  get_tls_keys),
+	N("SslFrontendMaxKeyRate", "highest of it", "MMP", U32, get_tls_keys_max),
+	N("SslFrontendSessionReuse_pct",
+	  "handshakes of the last second that resumed a session, per cent", "MGP", U32,
+	  get_tls_reuse_pct),
+	N("SslBackendKeyRate",
+	  "TLS handshakes with servers in the last second that resumed no session", "MRP", U32,
+	  get_tls_server_keys),
+	N("SslBackendMaxKeyRate", "highest of it", "MMP", U32, get_tls_server_keys_max),
 	NONE("SslCacheLookups", "TLS sessions looked for", "MCP"),
 	NONE("SslCacheMisses", "TLS sessions not found", "MCP"),
 	NONE("CompressBpsIn", "bytes per second into compression", "MRP"),

@@ -17,6 +17,7 @@ struct samples {
 static struct loop *the_loop;
 static struct timer timer;
 static struct sample process;
+static struct sample_tls tls;
 static struct samples proxies; /* by id */
 static struct samples servers; /* by number */
 
@@ -37,6 +38,11 @@ static struct sample *sample_at(struct samples *samples, uint32_t i)
 const struct sample *sample_process(void)
 {
 	return &process;
+}
+
+const struct sample_tls *sample_tls(void)
+{
+	return &tls;
 }
 
 static void raise_max(uint32_t *max, uint64_t value)
@@ -181,9 +187,29 @@ static void take_process(void)
 	take_rate(&process.busy_us, busy_us);
 }
 
+static void take_tls(void)
+{
+	uint64_t handshakes = 0, resumed = 0, server_keys = 0;
+
+	for (struct frontend_state *f = frontend_state_first(); f; f = f->next) {
+		handshakes += counters_sum(&f->counters, frontend_tls_handshakes);
+		resumed += counters_sum(&f->counters, frontend_tls_resumed);
+	}
+	for (uint32_t i = 0; i < servers_n(); i++) {
+		const struct counters *c = &server_by_number(i)->counters;
+
+		server_keys += counters_sum(c, server_tls_handshakes) -
+			       counters_sum(c, server_tls_resumed);
+	}
+	take_rate(&tls.handshakes, handshakes);
+	take_rate(&tls.keys, handshakes - resumed);
+	take_rate(&tls.server_keys, server_keys);
+}
+
 static void sample_take(void)
 {
 	take_process();
+	take_tls();
 	take_rate(&process.connections, counters_sum(&process_state.counters, process_connections));
 	take_rate(&process.requests, counters_sum(&process_state.counters, process_requests));
 	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
@@ -223,6 +249,7 @@ void sample_stop(void)
 	samples_free(&proxies);
 	samples_free(&servers);
 	process = (struct sample){ 0 };
+	tls = (struct sample_tls){ 0 };
 }
 
 static void clear(struct sample *sample, bool all)
@@ -236,6 +263,7 @@ static void clear(struct sample *sample, bool all)
 void sample_clear(bool all)
 {
 	clear(&process, all);
+	tls.handshakes.max = tls.keys.max = tls.server_keys.max = 0;
 	for (uint32_t i = 0; i < proxies.n; i++)
 		clear(&proxies.all[i], all);
 	for (uint32_t i = 0; i < servers.n; i++)
