@@ -230,23 +230,27 @@ void certificates_changed(void)
 
 /* What was wrong with a path, a line each. */
 struct mistakes {
-	char *text;      /* (own) */
-	bool has_errors; /* beyond warnings */
+	char *text; /* (own) */
 };
 
 static void on_mistake(void *arg, bool is_error, struct str file, const char *text)
 {
 	struct mistakes *mistakes = arg;
 	bool is_denied = strstr(text, strerror(EACCES)) != NULL;
-	char *longer = xasprintf("%sTLS: %.*s: %s%s\n", mistakes->text ? mistakes->text : "",
-				 STR_ARG(file), text,
-				 is_denied ? "; let the user that limpet runs as read it, or use "
-					     "'set ssl cert'"
-					   : "");
+	char *line = xasprintf("TLS: %.*s: %s%s\n", STR_ARG(file), text,
+			       is_denied ? "; let the user that limpet runs as read it, or use "
+					   "'set ssl cert'"
+					 : "");
 
-	free(mistakes->text);
-	mistakes->text = longer;
-	mistakes->has_errors |= is_error;
+	(void)is_error; /* a mistake in a file of a directory is softened, and told all the same */
+	/* A directory is read for each of its binds. */
+	if (!mistakes->text || !strstr(mistakes->text, line)) {
+		char *longer = xasprintf("%s%s", mistakes->text ? mistakes->text : "", line);
+
+		free(mistakes->text);
+		mistakes->text = longer;
+	}
+	free(line);
 }
 
 static void tell_mistakes(const struct mistakes *mistakes, bool is_kept)
@@ -313,7 +317,7 @@ static int read_again(const char *path, struct mistakes *mistakes)
  */
 static bool on_file(const char *path, bool has_changed)
 {
-	struct mistakes mistakes = { NULL, false };
+	struct mistakes mistakes = { NULL };
 	int rc = read_again(path, &mistakes);
 	struct told *told = told_of(path);
 	bool is_again = false;
@@ -391,7 +395,7 @@ static void watch_files(const struct config *config)
 
 static void revert(const char *path)
 {
-	struct mistakes mistakes = { NULL, false };
+	struct mistakes mistakes = { NULL };
 	int rc = tls_store_revert(str_of(path), on_mistake, &mistakes);
 
 	if (rc == 1)
