@@ -38,8 +38,8 @@ struct tls_tickets;
 
 /*
  * The set of FILE; of SECRET when FILE is ""; random when both are.  The caller has a reference.
- * NULL: the file's mistakes were told.  A file is read again: when its keys are other ones than
- * when it was last read they take the place of the old ones, for all who use the set.
+ * NULL: the file's mistakes were told.  A file whose set is in use is read for its mistakes alone:
+ * the set has the keys that it had until tls_tickets_reread().
  */
 struct tls_tickets *tls_tickets_open(struct str file, struct str secret, int64_t session_ms,
 				     tls_mistake_fn *mistake, void *arg) must_check;

@@ -411,11 +411,27 @@ static void revert(const char *path)
 	free(mistakes.text);
 }
 
+/* The keys were found good when CONFIG was loaded; now they count. */
+static void take_ticket_keys(const struct config *config)
+{
+	for (size_t i = 0; i < config->frontends_n; i++)
+		for (size_t j = 0; j < config->frontends[i].binds_n; j++) {
+			const struct tls_bind_conf *tls = config->frontends[i].binds[j].tls;
+
+			if (tls && tls->ticket_keys.len &&
+			    tls_tickets_reread(tls->ticket_keys, NULL, NULL) > 0)
+				log_info("ticket keys of %.*s were read again",
+					 STR_ARG(tls->ticket_keys));
+		}
+}
+
 void certificates_apply(const struct config *config)
 {
 	tls_store_activate();
 	if (!care.loop)
 		return;
+	if (care.is_begun)
+		take_ticket_keys(config);
 	/* By their names: reverting changes the store. */
 	for (size_t i = 0; care.is_begun && i < care.known_n; i++) {
 		const struct tls_entry *entry = tls_store_find(str_of(care.known[i].path));

@@ -286,10 +286,11 @@ static struct tls_tickets *open_file(struct str file, const struct tls_mistakes 
 	if (read_keys(file, &read, to)) {
 		lock_sets();
 		set = find_file(file);
-		if (!set)
+		if (!set) {
 			set = set_new(TLS_TICKETS_FILE, xstrndup(file));
+			take_read(set, &read);
+		}
 		set->refs++;
-		take_read(set, &read);
 		pthread_mutex_unlock(&sets.lock);
 	}
 	OPENSSL_cleanse(&read, sizeof(read));
@@ -584,16 +585,14 @@ int tls_tickets_reread(struct str name, tls_mistake_fn *mistake, void *arg)
 	const struct tls_mistakes to = { mistake, arg, STR("") };
 	struct tls_tickets *set;
 	struct read_keys read;
-	int rc;
+	int rc = -EINVAL;
 
-	if (!read_keys(name, &read, &to)) {
-		OPENSSL_cleanse(&read, sizeof(read));
-		return -EINVAL;
+	if (read_keys(name, &read, &to)) {
+		lock_sets();
+		set = find_file(name);
+		rc = set ? take_read(set, &read) : -ENOENT;
+		pthread_mutex_unlock(&sets.lock);
 	}
-	lock_sets();
-	set = find_file(name);
-	rc = set ? take_read(set, &read) : -ENOENT;
-	pthread_mutex_unlock(&sets.lock);
 	OPENSSL_cleanse(&read, sizeof(read));
 	return rc;
 }

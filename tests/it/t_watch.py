@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Certificates read again when their files change, or at a reload, and told of before they run out."""
+import base64
 import os
 import shutil
 import socket
@@ -12,6 +13,13 @@ from lib.care import *
 from lib.tls import openssl
 
 here = Care()
+
+
+def write_keys(path):
+    with open(path, "w") as f:
+        for _ in range(3):
+            f.write(base64.b64encode(os.urandom(48)).decode() + "\n")
+    os.chmod(path, 0o600)
 
 
 @case("a file that is renamed over another is taken, and so is one that is written in place")
@@ -100,10 +108,14 @@ def no_watch(t):
 
 @case("a reload that is refused leaves the certificates, too, as they are; one that is not takes the new ones")
 def refused_reload(t):
-    limpet = here.start(t, tls_more="watch: false")
+    keys = t.directory + "/tickets"
+    write_keys(keys)
+    limpet = here.start(t, tls_more='watch: false, ticket_keys: "%s"' % keys)
     path = t.directory + "/site.pem"
     shown = limpet.ask_stats("show ssl cert " + path)
+    tickets = limpet.ask_stats("show tls-keys *")
     copy(here.site2, path)
+    write_keys(keys)
     good = read(limpet.path).decode()
     # Found while it is read, and found when it was loaded as a whole.
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -115,9 +127,11 @@ def refused_reload(t):
             check("Reloaded." not in said, said)
             same(here.seen(t), print_of(here.site), "the certificate after a refused reload")
     same(limpet.ask_stats("show ssl cert " + path), shown, "what is told of it")
+    same(limpet.ask_stats("show tls-keys *"), tickets, "the keys of tickets")
     limpet.write(good)
     check("Reloaded." in limpet.ask_stats("reload"))
     same(here.seen(t), print_of(here.site2), "the certificate after the reload")
+    check(limpet.ask_stats("show tls-keys *") != tickets, "the keys of tickets after the reload")
 
 
 @case("a reload reads the files, which win over what was set, and says so")

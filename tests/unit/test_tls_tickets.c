@@ -413,6 +413,27 @@ static void a_file_that_changed_is_read_again_for_all_who_use_it(void **state)
 	tls_server_unref(server);
 }
 
+static void a_file_that_is_opened_again_keeps_its_keys_until_it_is_read_again(void **state)
+{
+	struct bed *bed = *state;
+	const char *path = write_keys(bed, "k", "abc", 80);
+	struct tls_tickets *running = open_file(bed, path), *loaded;
+	struct keys keys;
+
+	write_keys(bed, "k", "xyz", 80);
+	loaded = open_file(bed, path);
+	assert_ptr_equal(loaded, running);
+	keys = all_keys();
+	assert_int_equal(encrypting(&keys), 'b');
+	assert_int_equal(tls_tickets_reread(str_of(path), rig_tell, &bed->told), 1);
+	keys = all_keys();
+	assert_int_equal(encrypting(&keys), 'y');
+	rig_write(&bed->dir, "k", "AAAA\n", 5);
+	assert_null(open_file(bed, path));
+	tls_tickets_unref(loaded);
+	tls_tickets_unref(running);
+}
+
 static void a_ticket_of_an_older_key_is_renewed(void **state)
 {
 	struct bed *bed = *state;
@@ -487,6 +508,7 @@ int main(void)
 		TEST(the_last_key_but_one_encrypts),
 		TEST(a_key_that_is_pushed_becomes_the_last_one),
 		TEST(a_file_that_changed_is_read_again_for_all_who_use_it),
+		TEST(a_file_that_is_opened_again_keeps_its_keys_until_it_is_read_again),
 		TEST(a_ticket_of_an_older_key_is_renewed),
 		TEST(files_without_keys_are_told),
 	};
