@@ -4,6 +4,7 @@
 #include "session/body.h"
 
 #include "net/tls.h"
+#include "session/tls_facts.h"
 
 #define OUT_MAX  (64u * 1024) /* encoded bytes kept before the next flush */
 #define COPY_MAX 8192u        /* larger pieces behind a head go by a second iovec instead */
@@ -88,7 +89,8 @@ static void encode_end(struct body *body, struct buf *out, const struct http_hea
 	for (unsigned i = 0; trailers && i < trailers->fields_n; i++) {
 		const struct http_field *field = &trailers->fields[i];
 
-		if (field->is_hop)
+		/* A server may put trailers among the fields, where only ours may be. */
+		if (field->is_hop || tls_facts_is_name(field->name))
 			continue;
 		buf_append_str(out, field->name);
 		buf_append(out, ": ", 2);

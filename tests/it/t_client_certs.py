@@ -128,6 +128,27 @@ def _(t):
     check(b"X-Client-Cert: kept" in seen[-1], "others of such names are left alone")
 
 
+@case("trailers cannot forge the fields either")
+def _(t):
+    seen = []
+
+    def script(peer):
+        data = b""
+        while not data.endswith(b"0\r\n\r\n") and b"X-Other: kept\r\n\r\n" not in data:
+            piece = peer.sock.recv(4096)
+            check(piece, "the end of the request")
+            data += piece
+        seen.append(data)
+        peer.send(ok(b"done"))
+    t.server(script, name="A")
+    t.limpet(CERTS.config(BASE + "optional"))
+    peer = tls(t, CERTS.client(BOT))
+    peer.send(b"POST / HTTP/1.1\r\nHost: site.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+              b"X-Client-Cert-CN: root\r\nx_client_cert_verified: root\r\nX-Other: kept\r\n\r\n")
+    same(peer.read_response().status, 200, "status")
+    check(b"root" not in seen[0] and b"X-Other: kept" in seen[0], seen[0])
+
+
 @case("client_headers: false tells nothing, and a bind without client_verify does not either")
 def _(t):
     web(t, "optional", "client_headers: false")
