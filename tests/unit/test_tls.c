@@ -20,32 +20,6 @@
 
 static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
 
-static int open_wire(void **state)
-{
-	struct tls_wire *wire = malloc(sizeof(*wire));
-
-	wire_init(wire);
-	*state = wire;
-	return 0;
-}
-
-static int close_wire(void **state)
-{
-	wire_fini(*state);
-	free(*state);
-	return 0;
-}
-
-/* A fresh pair, established, with nothing under way. */
-static void establish(struct tls_wire *wire, const struct wire_options *options)
-{
-	wire_forget_server(wire);
-	wire_open(wire, options);
-	assert_int_equal(wire_shake_hands(wire, NULL), IO_OK);
-	while (wire_carry(wire, CLIENT) || wire_carry(wire, SERVER))
-		;
-}
-
 static void say(struct conn *conn, const char *text)
 {
 	size_t sent;
@@ -78,7 +52,7 @@ static void handshake_goes_byte_by_byte_and_says_what_was_agreed(void **state)
 		char text[256];
 
 		wire->step = 1;
-		establish(wire, &options);
+		wire_establish(wire, &options);
 		assert_true(tls_about(&wire->conns[SERVER], &about));
 		assert_true(about.is_established && !about.is_resumed && !about.has_peer);
 		assert_true(str_eq(about.sni, STR("app.test")));
@@ -143,7 +117,7 @@ static void one_call_drains_what_one_segment_brought(void **state)
 	for (size_t i = 0; i < ARRAY_N(versions); i++) {
 		struct wire_options options = { .version = versions[i] };
 
-		establish(wire, &options);
+		wire_establish(wire, &options);
 		say(&wire->conns[CLIENT], "one ");
 		say(&wire->conns[CLIENT], "two ");
 		say(&wire->conns[CLIENT], "three");
@@ -162,7 +136,7 @@ static void what_has_no_room_stays_readable(void **state)
 	struct conn *server = &wire->conns[SERVER];
 	char text[256];
 
-	establish(wire, &options);
+	wire_establish(wire, &options);
 	say(&wire->conns[CLIENT], "abc");
 	say(&wire->conns[CLIENT], "def");
 	wire_carry(wire, CLIENT);
@@ -245,7 +219,7 @@ static void bulk_comes_through_sockets_of_all_sizes_in_order(void **state)
 		struct wire_options options = { .version = versions[i & 1], .is_small = i & 2 };
 
 		wire->step = i & 4 ? 3001 : 0;
-		establish(wire, &options);
+		wire_establish(wire, &options);
 		transfer(wire, i & 1 ? CLIENT : SERVER, bytes, i & 2);
 		transfer(wire, i & 1 ? SERVER : CLIENT, bytes, i & 2);
 	}
@@ -262,7 +236,7 @@ static void small_pieces_become_one_record_and_few_bytes_more(void **state)
 	uint64_t before;
 	size_t sent;
 
-	establish(wire, &options);
+	wire_establish(wire, &options);
 	before = tls_wire_sent(&wire->conns[SERVER]);
 	assert_int_equal(conn_sendv(&wire->conns[SERVER], iov, 4, &sent), IO_OK);
 	assert_int_equal(tls_wire_sent(&wire->conns[SERVER]) - before, sent + 5 + 1 + 16);
@@ -280,7 +254,7 @@ static void send_that_stops_goes_on_with_less_at_a_time(void **state)
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (char)('a' + i % 23);
-	establish(wire, &options);
+	wire_establish(wire, &options);
 	for (size_t give = sizeof(bytes); at < sizeof(bytes); give = 100) {
 		size_t sent, most = sizeof(bytes) - at;
 		enum io io = conn_send(client, bytes + at, give < most ? give : most, &sent);
@@ -315,7 +289,7 @@ static void half_close_is_an_end_and_the_other_half_goes_on(void **state)
 		struct wire_options options = { .version = versions[i] };
 		struct tls_about about;
 
-		establish(wire, &options);
+		wire_establish(wire, &options);
 		say(&wire->conns[CLIENT], "last");
 		conn_shutdown(&wire->conns[CLIENT]);
 		wire_carry(wire, CLIENT);
@@ -344,7 +318,7 @@ static void end_without_close_notify_is_told_as_truncated(void **state)
 		struct wire_options options = { .version = versions[i] };
 		struct tls_about about;
 
-		establish(wire, &options);
+		wire_establish(wire, &options);
 		say(&wire->conns[CLIENT], "half");
 		wire_carry(wire, CLIENT);
 		wire_cut(wire, SERVER);
@@ -438,7 +412,7 @@ static void tickets_and_key_updates_do_not_disturb_an_idle_connection(void **sta
 	char text[256];
 
 	wire->has_resume = true;
-	establish(wire, &options);
+	wire_establish(wire, &options);
 	assert_true(client->can_read); /* the ticket's edge */
 	assert_true(conn_is_quiet(client));
 	assert_false(client->can_read);
@@ -473,7 +447,7 @@ static void peer_that_sends_key_updates_alone_is_given_up(void **state)
 	char text[256];
 	unsigned n = 0;
 
-	establish(wire, &options);
+	wire_establish(wire, &options);
 	/* A few between bytes are nothing. */
 	for (unsigned i = 0; i < 5000; i++) {
 		assert_int_equal(SSL_key_update(client->tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
@@ -524,7 +498,7 @@ static void certificate_of_the_client_is_told(void **state)
 		struct wire_options options = { .version = versions[i], .has_client_cert = true };
 		struct tls_about about;
 
-		establish(wire, &options);
+		wire_establish(wire, &options);
 		assert_true(tls_about(&wire->conns[SERVER], &about));
 		assert_true(about.has_peer && about.is_peer_verified && !about.peer_why);
 		assert_true(str_eq(about.peer_cn, STR("some?body")));
@@ -540,7 +514,7 @@ static void close_says_close_notify_and_a_reset_does_not(void **state)
 	char text[64];
 
 	for (int is_reset = 0; is_reset < 2; is_reset++) {
-		establish(wire, &options);
+		wire_establish(wire, &options);
 		if (is_reset)
 			conn_reset(&wire->conns[SERVER]);
 		else
@@ -578,7 +552,7 @@ static void damaged_record_is_a_failure_for_both_directions(void **state)
 	char text[256];
 	size_t sent;
 
-	establish(wire, &options);
+	wire_establish(wire, &options);
 	assert_int_equal(
 		write(wire->ends[SERVER], "\x17\x03\x03\x00\x18xxxxxxxxxxxxxxxxxxxxxxxx", 29), 29);
 	server->can_read = true;
@@ -591,7 +565,7 @@ static void damaged_record_is_a_failure_for_both_directions(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_wire, close_wire)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, wire_setup, wire_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(handshake_goes_byte_by_byte_and_says_what_was_agreed),
 		TEST(request_in_the_segment_of_finished_is_readable_without_an_edge),

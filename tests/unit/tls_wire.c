@@ -235,3 +235,28 @@ enum io wire_shake_hands(struct tls_wire *wire, enum wire_side *at)
 	}
 	return IO_AGAIN;
 }
+
+int wire_setup(void **state)
+{
+	struct tls_wire *wire = malloc(sizeof(*wire));
+
+	wire_init(wire);
+	*state = wire;
+	return 0;
+}
+
+int wire_teardown(void **state)
+{
+	wire_fini(*state);
+	free(*state);
+	return 0;
+}
+
+void wire_establish(struct tls_wire *wire, const struct wire_options *options)
+{
+	wire_forget_server(wire);
+	wire_open(wire, options);
+	assert_int_equal(wire_shake_hands(wire, NULL), IO_OK);
+	while (wire_carry(wire, CLIENT) || wire_carry(wire, SERVER))
+		;
+}

@@ -56,5 +56,11 @@ bool wire_carry(struct tls_wire *wire, enum wire_side side);
 void wire_cut(struct tls_wire *wire, enum wire_side side);
 /* Until both are established, or one of them fails: its result and side. */
 enum io wire_shake_hands(struct tls_wire *wire, enum wire_side *at);
+/* A fresh pair, established, with nothing under way. */
+void wire_establish(struct tls_wire *wire, const struct wire_options *options);
+
+/* Of a cmocka test whose state is a wire. */
+int wire_setup(void **state);
+int wire_teardown(void **state);
 
 #endif
