@@ -5,6 +5,7 @@ import base64
 import http.server
 import re
 import threading
+import time
 
 from lib import *
 from lib.care import *
@@ -56,6 +57,32 @@ class Responder:
         openssl("ocsp", "-index", self.index, "-CA", self.middle.pem, "-rsigner", self.middle.pem, "-rkey",
                 self.middle.key, "-reqin", name, "-respout", name + ".out", "-ndays", self.days)
         return read(name + ".out")
+
+
+def inside(der, at):
+    """Where the content of the DER value at AT begins and ends."""
+    length, begin = der[at + 1], at + 2
+    if length & 128:
+        begin += length & 127
+        length = int.from_bytes(der[at + 2:begin], "big")
+    return begin, begin + length
+
+
+def ends_in(t, answer, seconds, key):
+    """ANSWER with another end, signed anew by KEY: `openssl ocsp` knows minutes alone."""
+    at = answer.index(bytes.fromhex("06092b0601050507300101")) + 11    # id-pkix-ocsp-basic; its OCTET STRING
+    data, _ = inside(answer, inside(answer, at)[0])
+    algorithm = inside(answer, data)[1]
+    signature, end = inside(answer, inside(answer, algorithm)[1])
+    found = re.search(rb"\xa0\x11\x18\x0f(\d{14})Z", answer[data:algorithm])
+    moment = time.strftime("%Y%m%d%H%M%S", time.gmtime(time.time() + seconds)).encode()
+    signed = answer[data:data + found.start(1)] + moment + answer[data + found.end(1):algorithm]
+    with open(t.directory + "/signed", "wb") as f:
+        f.write(signed)
+    while True:                         # lengths of ECDSA signatures differ by a byte or two
+        new = b"\0" + openssl("dgst", "-sha256", "-sign", key, t.directory + "/signed")
+        if len(new) == end - signature:
+            return answer[:data] + signed + answer[algorithm:signature] + new + answer[end:]
 
 
 def stapled(t):
@@ -118,6 +145,22 @@ def set_response(t):
          "Transaction created for certificate %s!\n\n" % path)
     check("Success!" in limpet.ask_stats("commit ssl cert " + path))
     check("Cert Status: good" in stapled(t), "it is stapled still")
+
+
+@case("a response that runs out is not stapled any more, and one line tells of it")
+def runs_out(t):
+    responder = Responder(t)
+    limpet = here.start(t, [responder.leaf.both])
+    request = t.directory + "/request"
+    openssl("ocsp", "-issuer", responder.middle.pem, "-cert", responder.leaf.pem, "-no_nonce", "-reqout", request)
+    short = ends_in(t, responder.answer(read(request)), 3 + SLOW, responder.middle.key)
+    same(limpet.ask_stats("set ssl ocsp-response " + base64.b64encode(short).decode()), "OCSP Response updated!\n\n")
+    check("has run out" not in limpet.log(), "it is in force")
+    limpet.wait_log("warn: certificate %s: its OCSP response has run out and is not stapled any more" % re.escape(
+        responder.leaf.both), 20 * SLOW)
+    check("no response sent" in stapled(t), "nothing is stapled")
+    check("Reloaded." in limpet.ask_stats("reload"))
+    same(limpet.log().count("has run out"), 1, "lines about it")
 
 
 @case("PATH.ocsp is stapled when it comes, and a revoked certificate is told of")
