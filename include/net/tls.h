@@ -88,7 +88,8 @@ bool tls_has_pending(struct conn *conn);
  * instead of what a send left, as one may on a plain conn, must not.
  */
 bool tls_is_holding(const struct conn *conn);
-/* The peer has ended without a close_notify: what it said may have been cut short (RFC 9112 9.8). */
+/* The peer has ended without a close_notify: what it said may have been cut short (RFC 9112 9.8).
+ */
 bool tls_is_truncated(const struct conn *conn);
 /* Bytes sent on the wire, for conn_is_unacknowledged(). */
 uint64_t tls_wire_sent(const struct conn *conn);

@@ -252,6 +252,7 @@ def _(t):
             ("{certificate: %s}" % pki.client.pem, "needs both"),
             ("{ciphers: NONSENSE}", "ciphers: no cipher match"),
             ("{ciphersuites: NONSENSE}", "ciphersuites"),
+            ("{alpn: [h2]}", "cannot be offered to servers in mode http"),
             ('{ciphers: ECDHE-RSA-AES128-GCM-SHA256, min_version: "1.3"}', "are of TLS 1.2")]
     file = os.path.join(t.directory, "bad.yaml")
     for tls, why in rows:

@@ -117,6 +117,8 @@ static void protocols_are_words(void **state unused_arg)
 	};
 	static const struct row http[] = {
 		{ "[tls, http]", "" },
+		{ "http, sni: a.test",
+		  "t:2:12: warning: 'sni' is never known: no bind of this frontend has 'tls'\n" },
 		{ "[tls, \"!ssh\"]",
 		  "t:2:7: 'protocol': 'ssh' needs mode tcp; in mode http it is tls or http\n" },
 		{ "none",
