@@ -4,7 +4,7 @@
  *
  *   redis.c            commands, answers, losses, time
  *   redis_link.c       where to connect, sockets, TLS, bytes
- *   redis_resolve.c    names to addresses, in a thread
+ *   redis_resolve.c    names to addresses, by net/resolve.h
  *   redis_handshake.c  Sentinel, AUTH, SELECT, ROLE; which errors mean a loss
  */
 #ifndef MIRROR_REDIS_INTERNAL_H
@@ -72,7 +72,7 @@ struct redis {
 	struct redis_addrs addrs;
 	unsigned addr_at;    /* of addrs: the one we connect to */
 	int64_t deadline_ms; /* when we must be up; while it resolves: what is left of the time */
-	struct redis_lookup *lookup; /* (view) under way; may be an earlier try's */
+	struct redis_lookup *lookup; /* (own) under way; may be an earlier try's */
 
 	/* From one try to the next. */
 	unsigned failures;                /* since we were up for REDIS_STEADY_MS */
