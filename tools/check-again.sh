@@ -11,7 +11,7 @@
 # can be looked into.  See doc/decisions/0018-check-again.md.
 set -u
 build=${1:?usage: check-again.sh BUILD}
-max=${AGAIN_MAX:-3}
+max=${AGAIN_MAX:-5}
 cd "$build" || exit 1
 
 mapfile -t trs < <(grep -rlE '^:test-result: (FAIL|ERROR|XPASS)' --include='*.trs' tests contrib 2>/dev/null)

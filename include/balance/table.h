@@ -195,7 +195,8 @@ bool table_restore(struct table *table, const struct table_key *key,
 /*
  * Who follows the tables (table_copy.c while two processes share them).  CHANGED runs after the
  * mutex is let go, on the thread that changed the entry; TABLE_USED also tells that a use has
- * ended. CATCH_UP is asked when a key is not there: true = look again.
+ * ended. CATCH_UP is asked when a key is not there, which is looked for again then; true: it
+ * has read something.
  */
 enum table_change { TABLE_SET, TABLE_DROPPED, TABLE_USED };
 struct table_follower {

@@ -174,8 +174,11 @@ static bool table_use(struct table *table, const struct table_key *key, struct t
 
 	if (likely(!follower))
 		return is_there;
-	if (!is_there && follower->catch_up())
+	if (!is_there) {
+		/* Again whatever it says: another thread may have read it since our first look. */
+		(void)follower->catch_up();
 		is_there = table_use_once(table, key, value, use);
+	}
 	if (is_there && use != USE_LOOK)
 		follower->changed(table, key, NULL, TABLE_USED);
 	return is_there;

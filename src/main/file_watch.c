@@ -45,12 +45,15 @@ static struct {
 } watch = { .fd = -1, .lf = { .fd = -1 } };
 
 /* FNV-1a, of 64 bits: only to see a change. */
-static uint64_t mix(uint64_t hash, const void *bytes, size_t n)
+static uint64_t mix(uint64_t hash, uint64_t value)
 {
-	const unsigned char *p = bytes;
+	return (hash ^ value) * UINT64_C(1099511628211);
+}
 
-	while (n--)
-		hash = (hash ^ *p++) * UINT64_C(1099511628211);
+static uint64_t mix_text(uint64_t hash, const char *text)
+{
+	for (; *text; text++)
+		hash = mix(hash, (unsigned char)*text);
 	return hash;
 }
 
@@ -64,7 +67,9 @@ static uint64_t mix_stat(uint64_t hash, const struct stat *st)
 		st->st_ctim.tv_nsec,         (int64_t)st->st_mode,
 	};
 
-	return mix(hash, facts, sizeof(facts));
+	for (size_t i = 0; i < ARRAY_N(facts); i++)
+		hash = mix(hash, (uint64_t)facts[i]);
+	return hash;
 }
 
 /* In whatever order the entries come. */
@@ -79,7 +84,7 @@ static uint64_t print_of_directory(const char *path, uint64_t hash)
 		if (entry->d_name[0] == '.' || fstatat(dirfd(stream), entry->d_name, &st, 0) != 0 ||
 		    !S_ISREG(st.st_mode))
 			continue;
-		hash += mix_stat(mix(MIX_START, entry->d_name, strlen(entry->d_name)), &st);
+		hash += mix_stat(mix_text(MIX_START, entry->d_name), &st);
 	}
 	if (stream)
 		closedir(stream);
@@ -95,7 +100,7 @@ uint64_t file_watch_print(const char *path, const char *const *beside)
 		return 0;
 	if (S_ISDIR(st.st_mode)) {
 		/* Its own times change with whatever is created in it. */
-		hash = mix(hash, &st.st_ino, sizeof(st.st_ino));
+		hash = mix(hash, (uint64_t)st.st_ino);
 		return print_of_directory(path, hash) | 1;
 	}
 	hash = mix_stat(hash, &st);
@@ -105,7 +110,7 @@ uint64_t file_watch_print(const char *path, const char *const *beside)
 		if (snprintf(name, sizeof(name), "%s%s", path, *beside) < (int)sizeof(name) &&
 		    stat(name, &st) == 0)
 			hash = mix_stat(hash, &st);
-		hash = mix(hash, "", 1);
+		hash = mix(hash, 0);
 	}
 	return hash | 1;
 }

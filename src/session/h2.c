@@ -9,6 +9,7 @@
 #include "session/client_tls.h"
 #include "session/h2_internal.h"
 #include "session/trace.h"
+#include "session/txn.h"
 
 #define TURNS_MAX 16  /* reads, or sends, before other connections have their turn */
 #define QUEUE_MAX 256 /* frames of ours that may wait while the client takes none */
@@ -366,6 +367,19 @@ static void reset_stalled(struct h2 *h2)
 	h2->check_at_ms = 0;
 }
 
+/* The requests under way end before their connection does, for END. */
+static void end_requests(struct h2 *h2, enum txn_end end)
+{
+	list_for_each_safe(node, after, &h2->streams) {
+		struct client *client = list_entry(node, struct h2_stream, link)->client;
+
+		if (!client || client->state != CLIENT_BUSY || !client->txn)
+			continue;
+		txn_abort(client->txn, end);
+		client_reset(client);
+	}
+}
+
 void h2_on_timer(struct client *client)
 {
 	const struct timeouts *timeouts = &client->frontend->timeouts;
@@ -381,6 +395,7 @@ void h2_on_timer(struct client *client)
 		return;
 	}
 	if (buf_length(&client->out) && now_ms - h2->moved_at_ms >= timeouts->client_ms) {
+		end_requests(h2, END_CLIENT_TIMEOUT_DATA);
 		client_reset(client);
 		return;
 	}

@@ -158,7 +158,7 @@ static struct source *add(struct shard *shard, const struct source_key *key, uin
 
 static void make_idle(struct shard *shard, struct source *s, int64_t now_ns)
 {
-	struct source *first = NULL;
+	struct source *first;
 	size_t seen = 0;
 
 	list_push_back(&shard->idle, &s->idle_link);
@@ -169,10 +169,11 @@ static void make_idle(struct shard *shard, struct source *s, int64_t now_ns)
 	}
 	if (shard->idle_n <= SOURCE_IDLE_MAX)
 		return;
+	first = list_entry(shard->idle.next, struct source, idle_link);
 	list_for_each(at, &shard->idle) {
 		struct source *one = list_entry(at, struct source, idle_link);
 
-		if (!first || one->full_at_ns < first->full_at_ns)
+		if (one->full_at_ns < first->full_at_ns)
 			first = one;
 		if (++seen == CANDIDATES_N)
 			break;

@@ -303,6 +303,7 @@ def _(t):
     path = t.directory + "/front.sock"
     text = BASIC.replace('"127.0.0.1:${PORT}"', '"unix:${RUN}/front.sock"')
     limpet = t.limpet(text, ports=(), wait_for=path)
+    limpet.wait_log("runs")                     # the file is there a moment before anybody listens
     same(t.ask(get(), address=path).body, b"A", "body")
     limpet.is_ended_by_test = True
     limpet.process.kill()                       # leaves the file behind
