@@ -479,7 +479,7 @@ def _(t):
     for _ in range(8):
         t.ask(get())
     until(lambda: row(lim)["status"] == "DOWN", "two fast checks take it down", 2 * SLOW)
-    check("L7STS" in lim.log(), "log")
+    lim.wait_log("L7STS")
 
 
 # What follows --------------------------------------------------------------------------------
