@@ -297,7 +297,8 @@ static bool set_ciphers(struct tls_server *server, SSL_CTX *ctx, const struct tl
 			  suites);
 		ok = false;
 	}
-	if (SSL_CTX_set1_groups_list(ctx, groups) != 1) {
+	/* SSL_CTX_set1_groups_list() casts const away. */
+	if (SSL_CTX_ctrl(ctx, SSL_CTRL_SET_GROUPS_LIST, 0, (void *)(uintptr_t)groups) != 1) {
 		tls_error(to, "'groups': '%s': not all are groups, as in X25519:P-256:P-384",
 			  groups);
 		ok = false;
