@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 
 from lib import *
 from lib.engine import WS_FIELDS, SWITCH
@@ -59,7 +58,7 @@ def take_bytes(peer, size, nap_each=None):
         n += got
         if nap_each and n // nap_each > napped:
             napped = n // nap_each
-            time.sleep(0.05)
+            held_up(peer.sock)
     return n, h.hexdigest()
 
 

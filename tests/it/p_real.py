@@ -5,13 +5,13 @@ import hashlib
 import os
 import pwd
 import re
+import select
 import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import threading
-import time
 
 from lib import *
 from lib.certs import Authority
@@ -112,7 +112,7 @@ def _(t):
     blocked = threading.Thread(target=lambda: got.append(waiter.ask("BLPOP", "queue", 10)), daemon=True)
     blocked.start()
     until(lambda: "blocked_clients:1" in other.ask("INFO", "clients"), "it blocks")
-    time.sleep(0.3)
+    same(select.select([subscriber.socket], [], [], 0.3)[0], [], "what the subscriber hears meanwhile")
     for k in range(50):
         same(other.ask("PUBLISH", "news", "story %d" % k), 1, "heard by one")
     same([subscriber._answer() for _ in range(50)], [["message", "news", "story %d" % k] for k in range(50)], "heard")

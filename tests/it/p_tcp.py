@@ -143,7 +143,7 @@ def bulk(t, slow):
 
     def drink(peer):
         before = limpet.rss()
-        time.sleep(0.3)
+        held_up(peer.sock)
         grown = limpet.rss() - before
         total = 0
         while peer.fill(30):
@@ -198,7 +198,7 @@ def _(t):
     limpet = t.limpet(conf(frontend="timeouts: {tunnel: 600ms}"))
     c = t.connect()
     for _ in range(4):
-        time.sleep(0.3)
+        check(c.is_silent(0.3), "it lives, and says nothing")
         c.send(b"x")
         same(c.read(1), b"x", "echo")
     started = time.monotonic()

@@ -7,9 +7,9 @@ import socket
 import ssl
 import struct
 import threading
-import time
 
 from lib import *
+from lib.raw import echo, named
 from lib.tls import *
 
 CERTS = Certs()
@@ -21,18 +21,6 @@ def conf(tls_="", frontend="", backend="", hosts='{one: "${A}"}', more="", bind=
             'frontends:\n  raw: {mode: tcp, bind: {address: "127.0.0.1:${PORT}"%s, tls: {certificates: ["%s"]%s}}, backend: app%s}\n'
             'backends:\n  app: {mode: tcp, hosts: %s%s}\n%s') % (
                 items(bind), CERTS.site.both, items(tls_), items(frontend), hosts, items(backend), more)
-
-
-def echo(peer):
-    while peer.buf or peer.fill(60):
-        peer.send(peer.take(len(peer.buf)))
-
-
-def named(name):
-    def script(peer):
-        peer.send(name.encode())
-        echo(peer)
-    return script
 
 
 class Half:
@@ -155,7 +143,7 @@ def _(t):
     limpet = t.limpet(conf())
     c = tls(t, CERTS.client())
     before = limpet.rss()
-    time.sleep(0.3)
+    held_up(c.sock)
     grown = limpet.rss() - before
     check(is_sanitized or grown < 4 << 20, "it grew by %d" % grown)     # a sanitizer keeps what was freed
     sent = total = 0

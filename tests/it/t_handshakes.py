@@ -296,9 +296,9 @@ def _(t):
 @case("descriptors out within handshakes: nothing breaks, and all is well when they are back")
 def _(t):
     t.server(serve(lambda m, p: ok()), name="A")
-    t.limpet(CERTS.config(BASE), max_fds=64)
+    limpet = t.limpet(CERTS.config(BASE), max_fds=64)
     socks = half_open(t, 60, hello())
-    time.sleep(0.1)
+    limpet.wait_log("descriptors or memory are out|out of descriptors|max_connections is reached")
     for sock in socks:
         sock.close()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A running Limpet: started on a configuration in a directory of its own, watched, ended."""
 import ctypes
+import fcntl
 import mmap
 import os
 import re
@@ -8,12 +9,14 @@ import resource
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import time
 
 from .msg import Fail
 from .peer import DEADLINE, connect
 
-__all__ = ["Limpet", "find_limpet", "free_port", "run_limpet", "until", "is_sanitized", "SLOW"]
+__all__ = ["Limpet", "find_limpet", "free_port", "run_limpet", "until", "held_up", "is_sanitized", "SLOW"]
 
 LIBC = ctypes.CDLL(None)
 
@@ -56,6 +59,18 @@ def until(condition, what, timeout=None):
         if time.monotonic() > limit:
             raise Fail("did not come true in time: " + (what() if callable(what) else what))
         time.sleep(0.003)
+
+
+def held_up(sock):
+    """Waits until what stands unread in SOCK grows no more: whoever sends has ended, or is held up."""
+    looks = []
+
+    def is_steady():
+        size = bytearray(4)
+        fcntl.ioctl(sock.fileno(), termios.FIONREAD, size)
+        looks.append(int.from_bytes(size, sys.byteorder))
+        return len(looks) > 8 and len(set(looks[-8:])) == 1
+    until(is_steady, "the sender is held up")
 
 
 def free_port(host="127.0.0.1"):
