@@ -20,19 +20,6 @@
 #include "base/mem.h"
 #include "tls_shake.h"
 
-static char *pem_for(struct bed *bed, const char *name, const char *alts, unsigned key_number)
-{
-	struct rig_cert cert = rig_issue(&(struct rig_cert_options){ .common_name = name,
-								     .alts = alts,
-								     .kind = RIG_EC,
-								     .key_number = key_number },
-					 &bed->ca);
-	char *text = rig_pem(&cert, &bed->ca, true);
-
-	rig_cert_free(&cert);
-	return text;
-}
-
 static struct tls_cert *parse(struct bed *bed, const char *pem)
 {
 	bed->told = (struct rig_told){ .n_errors = 0 };
@@ -81,7 +68,7 @@ static void what_a_certificate_says_is_known(void **state)
 static void the_pem_of_a_certificate_is_read_as_the_same_one(void **state)
 {
 	struct bed *bed = *state;
-	char *pem = pem_for(bed, "a", "DNS:a.test", 0);
+	char *pem = bed_pem(bed, "a", "DNS:a.test", 0);
 	struct tls_cert *first = parse(bed, pem), *second;
 	char *again = tls_cert_pem(first, true), *open = tls_cert_pem(first, false);
 

@@ -17,17 +17,6 @@
 #include "net/tls_store.h"
 #include "tls_shake.h"
 
-static const char *shown(struct bed *bed, const char *sni)
-{
-	static char name[128];
-	struct rig_pair pair;
-
-	rig_pair_init(&pair, bed->client, bed->server, sni);
-	snprintf(name, sizeof(name), "%s", rig_shake(&pair) ? rig_shown(&pair) : "");
-	rig_pair_fini(&pair);
-	return name;
-}
-
 /* The alert that the server answers SNI with; -1 = none. */
 static int alert_for(struct bed *bed, const char *sni)
 {
@@ -57,18 +46,18 @@ static void the_name_asked_for_chooses_the_certificate(void **state)
 	bed_add(bed, "second", RIG_EC, "DNS:second.test,DNS:*.wild.test");
 	bed_add(bed, "exact", RIG_EC, "DNS:exact.wild.test");
 	bed_open(bed);
-	assert_string_equal(shown(bed, NULL), "first");
-	assert_string_equal(shown(bed, "first.test"), "first");
-	assert_string_equal(shown(bed, "second.test"), "second");
-	assert_string_equal(shown(bed, "SECOND.Test"), "second");
-	assert_string_equal(shown(bed, "second.test."), "second");
-	assert_string_equal(shown(bed, "a.wild.test"), "second");
-	assert_string_equal(shown(bed, "exact.wild.test"), "exact");
-	assert_string_equal(shown(bed, "a.b.wild.test"), "first");
-	assert_string_equal(shown(bed, "wild.test"), "first");
-	assert_string_equal(shown(bed, "*.wild.test"), "first");
-	assert_string_equal(shown(bed, ".wild.test"), "first");
-	assert_string_equal(shown(bed, "nobody.test"), "first");
+	assert_string_equal(bed_shown(bed, NULL), "first");
+	assert_string_equal(bed_shown(bed, "first.test"), "first");
+	assert_string_equal(bed_shown(bed, "second.test"), "second");
+	assert_string_equal(bed_shown(bed, "SECOND.Test"), "second");
+	assert_string_equal(bed_shown(bed, "second.test."), "second");
+	assert_string_equal(bed_shown(bed, "a.wild.test"), "second");
+	assert_string_equal(bed_shown(bed, "exact.wild.test"), "exact");
+	assert_string_equal(bed_shown(bed, "a.b.wild.test"), "first");
+	assert_string_equal(bed_shown(bed, "wild.test"), "first");
+	assert_string_equal(bed_shown(bed, "*.wild.test"), "first");
+	assert_string_equal(bed_shown(bed, ".wild.test"), "first");
+	assert_string_equal(bed_shown(bed, "nobody.test"), "first");
 }
 
 static void a_name_without_certificate_is_refused_when_strict(void **state)
@@ -83,7 +72,7 @@ static void a_name_without_certificate_is_refused_when_strict(void **state)
 	bed_open(bed);
 	for (size_t i = 0; i < ARRAY_N(versions); i++) {
 		use_version(bed, versions[i]);
-		assert_string_equal(shown(bed, "first.test"), "first");
+		assert_string_equal(bed_shown(bed, "first.test"), "first");
 		assert_int_equal(alert_for(bed, "other.test"), SSL_AD_UNRECOGNIZED_NAME);
 		assert_int_equal(alert_for(bed, NULL), SSL_AD_UNRECOGNIZED_NAME);
 		assert_int_equal(alert_for(bed, huge), SSL_AD_UNRECOGNIZED_NAME);
@@ -99,7 +88,7 @@ static void a_name_that_is_too_long_gets_the_first_certificate(void **state)
 	huge[255] = '\0';
 	bed_add(bed, "first", RIG_EC, "DNS:first.test");
 	bed_open(bed);
-	assert_string_equal(shown(bed, huge), "first");
+	assert_string_equal(bed_shown(bed, huge), "first");
 }
 
 /* A client that knows ALGORITHMS alone. */
@@ -107,7 +96,7 @@ static const char *shown_to(struct bed *bed, const char *algorithms)
 {
 	/* OpenSSL's macro takes a char *. */
 	assert_int_equal(SSL_CTX_set1_sigalgs_list(bed->client, (uintptr_t)algorithms), 1);
-	return shown(bed, "a.test");
+	return bed_shown(bed, "a.test");
 }
 
 static void the_clients_signature_algorithms_choose_between_rsa_and_ecdsa(void **state)
@@ -124,8 +113,8 @@ static void the_clients_signature_algorithms_choose_between_rsa_and_ecdsa(void *
 		assert_string_equal(shown_to(bed, "ECDSA+SHA256"), "ecdsa");
 		assert_string_equal(shown_to(bed, "rsa_pss_rsae_sha256:ECDSA+SHA256"), "ecdsa");
 		/* Of b.test there is the one kind alone. */
-		assert_string_equal(shown(bed, "b.test"), "ecdsa");
-		assert_string_equal(shown(bed, "other.test"), "other");
+		assert_string_equal(bed_shown(bed, "b.test"), "ecdsa");
+		assert_string_equal(bed_shown(bed, "other.test"), "other");
 	}
 }
 
@@ -139,7 +128,7 @@ static void old_versions_are_refused(void **state)
 	use_version(bed, TLS1_1_VERSION);
 	assert_int_equal(alert_for(bed, "a.test"), SSL_AD_PROTOCOL_VERSION);
 	use_version(bed, TLS1_2_VERSION);
-	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_string_equal(bed_shown(bed, "a.test"), "a");
 }
 
 static void version_1_3_alone_can_be_asked_for(void **state)
@@ -152,7 +141,7 @@ static void version_1_3_alone_can_be_asked_for(void **state)
 	use_version(bed, TLS1_2_VERSION);
 	assert_int_equal(alert_for(bed, "a.test"), SSL_AD_PROTOCOL_VERSION);
 	use_version(bed, TLS1_3_VERSION);
-	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_string_equal(bed_shown(bed, "a.test"), "a");
 }
 
 static void weak_ciphers_are_refused(void **state)
@@ -173,7 +162,7 @@ static void weak_ciphers_are_refused(void **state)
 		assert_int_equal(alert_for(bed, "a.test"), SSL_AD_HANDSHAKE_FAILURE);
 	}
 	assert_int_equal(SSL_CTX_set_cipher_list(bed->client, "ECDHE-RSA-CHACHA20-POLY1305"), 1);
-	assert_string_equal(shown(bed, "a.test"), "rsa");
+	assert_string_equal(bed_shown(bed, "a.test"), "rsa");
 }
 
 static void the_first_cipher_of_ours_wins_but_for_clients_that_want_chacha(void **state)
@@ -211,11 +200,11 @@ static void groups_that_are_not_ours_are_refused(void **state)
 		assert_int_equal(alert_for(bed, "a.test"), SSL_AD_HANDSHAKE_FAILURE);
 		assert_int_equal(SSL_CTX_set1_groups_list(bed->client, (uintptr_t) "P-384:P-521"),
 				 1);
-		assert_string_equal(shown(bed, "a.test"), "a");
+		assert_string_equal(bed_shown(bed, "a.test"), "a");
 		/* In 1.3 the first key share is refused, and a second ClientHello comes. */
 		assert_int_equal(SSL_CTX_set1_groups_list(bed->client, (uintptr_t) "P-521:P-256"),
 				 1);
-		assert_string_equal(shown(bed, "a.test"), "a");
+		assert_string_equal(bed_shown(bed, "a.test"), "a");
 	}
 }
 

@@ -18,39 +18,14 @@
 #include "base/mem.h"
 #include "tls_shake.h"
 
-static const char *shown(struct bed *bed, const char *sni)
-{
-	static char name[128];
-	struct rig_pair pair;
-
-	rig_pair_init(&pair, bed->client, bed->server, sni);
-	snprintf(name, sizeof(name), "%s", rig_shake(&pair) ? rig_shown(&pair) : "");
-	rig_pair_fini(&pair);
-	return name;
-}
-
 static struct str path_of(struct bed *bed, const char *name)
 {
 	return str_of(rig_path(&bed->dir, name));
 }
 
-/* A PEM with the common name NAME for ALTS, to be freed. */
-static char *pem_for(struct bed *bed, const char *name, const char *alts, unsigned key_number)
-{
-	struct rig_cert cert = rig_issue(&(struct rig_cert_options){ .common_name = name,
-								     .alts = alts,
-								     .kind = RIG_EC,
-								     .key_number = key_number },
-					 &bed->ca);
-	char *text = rig_pem(&cert, &bed->ca, true);
-
-	rig_cert_free(&cert);
-	return text;
-}
-
 static void write_for(struct bed *bed, const char *file, const char *name, const char *alts)
 {
-	char *text = pem_for(bed, name, alts, 0);
+	char *text = bed_pem(bed, name, alts, 0);
 
 	rig_write(&bed->dir, file, text, strlen(text));
 	free(text);
@@ -70,7 +45,7 @@ static void a_key_may_stand_beside_and_others_should_not_read_it(void **state)
 	chmod(rig_path(&bed->dir, "a"), 0644);
 	bed_name(bed, "a");
 	bed_open(bed);
-	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_string_equal(bed_shown(bed, "a.test"), "a");
 	assert_int_equal(bed->told.n_warnings, 0);
 	tls_server_unref(bed->server);
 	chmod(rig_path(&bed->dir, "a.key"), 0640);
@@ -100,11 +75,11 @@ static void a_directory_stands_for_its_files_in_order(void **state)
 	rig_write(&bed->dir, "README", "hello", 5);
 	name_directory(bed);
 	bed_open(bed);
-	assert_string_equal(shown(bed, NULL), "first");
-	assert_string_equal(shown(bed, "b.test"), "second");
-	assert_string_equal(shown(bed, "h.test"), "first");
-	assert_string_equal(shown(bed, "i.test"), "first");
-	assert_string_equal(shown(bed, "s.test"), "first");
+	assert_string_equal(bed_shown(bed, NULL), "first");
+	assert_string_equal(bed_shown(bed, "b.test"), "second");
+	assert_string_equal(bed_shown(bed, "h.test"), "first");
+	assert_string_equal(bed_shown(bed, "i.test"), "first");
+	assert_string_equal(bed_shown(bed, "s.test"), "first");
 	assert_int_equal(bed->told.n_errors, 0);
 	assert_non_null(strstr(bed->told.text, "README: no certificate in it"));
 }
@@ -126,9 +101,9 @@ static void each_of_many_certificates_is_found_after_one_was_replaced(void **sta
 	for (unsigned i = 0; i < 40; i++) {
 		snprintf(file, sizeof(file), "%02u.pem", i);
 		snprintf(name, sizeof(name), "h%u.test", i);
-		assert_string_equal(shown(bed, name), i == 7 ? "other" : file);
+		assert_string_equal(bed_shown(bed, name), i == 7 ? "other" : file);
 		snprintf(name, sizeof(name), "a.h%u.test", i);
-		assert_string_equal(shown(bed, name), i == 7 ? "00.pem" : file);
+		assert_string_equal(bed_shown(bed, name), i == 7 ? "00.pem" : file);
 	}
 }
 
@@ -146,7 +121,7 @@ static void a_directory_without_certificates_is_an_error(void **state)
 static void a_transaction_is_in_force_when_it_is_committed(void **state)
 {
 	struct bed *bed = *state;
-	char *pem = pem_for(bed, "newer", "DNS:a.test,DNS:c.test", 1);
+	char *pem = bed_pem(bed, "newer", "DNS:a.test,DNS:c.test", 1);
 	struct str path;
 
 	bed_add(bed, "a", RIG_EC, "DNS:a.test");
@@ -156,11 +131,11 @@ static void a_transaction_is_in_force_when_it_is_committed(void **state)
 	assert_int_equal(tls_store_commit(path, rig_tell, &bed->told), -ENOENT);
 	assert_int_equal(tls_store_abort(path), -ENOENT);
 	assert_int_equal(tls_store_prepare(path, str_of(pem), rig_tell, &bed->told), 0);
-	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_string_equal(bed_shown(bed, "a.test"), "a");
 	assert_int_equal(tls_store_commit(path, rig_tell, &bed->told), 0);
-	assert_string_equal(shown(bed, "a.test"), "newer");
-	assert_string_equal(shown(bed, "c.test"), "newer");
-	assert_string_equal(shown(bed, "b.test"), "b");
+	assert_string_equal(bed_shown(bed, "a.test"), "newer");
+	assert_string_equal(bed_shown(bed, "c.test"), "newer");
+	assert_string_equal(bed_shown(bed, "b.test"), "b");
 	assert_true(tls_entry_is_from_memory(tls_store_find(path)));
 	assert_null(tls_entry_prepared(tls_store_find(path)));
 	free(pem);
@@ -169,7 +144,7 @@ static void a_transaction_is_in_force_when_it_is_committed(void **state)
 static void an_aborted_or_bad_transaction_changes_nothing(void **state)
 {
 	struct bed *bed = *state;
-	char *pem = pem_for(bed, "newer", "DNS:a.test", 1);
+	char *pem = bed_pem(bed, "newer", "DNS:a.test", 1);
 	struct str path;
 
 	bed_add(bed, "a", RIG_EC, "DNS:a.test");
@@ -180,7 +155,7 @@ static void an_aborted_or_bad_transaction_changes_nothing(void **state)
 	assert_non_null(tls_entry_prepared(tls_store_find(path)));
 	assert_int_equal(tls_store_abort(path), 0);
 	assert_int_equal(tls_store_commit(path, rig_tell, &bed->told), -ENOENT);
-	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_string_equal(bed_shown(bed, "a.test"), "a");
 	assert_int_equal(tls_store_prepare(STR("/no"), str_of(pem), rig_tell, &bed->told), -ENOENT);
 	free(pem);
 }
@@ -206,7 +181,7 @@ static void a_renewed_certificate_may_come_without_its_key(void **state)
 	assert_int_equal(tls_store_prepare(bed->certificates[0], str_of(pem), rig_tell, &bed->told),
 			 0);
 	assert_int_equal(tls_store_commit(bed->certificates[0], rig_tell, &bed->told), 0);
-	assert_string_equal(shown(bed, "a.test"), "renewed");
+	assert_string_equal(bed_shown(bed, "a.test"), "renewed");
 	free(pem);
 	free(other_pem);
 	rig_cert_free(&same);
@@ -225,20 +200,20 @@ static void a_file_that_changed_is_taken_and_a_bad_one_is_not(void **state)
 	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), 0);
 	write_for(bed, "a.pem", "new", "DNS:a.test");
 	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), 1);
-	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_string_equal(bed_shown(bed, "a.test"), "new");
 	rig_write(&bed->dir, "a.pem", "half", 4);
 	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), -EINVAL);
 	assert_non_null(strstr(bed->told.text, "a.pem: no certificate in it"));
-	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_string_equal(bed_shown(bed, "a.test"), "new");
 	unlink(rig_path(&bed->dir, "a.pem"));
 	assert_int_equal(tls_store_reread(path, rig_tell, &bed->told), -ENOENT);
-	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_string_equal(bed_shown(bed, "a.test"), "new");
 }
 
 static void what_was_committed_outlives_a_reload_but_not_a_newer_file(void **state)
 {
 	struct bed *bed = *state;
-	char *pem = pem_for(bed, "memory", "DNS:a.test", 1);
+	char *pem = bed_pem(bed, "memory", "DNS:a.test", 1);
 	struct tls_server *old;
 
 	write_for(bed, "a.pem", "disk", "DNS:a.test");
@@ -250,11 +225,11 @@ static void what_was_committed_outlives_a_reload_but_not_a_newer_file(void **sta
 	old = bed->server;
 	bed_open(bed);
 	tls_server_unref(old);
-	assert_string_equal(shown(bed, "a.test"), "memory");
+	assert_string_equal(bed_shown(bed, "a.test"), "memory");
 	write_for(bed, "a.pem", "newer", "DNS:a.test");
 	old = bed->server;
 	bed_open(bed);
-	assert_string_equal(shown(bed, "a.test"), "newer");
+	assert_string_equal(bed_shown(bed, "a.test"), "newer");
 	assert_false(tls_entry_is_from_memory(tls_store_find(bed->certificates[0])));
 	tls_server_unref(old);
 	free(pem);
@@ -263,7 +238,7 @@ static void what_was_committed_outlives_a_reload_but_not_a_newer_file(void **sta
 static void a_reload_that_fails_leaves_what_is_in_force(void **state)
 {
 	struct bed *bed = *state;
-	char *pem = pem_for(bed, "b", "DNS:b.test", 1);
+	char *pem = bed_pem(bed, "b", "DNS:b.test", 1);
 	struct tls_server *running;
 
 	write_for(bed, "a.pem", "old", "DNS:a.test");
@@ -275,14 +250,14 @@ static void a_reload_that_fails_leaves_what_is_in_force(void **state)
 	bed_name(bed, "missing");
 	assert_null(tls_server_new(&bed->options, rig_tell, &bed->told));
 	bed->server = running;
-	assert_string_equal(shown(bed, "a.test"), "old");
+	assert_string_equal(bed_shown(bed, "a.test"), "old");
 	assert_null(tls_store_find(bed->certificates[2]));
 	/* Nor does it come into force with another change. */
 	assert_int_equal(tls_store_prepare(bed->certificates[1], str_of(pem), rig_tell, &bed->told),
 			 0);
 	assert_int_equal(tls_store_commit(bed->certificates[1], rig_tell, &bed->told), 0);
-	assert_string_equal(shown(bed, "b.test"), "b");
-	assert_string_equal(shown(bed, "a.test"), "old");
+	assert_string_equal(bed_shown(bed, "b.test"), "b");
+	assert_string_equal(bed_shown(bed, "a.test"), "old");
 	free(pem);
 }
 
@@ -301,7 +276,7 @@ static const char *shown_by(struct bed *bed, struct tls_server *server, const ch
 	const char *name;
 
 	bed->server = server;
-	name = shown(bed, sni);
+	name = bed_shown(bed, sni);
 	bed->server = running;
 	return name;
 }
@@ -317,25 +292,25 @@ static void what_a_reload_has_read_waits_until_it_is_in_force(void **state)
 	write_for(bed, "a.pem", "new", "DNS:a.test");
 	loaded[0] = load_again(bed);
 	loaded[1] = load_again(bed);
-	assert_string_equal(shown(bed, "a.test"), "old");
+	assert_string_equal(bed_shown(bed, "a.test"), "old");
 	assert_string_equal(shown_by(bed, loaded[0], "a.test"), "new");
 	assert_string_equal(shown_by(bed, loaded[1], "a.test"), "new");
 	tls_store_activate();
-	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_string_equal(bed_shown(bed, "a.test"), "new");
 	assert_string_equal(
 		tls_cert_about(tls_entry_cert(tls_store_find(bed->certificates[0])))->common_name,
 		"new");
 	/* In force is in force. */
 	tls_server_unref(loaded[0]);
 	tls_server_unref(loaded[1]);
-	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_string_equal(bed_shown(bed, "a.test"), "new");
 	assert_int_equal(tls_store_reread(bed->certificates[0], rig_tell, &bed->told), 0);
 }
 
 static void what_a_refused_reload_has_read_is_forgotten(void **state)
 {
 	struct bed *bed = *state;
-	char *pem = pem_for(bed, "b", "DNS:b.test", 1);
+	char *pem = bed_pem(bed, "b", "DNS:b.test", 1);
 	struct tls_server *loaded;
 	struct str added;
 
@@ -352,7 +327,7 @@ static void what_a_refused_reload_has_read_is_forgotten(void **state)
 	bed_name(bed, "missing");
 	assert_null(tls_server_new(&bed->options, rig_tell, &bed->told));
 	assert_string_equal(shown_by(bed, loaded, "a.test"), "new");
-	assert_string_equal(shown(bed, "a.test"), "old");
+	assert_string_equal(bed_shown(bed, "a.test"), "old");
 	tls_server_unref(loaded);
 	assert_null(tls_store_find(added));
 	/* Nor does it come into force with another change. */
@@ -360,10 +335,10 @@ static void what_a_refused_reload_has_read_is_forgotten(void **state)
 			 0);
 	assert_int_equal(tls_store_commit(bed->certificates[1], rig_tell, &bed->told), 0);
 	tls_store_activate();
-	assert_string_equal(shown(bed, "a.test"), "old");
+	assert_string_equal(bed_shown(bed, "a.test"), "old");
 	/* The files are as good as ever for the next one. */
 	assert_int_equal(tls_store_reread(bed->certificates[0], rig_tell, &bed->told), 1);
-	assert_string_equal(shown(bed, "a.test"), "new");
+	assert_string_equal(bed_shown(bed, "a.test"), "new");
 	free(pem);
 }
 
@@ -402,7 +377,7 @@ static void a_new_entry_can_be_filled_attached_detached_and_removed(void **state
 {
 	struct bed *bed = *state;
 	struct str directory = str_of(bed->dir.path), path;
-	char *pem = pem_for(bed, "extra", "DNS:extra.test", 1);
+	char *pem = bed_pem(bed, "extra", "DNS:extra.test", 1);
 	char name[400];
 	struct tls_server *old;
 
@@ -419,15 +394,15 @@ static void a_new_entry_can_be_filled_attached_detached_and_removed(void **state
 	assert_int_equal(tls_store_attach(STR("/no"), path, rig_tell, &bed->told), -ENOENT);
 	assert_int_equal(tls_store_attach(directory, path, rig_tell, &bed->told), 0);
 	assert_int_equal(tls_store_attach(directory, path, rig_tell, &bed->told), -EEXIST);
-	assert_string_equal(shown(bed, "extra.test"), "extra");
+	assert_string_equal(bed_shown(bed, "extra.test"), "extra");
 	old = bed->server;
 	bed_open(bed);
 	tls_server_unref(old);
-	assert_string_equal(shown(bed, "extra.test"), "extra");
+	assert_string_equal(bed_shown(bed, "extra.test"), "extra");
 	assert_int_equal(tls_store_remove(path), -EBUSY);
 	assert_int_equal(tls_store_detach(directory, path, rig_tell, &bed->told), 0);
 	assert_int_equal(tls_store_detach(directory, path, rig_tell, &bed->told), -ESRCH);
-	assert_string_equal(shown(bed, "extra.test"), "a");
+	assert_string_equal(bed_shown(bed, "extra.test"), "a");
 	assert_int_equal(tls_store_detach(directory, path_of(bed, "a.pem"), rig_tell, &bed->told),
 			 -EBUSY);
 	assert_int_equal(tls_store_remove(path), 0);
@@ -450,14 +425,14 @@ static void files_that_come_to_a_directory_and_go_are_followed(void **state)
 	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 0);
 	write_for(bed, "b.pem", "b", "DNS:b.test");
 	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 1);
-	assert_string_equal(shown(bed, "b.test"), "b");
+	assert_string_equal(bed_shown(bed, "b.test"), "b");
 	unlink(rig_path(&bed->dir, "b.pem"));
 	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 1);
-	assert_string_equal(shown(bed, "b.test"), "a");
+	assert_string_equal(bed_shown(bed, "b.test"), "a");
 	assert_null(tls_store_find(path_of(bed, "b.pem")));
 	unlink(rig_path(&bed->dir, "a.pem"));
 	assert_int_equal(tls_store_rescan(directory, rig_tell, &bed->told), 0);
-	assert_string_equal(shown(bed, "a.test"), "a");
+	assert_string_equal(bed_shown(bed, "a.test"), "a");
 }
 
 int main(void)

@@ -381,3 +381,27 @@ void bed_open(struct bed *bed)
 	assert_non_null(bed->server);
 	tls_store_activate();
 }
+
+char *bed_pem(struct bed *bed, const char *name, const char *alts, unsigned key_number)
+{
+	struct rig_cert cert = rig_issue(&(struct rig_cert_options){ .common_name = name,
+								     .alts = alts,
+								     .kind = RIG_EC,
+								     .key_number = key_number },
+					 &bed->ca);
+	char *text = rig_pem(&cert, &bed->ca, true);
+
+	rig_cert_free(&cert);
+	return text;
+}
+
+const char *bed_shown(struct bed *bed, const char *sni)
+{
+	static char name[128];
+	struct rig_pair pair;
+
+	rig_pair_init(&pair, bed->client, bed->server, sni);
+	snprintf(name, sizeof(name), "%s", rig_shake(&pair) ? rig_shown(&pair) : "");
+	rig_pair_fini(&pair);
+	return name;
+}

@@ -98,4 +98,10 @@ void bed_name(struct bed *bed, const char *name);
 void bed_open(struct bed *bed);
 #define BED_TEST(name) cmocka_unit_test_setup_teardown(name, bed_init, bed_fini)
 
+/* A PEM, chain and key, with the common name NAME for ALTS; (own) the caller's. */
+char *bed_pem(struct bed *bed, const char *name, const char *alts, unsigned key_number);
+/* The common name that the server shows to a client that asks for SNI; "" = no handshake. Valid
+ * until the next call. */
+const char *bed_shown(struct bed *bed, const char *sni);
+
 #endif
