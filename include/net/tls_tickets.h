@@ -43,7 +43,6 @@ struct tls_tickets;
  */
 struct tls_tickets *tls_tickets_open(struct str file, struct str secret, int64_t session_ms,
 				     tls_mistake_fn *mistake, void *arg) must_check;
-struct tls_tickets *tls_tickets_ref(struct tls_tickets *tickets);
 void tls_tickets_unref(struct tls_tickets *tickets); /* NULL is fine; any thread */
 /*
  * SSL_CTX, and connections that have changed to it, encrypt with it; the set must outlive them.

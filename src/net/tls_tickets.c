@@ -374,14 +374,6 @@ struct tls_tickets *tls_tickets_open(struct str file, struct str secret, int64_t
 	return set;
 }
 
-struct tls_tickets *tls_tickets_ref(struct tls_tickets *set)
-{
-	lock_sets();
-	set->refs++;
-	pthread_mutex_unlock(&sets.lock);
-	return set;
-}
-
 void tls_tickets_unref(struct tls_tickets *set)
 {
 	if (!set)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 UNIT_TESTS += tests/unit/test_body tests/unit/test_body_splice tests/unit/test_forwarded tests/unit/test_head_write \
 	tests/unit/test_session
-tests_unit_test_body_SOURCES = tests/unit/test_body.c
+tests_unit_test_body_SOURCES = tests/unit/test_body.c tests/unit/conn_pair.h
 tests_unit_test_body_LDADD = $(LDADD) $(CMOCKA_LIBS)
-tests_unit_test_body_splice_SOURCES = tests/unit/test_body_splice.c
+tests_unit_test_body_splice_SOURCES = tests/unit/test_body_splice.c tests/unit/conn_pair.h
 tests_unit_test_body_splice_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_forwarded_SOURCES = tests/unit/test_forwarded.c
 tests_unit_test_forwarded_LDADD = $(LDADD) $(CMOCKA_LIBS)

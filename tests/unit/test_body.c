@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "conn_pair.h"
 
 /* Two socketpairs with a body between: test -> source | relay | destination -> test. */
 struct rig {
@@ -39,21 +40,12 @@ static void tap(void *arg, struct str piece)
 	buf_append_str(&((struct rig *)arg)->tapped, piece);
 }
 
-static void open_pair(struct conn *conn, int *mine)
-{
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conn_init(conn, fds[0], on_event);
-	*mine = fds[1];
-}
-
 static int setup(void **state)
 {
 	struct rig *rig = xcalloc(1, sizeof(*rig));
 
-	open_pair(&rig->source, &rig->from);
-	open_pair(&rig->destination, &rig->to);
+	conn_pair(&rig->source, on_event, &rig->from);
+	conn_pair(&rig->destination, on_event, &rig->to);
 	rig->path = (struct body_path){ .source = &rig->source,
 					.in = &rig->in,
 					.destination = &rig->destination,

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/pipe.h"
+#include "conn_pair.h"
 
 #define SIZE (3u * 1024 * 1024 + 77)
 
@@ -69,23 +70,14 @@ static void tap(void *arg, struct str piece)
 	rig->unseen += piece.len;
 }
 
-static void open_pair(struct conn *conn, int *mine)
-{
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conn_init(conn, fds[0], on_event);
-	*mine = fds[1];
-}
-
 static int setup(void **state)
 {
 	struct rig *rig = xcalloc(1, sizeof(*rig));
 
 	clock_set_ms(1000);
 	signal(SIGPIPE, SIG_IGN);
-	open_pair(&rig->source, &rig->from);
-	open_pair(&rig->destination, &rig->to);
+	conn_pair(&rig->source, on_event, &rig->from);
+	conn_pair(&rig->destination, on_event, &rig->to);
 	rig->path = (struct body_path){ .source = &rig->source,
 					.in = &rig->in,
 					.destination = &rig->destination,

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "conn_pair.h"
 
 #define BLOCK 65536u
 
@@ -36,22 +37,13 @@ static void on_event(struct conn *conn, enum conn_ev ev)
 	(void)ev;
 }
 
-static void open_pair(struct conn *conn, int *mine)
-{
-	int fds[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-	conn_init(conn, fds[0], on_event);
-	*mine = fds[1];
-}
-
 static int setup(void **state)
 {
 	struct rig *rig = xcalloc(1, sizeof(*rig));
 
 	clock_set_ms(1000);
-	open_pair(&rig->source, &rig->from);
-	open_pair(&rig->destination, &rig->to);
+	conn_pair(&rig->source, on_event, &rig->from);
+	conn_pair(&rig->destination, on_event, &rig->to);
 	rig->block = xcalloc(1, BLOCK);
 	rig->arrived = xcalloc(1, BLOCK);
 	for (unsigned i = 0; i < BLOCK; i++)
