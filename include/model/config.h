@@ -395,6 +395,7 @@ struct global_conf {
 	struct str state_file;              /* tables are saved there at the stop; "" = none */
 	uint32_t head_size_max;             /* limits.head [16k - 1k]: bytes of a head */
 	uint32_t uri_size_max;              /* limits.uri [8k] */
+	bool has_splice;                    /* bulk may go through pipes: net/pipe.h */
 };
 
 struct config {

@@ -35,6 +35,8 @@ struct pipe {
 	uint32_t held;     /* bytes in it */
 };
 
+/* Any thread: whether pipes may be had at all [true]; those in use are finished with. */
+void pipes_allow(bool are_allowed);
 /* An empty one; NULL: there is none to be had. */
 struct pipe *pipe_get(void);
 /* NULL is fine. */

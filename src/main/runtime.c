@@ -24,6 +24,7 @@
 #include "main/state_keep.h"
 #include "main/upgrade.h"
 #include "mirror/mirror.h"
+#include "net/pipe.h"
 #include "session/client.h"
 
 struct loop control_loop;
@@ -80,6 +81,7 @@ int runtime_start(struct config *config, bool is_held, char **why)
 	config->serial = 1;
 	current = config_ref(config);
 	started = config_ref(config);
+	pipes_allow(config->global.has_splice);
 	link_states(config);
 	traffics = xcalloc(traffics_n, sizeof(*traffics));
 	for (unsigned t = 0; t < traffics_n; t++) {
@@ -202,6 +204,7 @@ static void put_in_force(struct config *config, const struct binds *binds)
 
 	config->serial = old->serial + 1;
 	current = config_ref(config);
+	pipes_allow(config->global.has_splice);
 	link_states(config);
 	mirror_apply(config); /* before peers are told of digest keys */
 	table_copy_refresh();

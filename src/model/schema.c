@@ -109,6 +109,8 @@ static const struct schema_row global_rows[] = {
 	  .doc = "shares the session tables with another node through Redis; absent: tables live in this process alone" },
 	{ "state_file", T_TEXT, .offset = IN(global_conf, state_file), .flags = F_PATH,
 	  .doc = "file that keeps the session tables over a restart: written at the stop and by `save state`, read at the start" },
+	{ "splice", T_BOOL, .offset = IN(global_conf, has_splice), .def = "true",
+	  .doc = "bulk goes from socket to socket within the kernel; `false` copies it" },
 	{ "limits", T_MAP, .sub = S_LIMITS, .doc = "bounds of what a peer may send" },
 };
 

@@ -19,6 +19,12 @@ static __thread unsigned pool_n;
 static __thread int64_t refused_until_ms;
 
 static _Atomic uint32_t open_n, used_n;
+static atomic_bool are_refused;
+
+void pipes_allow(bool are_allowed)
+{
+	atomic_store_explicit(&are_refused, !are_allowed, memory_order_relaxed);
+}
 
 static rlim_t fd_limit(void)
 {
@@ -104,6 +110,8 @@ struct pipe *pipe_get(void)
 {
 	struct pipe *pipe = pool;
 
+	if (unlikely(atomic_load_explicit(&are_refused, memory_order_relaxed)))
+		return NULL;
 	if (likely(pipe != NULL)) {
 		pool = pipe->next;
 		pool_n--;

@@ -100,6 +100,27 @@ def _(t):
     none_held(limpet)
 
 
+@case("splice: false copies, and a reload turns it on again")
+def _(t):
+    def script(peer):
+        while peer.read_request():
+            peer.send(LENGTH % (4 * len(BLOCK)))
+            put_blocks(peer, 4)
+    t.server(script)
+    off = CONFIG.replace("global:\n", "global:\n  splice: false\n")
+    limpet = t.limpet(off)
+    c = t.connect()
+    for config, goes_by_pipe in ((off, False), (CONFIG, True)):
+        if goes_by_pipe:
+            limpet.write(config)
+            limpet.signal(signal.SIGHUP)
+            limpet.wait_log("loaded again")
+        c.send(get())
+        c.read_head()
+        same(take_bytes(c, 4 * len(BLOCK)), (4 * len(BLOCK), digest_of(4)), "body")
+        same(spliced(limpet) > 0, goes_by_pipe, "bytes were spliced")
+
+
 @case("%d MB up with a length, to a server that lags" % MANY)
 def _(t):
     def script(peer):

@@ -280,6 +280,22 @@ static void who_was_refused_asks_again_after_a_while(void **state)
 	pipe_put(pipe);
 }
 
+static void none_is_had_while_they_are_not_allowed(void **state)
+{
+	struct pipe *pipe = pipe_get();
+
+	(void)state;
+	assert_non_null(pipe);
+	pipe_put(pipe); /* a spare one */
+	pipes_allow(false);
+	pipe = pipe_get();
+	pipes_allow(true);
+	assert_null(pipe);
+	pipe = pipe_get();
+	assert_non_null(pipe);
+	pipe_put(pipe);
+}
+
 #define PIPE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -294,6 +310,7 @@ int main(void)
 		PIPE_TEST(few_are_kept),
 		PIPE_TEST(descriptors_are_left_to_connections),
 		PIPE_TEST(a_user_whose_pages_are_used_up_has_no_pipes),
+		PIPE_TEST(none_is_had_while_they_are_not_allowed),
 		PIPE_TEST(who_was_refused_asks_again_after_a_while),
 	};
 
