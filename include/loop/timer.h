@@ -21,10 +21,13 @@ typedef void timer_fn(struct timer *timer);
 
 struct timer {
 	struct timer *next, **prev_next; /* slot's list; prev_next NULL = not queued */
-	int64_t at_ms;                   /* when it is wanted; 0 = not wanted */
-	int64_t queued_ms;               /* when it is queued for, <= at_ms unless at_ms is 0 */
-	timer_fn *fn;                    /* (const) container_of() finds the object */
+	int64_t at_ms : 48;              /* when it is wanted; 0 = not wanted */
+	uint64_t slot : 16; /* where it is queued: level and slot; begins at or before at_ms */
+	timer_fn *fn;       /* (const) container_of() finds the object */
 };
+_Static_assert(sizeof(struct timer) == 32, "every connection pays for one");
+
+#define TIMER_AT_MAX_MS ((INT64_C(1) << 47) - 1) /* later is then: in 4,460 years */
 
 #define WHEEL_LEVELS 7 /* 2^42 ms: 139 years of uptime; with six the wheel's end came after two */
 #define WHEEL_SLOTS  64

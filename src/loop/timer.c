@@ -39,7 +39,7 @@ static void enqueue(struct wheel *wheel, struct timer *timer, int64_t at_ms)
 		slot = WHEEL_SLOTS - 1;
 	}
 	head = &wheel->slots[level][slot];
-	timer->queued_ms = at_ms;
+	timer->slot = level * WHEEL_SLOTS + slot;
 	timer->next = *head;
 	timer->prev_next = head;
 	if (*head)
@@ -50,25 +50,36 @@ static void enqueue(struct wheel *wheel, struct timer *timer, int64_t at_ms)
 
 static void dequeue(struct wheel *wheel, struct timer *timer)
 {
-	struct timer **first = &wheel->slots[0][0];
-	size_t at = ((uintptr_t)timer->prev_next - (uintptr_t)first) / sizeof(*first);
+	unsigned level = timer->slot / WHEEL_SLOTS, slot = timer->slot % WHEEL_SLOTS;
 
 	*timer->prev_next = timer->next;
 	if (timer->next)
 		timer->next->prev_next = timer->prev_next;
-	/* prev_next points into slots[] only for the first of a list. */
-	if (at < WHEEL_LEVELS * WHEEL_SLOTS && !first[at])
-		wheel->used[at / WHEEL_SLOTS] &= ~(UINT64_C(1) << (at % WHEEL_SLOTS));
+	else if (!wheel->slots[level][slot])
+		wheel->used[level] &= ~(UINT64_C(1) << slot);
 	timer->prev_next = NULL;
 	timer->next = NULL;
+}
+
+/* When a slot that has timers begins: its digits above the level's are those of now. */
+static int64_t slot_begins_ms(const struct wheel *wheel, unsigned level, unsigned slot)
+{
+	unsigned shift = DIGIT_BITS * level;
+	int64_t above = wheel->now_ms >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS);
+
+	return above + ((int64_t)slot << shift);
 }
 
 void timer_set(struct wheel *wheel, struct timer *timer, int64_t at_ms)
 {
 	bug_on(at_ms <= 0);
+	if (unlikely(at_ms > TIMER_AT_MAX_MS))
+		at_ms = TIMER_AT_MAX_MS;
 	timer->at_ms = at_ms;
 	if (timer->prev_next) {
-		if (timer->queued_ms <= at_ms)
+		unsigned level = timer->slot / WHEEL_SLOTS, slot = timer->slot % WHEEL_SLOTS;
+
+		if (slot_begins_ms(wheel, level, slot) <= at_ms)
 			return;
 		dequeue(wheel, timer);
 	}
@@ -86,15 +97,11 @@ void timer_fini(struct wheel *wheel, struct timer *timer)
 static bool earliest(const struct wheel *wheel, unsigned *level, unsigned *slot, int64_t *at_ms)
 {
 	for (unsigned l = 0; l < WHEEL_LEVELS; l++) {
-		unsigned shift = DIGIT_BITS * l;
-		int64_t above;
-
 		if (!wheel->used[l])
 			continue;
 		*level = l;
 		*slot = (unsigned)__builtin_ctzll(wheel->used[l]);
-		above = wheel->now_ms >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS);
-		*at_ms = above + ((int64_t)*slot << shift);
+		*at_ms = slot_begins_ms(wheel, l, *slot);
 		return true;
 	}
 	return false;

@@ -210,6 +210,63 @@ static void time_in_the_past_means_the_next_advance(void **state)
 	assert_int_equal(one.runs, 1);
 }
 
+static void years_away_is_no_sooner_than_asked(void **state)
+{
+	static const int64_t days[] = { 24, 25, 49, 50, 99, 365, 36500 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_N(days); i++) {
+		int64_t at_ms = 4711 + days[i] * 86400000;
+		struct bell one;
+
+		wheel_init(&wheel, 4711);
+		bell_init(&one);
+		timer_set(&wheel, &one.timer, 5000);
+		timer_set(&wheel, &one.timer, at_ms); /* a wish: it is queued for 5000 */
+		while (wheel_next_ms(&wheel) < at_ms)
+			wheel_advance(&wheel, wheel_next_ms(&wheel));
+		assert_int_equal(one.runs, 0);
+		wheel_advance(&wheel, at_ms);
+		assert_int_equal(one.ran_at_ms, at_ms);
+	}
+}
+
+static void longest_time_of_all_does_not_wrap(void **state)
+{
+	struct bell one;
+
+	(void)state;
+	wheel_init(&wheel, 1000);
+	bell_init(&one);
+	timer_set(&wheel, &one.timer, INT64_MAX);
+	assert_true(timer_is_set(&one.timer));
+	assert_int_equal(one.timer.at_ms, TIMER_AT_MAX_MS);
+	wheel_advance(&wheel, INT64_C(1) << 40);
+	assert_int_equal(one.runs, 0);
+	timer_set(&wheel, &one.timer, (INT64_C(1) << 40) + 5); /* and sooner after all */
+	wheel_advance(&wheel, (INT64_C(1) << 40) + 5);
+	assert_int_equal(one.runs, 1);
+}
+
+static void brought_forward_again_and_again_it_runs_when_it_was_asked_last(void **state)
+{
+	int64_t at_ms = INT64_C(60) * 86400000;
+	struct bell one;
+
+	(void)state;
+	wheel_init(&wheel, 99);
+	bell_init(&one);
+	timer_set(&wheel, &one.timer, at_ms);
+	for (; at_ms > 300; at_ms -= at_ms / 3)
+		timer_set(&wheel, &one.timer, at_ms);
+	timer_set(&wheel, &one.timer, at_ms);
+	wheel_advance(&wheel, at_ms - 1);
+	assert_int_equal(one.runs, 0);
+	wheel_advance(&wheel, at_ms);
+	assert_int_equal(one.runs, 1);
+	assert_int_equal(wheel_next_ms(&wheel), -1);
+}
+
 /* Two timers of one moment: the first to run takes the other out, for good. */
 static struct bell pair[2];
 
@@ -282,6 +339,9 @@ int main(void)
 		cmocka_unit_test(pushing_a_deadline_ahead_leaves_it_queued_where_it_is),
 		cmocka_unit_test(stopped_timer_does_not_run_and_may_be_set_again),
 		cmocka_unit_test(time_in_the_past_means_the_next_advance),
+		cmocka_unit_test(years_away_is_no_sooner_than_asked),
+		cmocka_unit_test(longest_time_of_all_does_not_wrap),
+		cmocka_unit_test(brought_forward_again_and_again_it_runs_when_it_was_asked_last),
 		cmocka_unit_test(timer_may_take_out_another_of_the_same_moment),
 		cmocka_unit_test(timer_that_sets_itself_keeps_its_pace_when_time_jumps),
 		cmocka_unit_test(time_further_away_than_the_wheel_is_kept),
