@@ -1,183 +1,194 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * bench_http1 - nanoseconds per head and cycles per byte of the HTTP/1 codec.
- *
- * Each figure is the best of several rounds, which is what the code costs when nothing disturbs
- * it.  Cycles are those of the time-stamp counter, which may run at another rate than the core.
- */
+/* bench_http1 [full] - the HTTP/1 codec: heads as they are met, and chunked bodies. */
 #include "config.h"
 
 #include "proto/http1.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-#ifdef __x86_64__
-#include <x86intrin.h>
-#endif
+#include "micro.h"
 
-#define ROUNDS   9
-#define ROUND_NS 20000000
+struct sample {
+	const char *name;
+	const char *text;
+	bool is_response;
+	uint16_t fields_n;
+	uint64_t content_length; /* 0 = none */
+};
 
-static const char browser[] =
-	"GET /socket.io/?EIO=4&transport=polling&t=OxK3b1z&sid=lv_VI97HAXpY6yYWAAAC HTTP/1.1\r\n"
-	"Host: chat.example.com\r\n"
-	"Connection: keep-alive\r\n"
-	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
-	"Chrome/120.0.0.0 Safari/537.36\r\n"
-	"Accept: */*\r\n"
-	"Origin: https://www.example.com\r\n"
-	"Referer: https://www.example.com/rooms/general?tab=people\r\n"
-	"Accept-Encoding: gzip, deflate, br\r\n"
-	"Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n"
-	"Cookie: _ga=GA1.2.1234567890.1700000000; session=eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MTIzfQ; "
+#define BROWSER_FIELDS                                                                             \
+	"User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "      \
+	"Chrome/120.0.0.0 Safari/537.36\r\n"                                                       \
+	"Accept: */*\r\n"                                                                          \
+	"Origin: https://www.example.com\r\n"                                                      \
+	"Referer: https://www.example.com/rooms/general?tab=people\r\n"                            \
+	"Accept-Encoding: gzip, deflate, br\r\n"                                                   \
+	"Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\n"                                             \
+	"Cookie: _ga=GA1.2.1234567890.1700000000; session=eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MTIzfQ; "   \
 	"theme=dark\r\n"
-	"Cache-Control: no-cache\r\n"
-	"\r\n";
 
-static const char upgrade[] =
-	"GET /socket.io/?EIO=4&transport=websocket&sid=lv_VI97HAXpY6yYWAAAC HTTP/1.1\r\n"
-	"Host: chat.example.com\r\n"
-	"Connection: Upgrade\r\n"
-	"Upgrade: websocket\r\n"
-	"Origin: https://www.example.com\r\n"
-	"Sec-WebSocket-Version: 13\r\n"
-	"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-	"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-	"\r\n";
-
-static const char small[] = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-
-static const char response[] = "HTTP/1.1 200 OK\r\n"
-			       "Content-Type: text/plain; charset=UTF-8\r\n"
-			       "Content-Length: 118\r\n"
-			       "cache-control: no-store\r\n"
-			       "Date: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
-			       "Connection: keep-alive\r\n"
-			       "Keep-Alive: timeout=5\r\n"
-			       "\r\n";
-
-typedef void work_fn(const char *buf, size_t len);
+static const struct sample samples[] = {
+	{ "smallest request", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, 1, 0 },
+	{ "request of curl",
+	  "GET /api/rooms/general?limit=50 HTTP/1.1\r\nHost: chat.example.com\r\n"
+	  "User-Agent: curl/7.88.1\r\nAccept: */*\r\n\r\n",
+	  false, 3, 0 },
+	{ "request of a browser, polling",
+	  "GET /socket.io/?EIO=4&transport=polling&t=OxK3b1z&sid=lv_VI97HAXpY6yYWAAAC HTTP/1.1\r\n"
+	  "Host: chat.example.com\r\nConnection: keep-alive\r\n" BROWSER_FIELDS
+	  "Cache-Control: no-cache\r\n\r\n",
+	  false, 10, 0 },
+	{ "the same behind an ALB",
+	  "POST /socket.io/?EIO=4&transport=polling&t=OxK3b1z&sid=lv_VI97HAXpY6yYWAAAC HTTP/1.1\r\n"
+	  "X-Forwarded-For: 203.0.113.195\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\n"
+	  "Host: chat.example.com\r\n"
+	  "X-Amzn-Trace-Id: Root=1-67891233-abcdef012345678912345678\r\nContent-Length: 42\r\n"
+	  "sec-ch-ua: \"Not_A Brand\";v=\"8\", \"Chromium\";v=\"120\"\r\n"
+	  "Content-type: text/plain;charset=UTF-8\r\nsec-ch-ua-mobile: ?0\r\n"
+	  "sec-ch-ua-platform: \"Linux\"\r\nSec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\n"
+	  "Sec-Fetch-Dest: empty\r\n" BROWSER_FIELDS "\r\n",
+	  false, 20, 42 },
+	{ "request of a browser, WebSocket",
+	  "GET /socket.io/?EIO=4&transport=websocket&sid=lv_VI97HAXpY6yYWAAAC HTTP/1.1\r\n"
+	  "Host: chat.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+	  "Origin: https://www.example.com\r\nSec-WebSocket-Version: 13\r\n"
+	  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	  "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n",
+	  false, 7, 0 },
+	{ "smallest response", "HTTP/1.1 204 No Content\r\n\r\n", true, 0, 0 },
+	{ "response of Engine.IO, handshake",
+	  "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=UTF-8\r\nContent-Length: 118\r\n"
+	  "cache-control: no-store\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+	  "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n\r\n",
+	  true, 6, 118 },
+	{ "response of a web application",
+	  "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+	  "Content-Type: application/json; charset=utf-8\r\nContent-Length: 10240\r\n"
+	  "Connection: keep-alive\r\nVary: Accept-Encoding, Origin\r\n"
+	  "X-Request-Id: 5b1c7f1e-2a3d-4c5e-8f60-718293a4b5c6\r\n"
+	  "Access-Control-Allow-Origin: https://www.example.com\r\n"
+	  "Access-Control-Allow-Credentials: true\r\nETag: W/\"2800-Zm9vYmFyYmF6cXV4\"\r\n"
+	  "Set-Cookie: session=eyJhbGciOiJIUzI1NiJ9.eyJpZCI6MTIzfQ; Path=/; HttpOnly; Secure; "
+	  "SameSite=Lax\r\nStrict-Transport-Security: max-age=63072000; includeSubDomains\r\n"
+	  "X-Content-Type-Options: nosniff\r\n\r\n",
+	  true, 13, 10240 },
+};
 
 static const struct http1_limits limits = { 8192, 65536 };
 static struct http_head head;
-static unsigned failures;
 
-static void run_request(const char *buf, size_t len)
+struct input {
+	const char *text;
+	size_t len;
+	bool is_response;
+	unsigned failures;
+};
+
+static enum parse parse(const struct input *in, size_t len, size_t seen)
 {
 	const char *why;
 
-	failures += http1_parse_request(buf, len, 0, &limits, &head, &why) != PARSE_DONE;
+	return in->is_response ? http1_parse_response(in->text, len, seen, &limits, &head, &why)
+			       : http1_parse_request(in->text, len, seen, &limits, &head, &why);
 }
 
-static void run_response(const char *buf, size_t len)
+static void run_head(void *arg, uint64_t n)
 {
-	const char *why;
+	struct input *in = arg;
 
-	failures += http1_parse_response(buf, len, 0, &limits, &head, &why) != PARSE_DONE;
+	while (n--) {
+		in->failures += parse(in, in->len, 0) != PARSE_DONE;
+		micro_barrier();
+	}
 }
 
-static void run_trickle(const char *buf, size_t len)
+static void run_trickle(void *arg, uint64_t n)
 {
-	enum parse parse = PARSE_MORE;
-	const char *why;
+	struct input *in = arg;
 
-	for (size_t i = 1; i <= len && parse == PARSE_MORE; i++)
-		parse = http1_parse_request(buf, i, i - 1, &limits, &head, &why);
-	failures += parse != PARSE_DONE;
+	while (n--) {
+		enum parse result = PARSE_MORE;
+
+		for (size_t i = 1; i <= in->len && result == PARSE_MORE; i++)
+			result = parse(in, i, i - 1);
+		in->failures += result != PARSE_DONE || head.size != in->len;
+	}
 }
 
-static void run_chunked(const char *buf, size_t len)
+static void run_chunked(void *arg, uint64_t n)
 {
-	struct http1_chunked chunked;
-	const char *why;
-	struct str data;
-	size_t used;
-	enum parse parse;
+	struct input *in = arg;
 
-	http1_chunked_init(&chunked);
-	do {
-		parse = http1_chunked_next(&chunked, buf, len, &used, &data, NULL, &why);
-		buf += used;
-		len -= used;
-	} while (parse == PARSE_MORE && used);
-	failures += parse != PARSE_DONE;
+	while (n--) {
+		struct http1_chunked chunked;
+		const char *at = in->text, *why;
+		size_t left = in->len, used;
+		struct str data;
+		enum parse result;
+
+		http1_chunked_init(&chunked);
+		do {
+			result = http1_chunked_next(&chunked, at, left, &used, &data, NULL, &why);
+			at += used;
+			left -= used;
+		} while (result == PARSE_MORE && used);
+		in->failures += result != PARSE_DONE || left != 0;
+	}
 }
 
-static uint64_t now_ns(void)
+static void bench_samples(bool is_full)
 {
-	struct timespec ts;
+	for (size_t i = 0; i < ARRAY_N(samples); i++) {
+		const struct sample *sample = &samples[i];
+		struct input in = { sample->text, strlen(sample->text), sample->is_response, 0 };
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+		micro_run(is_full, sample->name, run_head, &in, in.len);
+		must(in.failures == 0 && head.size == in.len);
+		must(head.fields_n == sample->fields_n);
+		must(head.content_length == sample->content_length);
+	}
 }
 
-static uint64_t now_cycles(void)
+/* A long field, whole and as it comes from a slow client. */
+static void bench_cookie(bool is_full, size_t size, const char *name, const char *slow_name)
 {
-#ifdef __x86_64__
-	return __rdtsc();
-#else
+	static char text[16384];
+	struct input in = { text, size, false, 0 };
+
+	memset(text, 'v', size);
+	memcpy(text, "GET / HTTP/1.1\r\nHost: a\r\nCookie: ", 33);
+	memcpy(text + size - 4, "\r\n\r\n", 4);
+	micro_run(is_full, name, run_head, &in, size);
+	must(head.fields_n == 2 && head.fields[1].value.len == size - 33 - 4);
+	micro_run(is_full, slow_name, run_trickle, &in, size);
+	must(in.failures == 0);
+}
+
+static void bench_chunks(bool is_full, const char *name, uint64_t chunk)
+{
+	static char text[65536];
+	struct input in = { text, 0, false, 0 };
+
+	while (in.len + chunk + 32 < sizeof(text)) {
+		in.len += http1_chunk_line(text + in.len, chunk);
+		memset(text + in.len, 'b', chunk);
+		memcpy(text + in.len + chunk, "\r\n", 2);
+		in.len += chunk + 2;
+	}
+	memcpy(text + in.len, "0\r\n\r\n", 5);
+	in.len += 5;
+	micro_run(is_full, name, run_chunked, &in, in.len);
+	must(in.failures == 0);
+}
+
+int main(int argc, char **argv)
+{
+	bool is_full = micro_begin(argc, argv, "HTTP/1");
+
+	bench_samples(is_full);
+	bench_cookie(is_full, 4096, "request, cookie of 4 KiB",
+		     "the same, a call for each byte of it");
+	bench_cookie(is_full, 16384, "request, cookie of 16 KiB",
+		     "the same, a call for each byte of it");
+	bench_chunks(is_full, "chunked body, chunks of 4 KiB", 4096);
+	bench_chunks(is_full, "chunked body, chunks of 3 bytes", 3);
 	return 0;
-#endif
-}
-
-static void measure(const char *name, work_fn *work, const char *buf, size_t len)
-{
-	double best_ns = 1e18, best_cycles = 1e18;
-	uint64_t times = 1;
-
-	for (int round = 0; round < ROUNDS;) {
-		uint64_t ns = now_ns(), cycles = now_cycles();
-
-		for (uint64_t i = 0; i < times; i++) {
-			work(buf, len);
-			__asm__ volatile("" : : : "memory");
-		}
-		cycles = now_cycles() - cycles;
-		ns = now_ns() - ns;
-		if (ns < ROUND_NS / 2) {
-			times *= 2;
-			continue;
-		}
-		round++;
-		if ((double)ns / (double)times < best_ns) {
-			best_ns = (double)ns / (double)times;
-			best_cycles = (double)cycles / (double)times;
-		}
-	}
-	printf("%-34s %7zu bytes %10.1f ns %8.2f cycles/byte\n", name, len, best_ns,
-	       best_cycles / (double)len);
-}
-
-int main(void)
-{
-	static char big[16384], body[65536];
-	size_t len = 0;
-
-	measure("request: browser, 10 fields", run_request, browser, sizeof(browser) - 1);
-	measure("request: upgrade", run_request, upgrade, sizeof(upgrade) - 1);
-	measure("request: smallest", run_request, small, sizeof(small) - 1);
-	measure("response: handshake", run_response, response, sizeof(response) - 1);
-	measure("request: browser, byte by byte", run_trickle, browser, sizeof(browser) - 1);
-
-	memset(big, 'v', sizeof(big));
-	memcpy(big, "GET / HTTP/1.1\r\nHost: a\r\nCookie: ", 33);
-	memcpy(big + sizeof(big) - 4, "\r\n\r\n", 4);
-	measure("request: 16 KiB cookie", run_request, big, sizeof(big));
-	measure("request: the same, byte by byte", run_trickle, big, sizeof(big));
-
-	for (; len + 4096 + 16 < sizeof(body); len += 4096 + 2) {
-		len += http1_chunk_line(body + len, 4096);
-		memset(body + len, 'b', 4096);
-		memcpy(body + len + 4096, "\r\n", 2);
-	}
-	memcpy(body + len, "0\r\n\r\n", 5);
-	measure("chunked: 4 KiB chunks", run_chunked, body, len + 5);
-	for (len = 0; len + 32 < sizeof(body); len += 8)
-		memcpy(body + len, "3\r\nabc\r\n", 8);
-	memcpy(body + len, "0\r\n\r\n", 5);
-	measure("chunked: 3 byte chunks", run_chunked, body, len + 5);
-	if (failures)
-		fprintf(stderr, "%u parses failed\n", failures);
-	return failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

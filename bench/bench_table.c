@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_table [ENTRIES] [shared] - memory and speed of a full session table of 20-byte sids, one
- * thread; the keys are digests, as those of all sids.  "shared": changes are marked for a mirror.
+ * bench_table [full] - memory and speed of full session tables of 20-byte sids, one thread; the
+ * keys are digests, as those of all sids are.  "shared": changes are marked for a mirror.  Bytes
+ * are those of an entry, index and empty table included, as malloc sees them.
  *
- * Keys are made from their number while the clock runs (the cost of that alone is printed first and
- * taken off), in an order that no cache can foresee.
+ * Keys are made from their number while the clock runs (the cost of that alone is taken off), in an
+ * order that no cache can foresee.
  */
 #include "config.h"
 
 #include <malloc.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "balance/lb.h"
 #include "balance/table.h"
 #include "balance/table_share.h"
 #include "base/clock.h"
+#include "micro.h"
 
-#define LOOKUPS 4000000u
+#define IDLE_MS 45000
 
-static volatile uint64_t sink;
+static uint32_t lookups;
 
 static void make_sid(uint64_t number, char sid[20])
 {
@@ -35,28 +35,43 @@ static void make_sid(uint64_t number, char sid[20])
 		sid[i] = alphabet[x & 63];
 }
 
-enum what { KEYS_ALONE, KEYS_AND_HASH, FIND, FIND_MISS, OPEN_CLOSE, WHAT_N };
+enum what { KEYS_ALONE, KEYS_AND_HASH, FIND, FIND_MISS, OPEN_CLOSE, PUT_AGAIN, WHAT_N };
 
-/* What one read that no cache and no foresight helps with costs here: the yardstick for the rest.
- */
+static const char *const names[WHAT_N] = {
+	"(making a sid)", "hash", "find, hit", "find, miss", "open and close", "put, was there",
+};
+
+/* What one read that no cache and no foresight helps with costs here: the yardstick. */
 static double memory_latency_ns(void)
 {
 	const uint32_t n = 1u << 20, stride = 16; /* 64 MiB in lines of 64 bytes */
 	uint32_t *next = calloc(n, stride * sizeof(*next));
 	uint32_t at = 0;
-	int64_t from_us;
+	uint64_t from_ns;
 
-	if (!next)
-		return 0;
+	must(next);
 	/* A full cycle: the multiplier and increment of a linear congruential generator. */
 	for (uint32_t i = 0; i < n; i++)
 		next[i * stride] = (i * 1664525u + 1013904223u) % n;
-	from_us = clock_now_us();
+	from_ns = micro_ns();
 	for (uint32_t i = 0; i < n; i++)
 		at = ((volatile uint32_t *)next)[at * stride];
-	sink = at;
+	must(at == 0); /* back where it began */
 	free(next);
-	return (double)(clock_now_us() - from_us) * 1000 / n;
+	return (double)(micro_ns() - from_ns) / n;
+}
+
+static struct table_key key_of(struct table *table, uint64_t number)
+{
+	char sid[20];
+
+	make_sid(number, sid);
+	return table_key(table, (struct str){ sid, 20 });
+}
+
+static struct table_value value_of(uint32_t number)
+{
+	return (struct table_value){ .server = number % 64, .generation = 1, .idle_ms = IDLE_MS };
 }
 
 /* As a proxy does it: the key is known, and its cell asked for, a little before the look-up. */
@@ -64,121 +79,156 @@ static double run_prefetched(struct table *table, uint32_t n)
 {
 	struct {
 		struct table_key key;
-		char sid[20];
+		uint32_t number;
 	} ring[8];
-	int64_t from_us = clock_now_us();
-	uint64_t sum = 0;
+	uint64_t from_ns = micro_ns();
+	uint32_t found = 0;
 
 	lb_random_seed(1);
-	for (uint32_t i = 0; i < LOOKUPS + ARRAY_N(ring); i++) {
+	for (uint32_t i = 0; i < lookups + ARRAY_N(ring); i++) {
 		unsigned at = i % ARRAY_N(ring);
 		struct table_value value;
 
 		if (i >= ARRAY_N(ring))
-			sum += table_find(table, &ring[at].key, &value);
-		make_sid(lb_random() % n, ring[at].sid);
-		ring[at].key = table_key(table, (struct str){ ring[at].sid, 20 });
+			found += table_find(table, &ring[at].key, &value) &&
+				 value.server == ring[at].number % 64;
+		ring[at].number = (uint32_t)(lb_random() % n);
+		ring[at].key = key_of(table, ring[at].number);
 		table_prefetch(table, &ring[at].key);
 	}
-	sink = sum;
-	return (double)(clock_now_us() - from_us) * 1000 / LOOKUPS;
+	must(found == lookups);
+	return (double)(micro_ns() - from_ns) / lookups;
+}
+
+static bool run_one(struct table *table, uint32_t number, enum what what)
+{
+	struct table_value value;
+	struct table_key key = key_of(table, number);
+
+	switch (what) {
+	case FIND:
+		return table_find(table, &key, &value) && value.server == number % 64;
+	case FIND_MISS:
+		return !table_find(table, &key, &value);
+	case OPEN_CLOSE:
+		if (!table_open(table, &key, &value))
+			return false;
+		table_close(table, &key);
+		return value.server == number % 64;
+	case PUT_AGAIN:
+		value = value_of(number);
+		return table_put(table, &key, &value, NULL) == TABLE_PUT_SAME;
+	case KEYS_ALONE:
+	case KEYS_AND_HASH:
+	case WHAT_N:
+		break;
+	}
+	return key.len == TABLE_KEY_SIZE;
 }
 
 static double run(struct table *table, uint32_t n, enum what what)
 {
-	int64_t from_us = clock_now_us();
-	uint64_t sum = 0;
+	uint64_t from_ns = micro_ns();
+	uint32_t right = 0;
 
 	lb_random_seed(1);
-	for (uint32_t i = 0; i < LOOKUPS; i++) {
-		struct table_value value;
-		struct table_key key;
-		char sid[20];
+	for (uint32_t i = 0; i < lookups; i++) {
+		uint32_t number = (uint32_t)(lb_random() % n) + (what == FIND_MISS ? n : 0);
 
-		make_sid(lb_random() % n + (what == FIND_MISS ? n : 0), sid);
-		sum += (unsigned char)sid[3];
-		if (what == KEYS_ALONE)
-			continue;
-		key = table_key(table, (struct str){ sid, 20 });
-		sum += key.hash;
-		if (what == FIND || what == FIND_MISS)
-			sum += table_find(table, &key, &value);
-		if (what == OPEN_CLOSE) {
-			sum += table_open(table, &key, &value);
-			table_close(table, &key);
+		if (what == KEYS_ALONE) {
+			char sid[20];
+
+			make_sid(number, sid);
+			micro_barrier();
+			right++;
+		} else {
+			right += run_one(table, number, what);
 		}
 	}
-	sink = sum;
-	return (double)(clock_now_us() - from_us) * 1000 / LOOKUPS;
+	must(right == lookups);
+	return (double)(micro_ns() - from_ns) / lookups;
 }
 
-static void fill(struct table *table, uint32_t n)
+static double fill(struct table *table, uint32_t n)
 {
-	int64_t from_us = clock_now_us();
+	uint64_t from_ns = micro_ns();
 
 	for (uint32_t i = 0; i < n; i++) {
-		struct table_value value = { .server = i % 64, .generation = 1, .idle_ms = 45000 };
-		struct table_key key;
-		char sid[20];
+		struct table_key key = key_of(table, i);
+		struct table_value value = value_of(i);
 
-		make_sid(i, sid);
-		key = table_key(table, (struct str){ sid, 20 });
 		table_put(table, &key, &value, NULL);
 	}
-	printf("insert            %6.1f ns\n", (double)(clock_now_us() - from_us) * 1000 / n);
+	return (double)(micro_ns() - from_ns) / n;
 }
 
-static void expire(struct table *table, uint32_t n)
+static double expire(struct table *table, uint32_t n)
 {
-	int64_t from_us;
+	uint64_t from_ns;
 	uint32_t freed = 0;
 
-	clock_set_ms(clock_ms() + 60000);
-	from_us = clock_now_us();
+	clock_set_ms(clock_ms() + IDLE_MS + 15000);
+	from_ns = micro_ns();
 	while (freed < n)
 		freed += table_expire(table, 65536);
-	printf("expire            %6.1f ns\n", (double)(clock_now_us() - from_us) * 1000 / n);
+	must(freed == n);
+	return (double)(micro_ns() - from_ns) / n;
+}
+
+static void row(uint32_t n, bool is_shared, const char *what, double ns, double bytes)
+{
+	char name[96];
+
+	snprintf(name, sizeof(name), "%.2g M entries%s: %s", n / 1e6, is_shared ? ", shared" : "",
+		 what);
+	micro_row(name, ns, 0, bytes);
+}
+
+static void bench(uint32_t n, bool is_shared)
+{
+	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	struct table *table = table_new(
+		&(struct table_options){ .name = "bench", .max_entries = n, .is_secret = true });
+	double keys_ns = 0, fill_ns, bytes;
+	struct table_stats stats;
+
+	table_share(table, is_shared);
+	fill_ns = fill(table, n);
+	table_stats(table, &stats);
+	must(stats.entries == n && stats.evictions == 0);
+	bytes = (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) /
+		(double)stats.entries;
+	for (int what = 0; what < WHAT_N; what++) {
+		double ns = run(table, n, (enum what)what);
+
+		if (what == KEYS_ALONE) {
+			keys_ns = ns;
+			row(n, is_shared, "insert, with its hash", fill_ns - keys_ns, bytes);
+		} else {
+			row(n, is_shared, names[what], ns - keys_ns, bytes);
+		}
+	}
+	row(n, is_shared, "find, prefetched", run_prefetched(table, n) - keys_ns, bytes);
+	must(table_is_sane(table));
+	row(n, is_shared, "expire", expire(table, n), bytes);
+	table_stats(table, &stats);
+	must(stats.entries == 0);
+	table_free(table);
 }
 
 int main(int argc, char **argv)
 {
-	static const char *const names[WHAT_N] = { "(making keys)", "(and hashing)", "find",
-						   "find, not there", "open + close" };
-	uint32_t n = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 1000000;
-	size_t empty_bytes = mallinfo2().uordblks;
-	struct table_stats stats;
-	struct table *table;
-	double keys_ns = 0;
+	bool is_full = micro_begin(argc, argv, "session table");
 
+	lookups = is_full ? 4000000 : 200000;
 	clock_set_ms(1000);
-	table = table_new(
-		&(struct table_options){ .name = "bench", .max_entries = n, .is_secret = true });
-	table_share(table, argc > 2 && strcmp(argv[2], "shared") == 0);
-	printf("empty table: %zu bytes; %u entries of 20-byte sids follow\n",
-	       mallinfo2().uordblks - empty_bytes, n);
-	fill(table, n);
-	table_stats(table, &stats);
-	printf("entries           %llu, evictions %llu\n", (unsigned long long)stats.entries,
-	       (unsigned long long)stats.evictions);
-	printf("memory            %.2f bytes an entry by our count, %.2f by malloc's\n",
-	       (double)stats.size_bytes / (double)stats.entries,
-	       (double)(mallinfo2().uordblks + mallinfo2().hblkhd - empty_bytes) /
-		       (double)stats.entries);
-	for (int what = 0; what < WHAT_N; what++) {
-		double ns = run(table, n, (enum what)what);
-
-		if (what == KEYS_ALONE)
-			keys_ns = ns;
-		printf("%-17s %6.1f ns", names[what], what == KEYS_ALONE ? ns : ns - keys_ns);
-		if (what >= FIND)
-			printf("  %6.2f M/s", 1000 / (ns - keys_ns));
-		printf("\n");
+	micro_row("one random read of memory on this machine", memory_latency_ns(), 0, 0);
+	if (!is_full) {
+		bench(100000, false);
+		return 0;
 	}
-	double ns = run_prefetched(table, n) - keys_ns;
-
-	printf("find, prefetched  %6.1f ns  %6.2f M/s\n", ns, 1000 / ns);
-	printf("(one random read of memory on this machine: %.1f ns)\n", memory_latency_ns());
-	expire(table, n);
-	table_free(table);
+	bench(1000000, false);
+	bench(1000000, true);
+	bench(10000000, false);
 	return 0;
 }

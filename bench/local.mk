@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 BENCHES =
-include bench/http1.mk
-include bench/balance.mk
+include bench/micro.mk
 EXTRA_PROGRAMS += $(BENCHES)
 EXTRA_DIST += bench/limpet.sh bench/health_cost.py bench/mirror.py
 # What 1,000 servers checked each second cost; fails above 5 % of a core.
