@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 BENCHES =
 include bench/micro.mk
+include bench/compare.mk
 EXTRA_PROGRAMS += $(BENCHES)
 EXTRA_DIST += bench/limpet.sh bench/health_cost.py bench/mirror.py
 # What 1,000 servers checked each second cost; fails above 5 % of a core.

@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+# End to end, beside other proxies: what makes the load, and the relay that parses nothing.
+BENCH_PEERS = bench/bench_load bench/bench_floor
+EXTRA_PROGRAMS += $(BENCH_PEERS)
+bench_bench_load_SOURCES = bench/load.h bench/load.c bench/load_client.c bench/load_origin.c \
+	bench/load_tls.c bench/load_watch.c
+bench_bench_load_LDADD = $(OPENSSL_LIBS)
+bench_bench_floor_SOURCES = bench/floor.c
+bench_bench_floor_LDADD = $(OPENSSL_LIBS)
