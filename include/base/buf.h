@@ -52,7 +52,12 @@ static inline char *buf_tail(struct buf *buf)
  * Makes at least ROOM bytes of room, moving the bytes to the front or taking larger storage as
  * needed. Views into the buf are void afterwards if it had less.
  */
-void buf_reserve(struct buf *buf, size_t room);
+void buf_make_room(struct buf *buf, size_t room);
+static inline void buf_reserve(struct buf *buf, size_t room)
+{
+	if (unlikely(!buf->data || buf_room(buf) < room))
+		buf_make_room(buf, room);
+}
 static inline void buf_fill(struct buf *buf, size_t n) /* N bytes were written at buf_tail() */
 {
 	slow_check(n <= buf_room(buf));
@@ -66,7 +71,14 @@ static inline void buf_consume(struct buf *buf, size_t n)
 	if (buf->start == buf->end)
 		buf_release(buf);
 }
-void buf_append(struct buf *buf, const void *bytes, size_t n);
+static inline void buf_append(struct buf *buf, const void *bytes, size_t n)
+{
+	if (!n)
+		return;
+	buf_reserve(buf, n);
+	memcpy(buf_tail(buf), bytes, n);
+	buf->end += (uint32_t)n;
+}
 static inline void buf_append_str(struct buf *buf, struct str s)
 {
 	buf_append(buf, s.p, s.len);

@@ -15,6 +15,7 @@ enum http1_kind { HTTP1_REQUEST, HTTP1_RESPONSE, HTTP1_TRAILERS };
 
 /* Where a parser stands in its buffer. */
 struct http1_cursor {
+	const char *buf; /* first byte of the buffer */
 	const char *p;   /* next byte */
 	const char *end; /* one past the last byte */
 	const char *why; /* set with PARSE_BAD */

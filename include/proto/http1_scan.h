@@ -4,7 +4,9 @@
  *
  * Model.  Almost all bytes of a head lie inside such runs, so these loops are where its time goes.
  * Each looks at 16 bytes at once with SSE2 (every x86-64 has it), or at 8 in a plain register
- * elsewhere, and finishes byte by byte.  Nothing past END is ever read.
+ * elsewhere, and finishes byte by byte.  Nothing past END is ever read, nor before FLOOR, where the
+ * buffer begins: so that the last few bytes are looked at as the end of a block of 16 that has been
+ * looked at in part already, without a loop over them.
  *
  * The *_swar variants are always compiled, so that the tests can hold both against each other.
  * Private to the http1 files and their tests.
@@ -99,43 +101,55 @@ static inline __m128i http1_load16(const char *p)
 	return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-static inline const char *http1_scan_value(const char *p, const char *end)
+/* Bit i is set when byte i of X may not be in a field value. */
+static inline unsigned http1_stops_value(__m128i x)
 {
-	const __m128i unit = _mm_set1_epi8(0x1f);
-	const __m128i tab = _mm_set1_epi8('\t');
-	const __m128i del = _mm_set1_epi8(0x7f);
+	__m128i low = _mm_cmpeq_epi8(_mm_min_epu8(x, _mm_set1_epi8(0x1f)), x);
+	__m128i is_tab = _mm_cmpeq_epi8(x, _mm_set1_epi8('\t'));
+	__m128i is_del = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f));
 
-	for (; end - p >= 16; p += 16) {
-		__m128i x = http1_load16(p);
-		__m128i low = _mm_cmpeq_epi8(_mm_min_epu8(x, unit), x);
-		__m128i stop = _mm_or_si128(_mm_andnot_si128(_mm_cmpeq_epi8(x, tab), low),
-					    _mm_cmpeq_epi8(x, del));
-		unsigned mask = (unsigned)_mm_movemask_epi8(stop);
-
-		if (mask)
-			return p + __builtin_ctz(mask);
-	}
-	return http1_scan_value_swar(p, end);
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(is_tab, low), is_del));
 }
 
-static inline const char *http1_scan_target(const char *p, const char *end)
+/* The same of a request target. */
+static inline unsigned http1_stops_target(__m128i x)
 {
-	const __m128i lowest = _mm_set1_epi8(0x21);
-	const __m128i del = _mm_set1_epi8(0x7f);
-	const __m128i hash = _mm_set1_epi8('#');
+	/* Signed: bytes from 0x80 on are below 0x21 too. */
+	__m128i low = _mm_cmplt_epi8(x, _mm_set1_epi8(0x21));
+	__m128i is_del = _mm_cmpeq_epi8(x, _mm_set1_epi8(0x7f));
+	__m128i is_hash = _mm_cmpeq_epi8(x, _mm_set1_epi8('#'));
+
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(is_del, is_hash)));
+}
+
+static inline const char *http1_scan_value(const char *floor, const char *p, const char *end)
+{
+	unsigned mask;
 
 	for (; end - p >= 16; p += 16) {
-		__m128i x = http1_load16(p);
-		/* Signed: bytes from 0x80 on are below 0x21 too. */
-		__m128i stop =
-			_mm_or_si128(_mm_cmplt_epi8(x, lowest),
-				     _mm_or_si128(_mm_cmpeq_epi8(x, del), _mm_cmpeq_epi8(x, hash)));
-		unsigned mask = (unsigned)_mm_movemask_epi8(stop);
-
+		mask = http1_stops_value(http1_load16(p));
 		if (mask)
 			return p + __builtin_ctz(mask);
 	}
-	return http1_scan_target_swar(p, end);
+	if (unlikely(end - floor < 16))
+		return http1_scan_value_swar(p, end);
+	mask = http1_stops_value(http1_load16(end - 16)) >> (16 - (end - p));
+	return mask ? p + __builtin_ctz(mask) : end;
+}
+
+static inline const char *http1_scan_target(const char *floor, const char *p, const char *end)
+{
+	unsigned mask;
+
+	for (; end - p >= 16; p += 16) {
+		mask = http1_stops_target(http1_load16(p));
+		if (mask)
+			return p + __builtin_ctz(mask);
+	}
+	if (unlikely(end - floor < 16))
+		return http1_scan_target_swar(p, end);
+	mask = http1_stops_target(http1_load16(end - 16)) >> (16 - (end - p));
+	return mask ? p + __builtin_ctz(mask) : end;
 }
 
 /*
@@ -165,13 +179,15 @@ static inline const char *http1_scan_token(const char *p, const char *end)
 
 #else
 
-static inline const char *http1_scan_value(const char *p, const char *end)
+static inline const char *http1_scan_value(const char *floor, const char *p, const char *end)
 {
+	(void)floor;
 	return http1_scan_value_swar(p, end);
 }
 
-static inline const char *http1_scan_target(const char *p, const char *end)
+static inline const char *http1_scan_target(const char *floor, const char *p, const char *end)
 {
+	(void)floor;
 	return http1_scan_target_swar(p, end);
 }
 

@@ -54,7 +54,7 @@ void buf_pack(struct buf *buf)
 	buf->start = 0;
 }
 
-void buf_reserve(struct buf *buf, size_t room)
+void buf_make_room(struct buf *buf, size_t room)
 {
 	size_t need = buf_length(buf) + room;
 	uint32_t size = buf->size;
@@ -90,13 +90,4 @@ void buf_release(struct buf *buf)
 	if (buf->data)
 		block_put(buf->data, buf->size);
 	*buf = (struct buf){ 0 };
-}
-
-void buf_append(struct buf *buf, const void *bytes, size_t n)
-{
-	if (!n)
-		return;
-	buf_reserve(buf, n);
-	memcpy(buf_tail(buf), bytes, n);
-	buf_fill(buf, n);
 }

@@ -10,6 +10,6 @@ liblimpet_a_SOURCES += \
 	include/base/mem.h src/base/mem.c \
 	include/base/pack.h include/base/siphash.h src/base/siphash.c \
 	include/base/str.h src/base/str.c \
-	include/base/thread.h
+	include/base/sys.h include/base/thread.h
 # model: regular expressions of routes
 liblimpet_a_SOURCES += include/base/regex.h src/base/regex.c

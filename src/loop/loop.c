@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/sys.h"
+
 #define EVENTS_MAX 256
 
 static void on_wake(struct loop_fd *lf, uint32_t events)
@@ -137,7 +139,7 @@ static void count_lag(struct loop *loop)
 void loop_turn(struct loop *loop, int max_ms)
 {
 	struct epoll_event events[EVENTS_MAX];
-	int n = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop, max_ms));
+	int n = sys_epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms(loop, max_ms));
 
 	clock_update();
 	loop->turn_started_us = clock_us();

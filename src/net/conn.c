@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/sys.h"
+
 void conn_init(struct conn *conn, int fd, conn_event_fn *on_event)
 {
 	*conn = (struct conn){
@@ -121,7 +123,7 @@ enum io conn_socket_recv(struct conn *conn, struct buf *buf, size_t room)
 	if (!conn->can_read || conn->fd < 0 || !room) /* recv() of no bytes looks like the end */
 		return IO_AGAIN;
 	do
-		n = recv(conn->fd, buf_tail(buf), room, 0);
+		n = sys_recv(conn->fd, buf_tail(buf), room, 0);
 	while (n < 0 && errno == EINTR);
 	if (likely(n > 0)) {
 		if ((size_t)n < room && !conn->is_hung_up)
@@ -177,7 +179,7 @@ enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sen
 	if (!conn->can_write || conn->fd < 0)
 		return IO_AGAIN;
 	do
-		n = send(conn->fd, bytes, size, MSG_NOSIGNAL);
+		n = sys_send(conn->fd, bytes, size, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	return sent_result(conn, n, size, sent);
 }
@@ -212,7 +214,7 @@ enum io conn_socket_sendv(struct conn *conn, const struct iovec *iov, int iov_n,
 	if (!conn->can_write || conn->fd < 0)
 		return IO_AGAIN;
 	do
-		n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+		n = sys_sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	return sent_result(conn, n, size, sent);
 }

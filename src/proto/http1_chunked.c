@@ -65,7 +65,7 @@ static enum parse take_size(struct http1_chunked *chunked, struct http1_cursor *
 
 static enum parse take_extension(struct http1_chunked *chunked, struct http1_cursor *c)
 {
-	const char *p = http1_scan_value(c->p, c->end);
+	const char *p = http1_scan_value(c->buf, c->p, c->end);
 	size_t size = (size_t)(p - c->p);
 
 	/* The CR LF counts too. */
@@ -183,7 +183,7 @@ enum parse http1_chunked_next(struct http1_chunked *chunked, const char *buf, si
 			      size_t *used, struct str *data, struct http_head *trailers,
 			      const char **why)
 {
-	struct http1_cursor c = { .p = buf, .end = buf + len, .kind = HTTP1_TRAILERS };
+	struct http1_cursor c = { .buf = buf, .p = buf, .end = buf + len, .kind = HTTP1_TRAILERS };
 	enum parse parse = PARSE_DONE;
 
 	*data = (struct str){ buf, 0 };

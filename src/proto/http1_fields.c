@@ -30,7 +30,7 @@ bool http1_has_news(const char *buf, size_t len, size_t seen)
 		return true;
 	if (seen >= len)
 		return false;
-	p = http1_scan_value(buf + seen - (buf[seen - 1] == '\r'), end);
+	p = http1_scan_value(buf, buf + seen - (buf[seen - 1] == '\r'), end);
 	return p < end && !(p == end - 1 && *p == '\r');
 }
 
@@ -75,7 +75,7 @@ static enum parse take_field(struct http1_cursor *c, struct http_field *field)
 		p++;
 	while (p < c->end && is_blank(*p));
 	value = p;
-	p = http1_scan_value(p, c->end);
+	p = http1_scan_value(c->buf, p, c->end);
 	if (c->end - p < 2) {
 		if (p == c->end || *p == '\r')
 			return PARSE_MORE;

@@ -35,9 +35,17 @@ static enum http_method method_id_of(struct str method)
 
 static enum parse take_method(struct http1_cursor *c, struct http_head *head)
 {
-	const char *p = http1_scan_token(c->p, c->end);
-	size_t len = (size_t)(p - c->p);
+	const char *p;
+	size_t len;
 
+	if (likely(c->end - c->p >= 4 && memcmp(c->p, "GET ", 4) == 0)) {
+		head->method = (struct str){ c->p, 3 };
+		head->method_id = HTTP_GET;
+		c->p += 4;
+		return PARSE_DONE;
+	}
+	p = http1_scan_token(c->p, c->end);
+	len = (size_t)(p - c->p);
 	if (len > HTTP1_METHOD_LEN_MAX)
 		return http1_bad(c, HTTP1_BAD_METHOD);
 	if (p == c->end)
@@ -56,7 +64,7 @@ static enum parse take_method(struct http1_cursor *c, struct http_head *head)
 
 static enum parse take_target(struct http1_cursor *c, size_t size_max, struct http_head *head)
 {
-	const char *p = http1_scan_target(c->p, c->end);
+	const char *p = http1_scan_target(c->buf, c->p, c->end);
 	size_t len = (size_t)(p - c->p);
 
 	if (len > size_max)
@@ -98,8 +106,18 @@ static enum parse take_form(struct http1_cursor *c, const char *form, const char
 static enum parse take_version(struct http1_cursor *c, const char *why, uint8_t *minor)
 {
 	const char *version;
-	enum parse parse = take_form(c, "HTTP/9.9", why, &version);
+	enum parse parse;
 
+	if (likely(c->end - c->p >= 8)) {
+		bool is_11 = memcmp(c->p, "HTTP/1.1", 8) == 0;
+
+		if (likely(is_11 || memcmp(c->p, "HTTP/1.0", 8) == 0)) {
+			*minor = is_11;
+			c->p += 8;
+			return PARSE_DONE;
+		}
+	}
+	parse = take_form(c, "HTTP/9.9", why, &version);
 	if (parse != PARSE_DONE)
 		return parse;
 	if (version[5] != '1' || version[7] > '1')
@@ -199,10 +217,14 @@ static enum parse take_request(struct http1_cursor *c, const struct http1_limits
 static enum parse take_status_line(struct http1_cursor *c, struct http_head *head)
 {
 	enum parse parse = take_version(c, HTTP1_BAD_STATUS_LINE, &head->minor);
-	const char *p;
+	const char *p = c->p;
 
-	if (parse == PARSE_DONE)
-		parse = take_form(c, " 999", HTTP1_BAD_STATUS_LINE, &p);
+	if (parse == PARSE_DONE) {
+		if (likely(c->end - p >= 4 && memcmp(p, " 200", 4) == 0))
+			c->p += 4;
+		else
+			parse = take_form(c, " 999", HTTP1_BAD_STATUS_LINE, &p);
+	}
 	if (parse != PARSE_DONE)
 		return parse;
 	if (p[1] < '1' || p[1] > '5')
@@ -212,7 +234,7 @@ static enum parse take_status_line(struct http1_cursor *c, struct http_head *hea
 	/* A space and the reason; without a reason many leave the space out. */
 	if (c->p < c->end && *c->p == ' ') {
 		p = c->p + 1;
-		c->p = http1_scan_value(p, c->end);
+		c->p = http1_scan_value(c->buf, p, c->end);
 		head->reason = str_sub(p, c->p);
 	} else {
 		head->reason = (struct str){ c->p, 0 };
@@ -254,7 +276,7 @@ enum parse http1_parse_request(const char *buf, size_t len, size_t seen,
 {
 	/* From target_size_max to there a target may turn out too long, by what goes before it. */
 	size_t target_end_max = (size_t)limits->target_size_max + HTTP1_METHOD_LEN_MAX + 4;
-	struct http1_cursor c = { .p = buf, .kind = HTTP1_REQUEST };
+	struct http1_cursor c = { .buf = buf, .p = buf, .kind = HTTP1_REQUEST };
 	enum parse parse;
 
 	if (seen >= ALWAYS_SIZE && !http1_has_news(buf, len, seen) && len < limits->head_size_max &&
@@ -270,7 +292,7 @@ enum parse http1_parse_response(const char *buf, size_t len, size_t seen,
 				const struct http1_limits *limits, struct http_head *head,
 				const char **why)
 {
-	struct http1_cursor c = { .p = buf, .kind = HTTP1_RESPONSE };
+	struct http1_cursor c = { .buf = buf, .p = buf, .kind = HTTP1_RESPONSE };
 	enum parse parse;
 
 	if (seen >= ALWAYS_SIZE && !http1_has_news(buf, len, seen) && len < limits->head_size_max)

@@ -243,7 +243,7 @@ bool http_is_token(struct str s)
 bool http_is_field_value(struct str s)
 {
 	return str_trim(s).len == s.len &&
-	       (s.len == 0 || http1_scan_value(s.p, s.p + s.len) == s.p + s.len);
+	       (s.len == 0 || http1_scan_value(s.p, s.p, s.p + s.len) == s.p + s.len);
 }
 
 /* Letters, digits and marks of RFC 3986 reg-name; a comma would look like two hosts. */

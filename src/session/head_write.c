@@ -17,12 +17,15 @@
 typedef bool drop_fn(const struct txn *txn, const struct http_head *head,
 		     const struct http_field *field);
 
-/* Copies the field lines that DROP does not want dropped. */
-static void copy_fields(const struct txn *txn, const struct http_head *head, const char *head_end,
-			drop_fn *drop, struct buf *out)
+/*
+ * Copies the field lines that DROP does not want dropped, and with the first of them what stands
+ * before it from RUN on: a start line that goes on as it came.  NULL: that was written otherwise.
+ */
+static inline __attribute__((always_inline)) void copy_fields(const struct txn *txn,
+							      const struct http_head *head,
+							      const char *run, const char *head_end,
+							      drop_fn *drop, struct buf *out)
 {
-	const char *run = NULL;
-
 	for (unsigned i = 0; i < head->fields_n; i++) {
 		const struct http_field *field = &head->fields[i];
 
@@ -142,10 +145,14 @@ static void append_framing(const struct txn *txn, struct buf *out)
 		buf_append_str(out, STR("Connection: Upgrade\r\nUpgrade: websocket\r\n"));
 }
 
-static void append_request_line(struct txn *txn, struct buf *out)
+/* Where the copied lines begin: with the request line, unless that had to be written anew. */
+static const char *append_request_line(const struct txn *txn, struct buf *out)
 {
 	const struct http_head *head = txn->head;
+	bool has_host = !head->is_absolute_form && http_head_first(head, FIELD_HOST);
 
+	if (likely(has_host && head->minor == 1 && head->fields_n))
+		return head->method.p; /* the parser has seen to it that it is well-formed */
 	buf_append_str(out, head->method);
 	buf_append(out, " ", 1);
 	if (head->is_absolute_form) {
@@ -158,18 +165,19 @@ static void append_request_line(struct txn *txn, struct buf *out)
 		buf_append_str(out, head->target);
 	}
 	buf_append_str(out, STR(" HTTP/1.1\r\n"));
-	if (head->is_absolute_form || !http_head_first(head, FIELD_HOST))
+	if (!has_host)
 		append_field(out, STR("Host"), head->authority);
+	return NULL;
 }
 
 void request_head_write(struct txn *txn, struct buf *out)
 {
 	const struct http_head *head = txn->head;
-	const char *head_end = buf_bytes(&txn->client->in) + head->size;
+	const char *head_end = buf_bytes(&txn->client->in) + head->size, *run;
 
 	buf_reserve(out, head->size + 1024);
-	append_request_line(txn, out);
-	copy_fields(txn, head, head_end, drops_from_request, out);
+	run = append_request_line(txn, out);
+	copy_fields(txn, head, run, head_end, drops_from_request, out);
 	if (txn->stick.cookie_rule)
 		append_cookies(txn, out);
 	forwarded_write(txn, out);
@@ -199,16 +207,21 @@ static bool drops_from_response(const struct txn *txn, const struct http_head *h
 	return txn->backend->response_edits.n && is_edited(&txn->backend->response_edits, field);
 }
 
-static void append_status_line(const struct http_head *head, struct buf *out)
+/* As append_request_line().  The line of HTTP/1.1 with a reason is ours to the byte. */
+static const char *append_status_line(const struct http_head *head, const char *line_as_sent,
+				      struct buf *out)
 {
 	char line[] = "HTTP/1.1 000 ";
 
+	if (likely(head->minor == 1 && head->reason.len && head->fields_n))
+		return line_as_sent;
 	line[9] = (char)('0' + head->status / 100 % 10);
 	line[10] = (char)('0' + head->status / 10 % 10);
 	line[11] = (char)('0' + head->status % 10);
 	buf_append(out, line, sizeof(line) - 1);
 	buf_append_str(out, head->reason);
 	buf_append(out, "\r\n", 2);
+	return NULL;
 }
 
 static void append_set_cookie(struct txn *txn, struct buf *out)
@@ -253,11 +266,11 @@ static void append_connection(struct txn *txn, const struct http_head *head, str
 void response_head_write(struct txn *txn, const struct http_head *head, struct buf *in)
 {
 	struct buf *out = &txn->client->out;
-	const char *head_end = buf_bytes(in) + head->size;
+	const char *head_end = buf_bytes(in) + head->size, *run;
 
 	buf_reserve(out, head->size + 1024);
-	append_status_line(head, out);
-	copy_fields(txn, head, head_end, drops_from_response, out);
+	run = append_status_line(head, buf_bytes(in), out);
+	copy_fields(txn, head, run, head_end, drops_from_response, out);
 	append_set_cookie(txn, out);
 	if (txn->response.to == FRAMING_CHUNKED && head->status != 101)
 		buf_append_str(out, STR("Transfer-Encoding: chunked\r\n"));
@@ -281,8 +294,9 @@ static bool drops_hop(const struct txn *txn, const struct http_head *head,
 void interim_head_write(struct txn *txn, const struct http_head *head)
 {
 	struct buf *out = &txn->client->out;
+	const char *line = buf_bytes(&txn->upstream->in);
+	const char *run = append_status_line(head, line, out);
 
-	append_status_line(head, out);
-	copy_fields(txn, head, buf_bytes(&txn->upstream->in) + head->size, drops_hop, out);
+	copy_fields(txn, head, run, line + head->size, drops_hop, out);
 	buf_append(out, "\r\n", 2);
 }

@@ -91,6 +91,11 @@ static void fields_of_the_connection_are_not_passed_on(void **state)
 		  "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n" },
 		{ "GET / HTTP/1.0\r\nHost: h\r\n\r\n", GET "\r\n" },
 		{ "\r\nGET / HTTP/1.1\r\nHost: h\r\nE: 5\r\n\r\n", GET "E: 5\r\n\r\n" },
+		/* The request line goes with the first field, dropped or not. */
+		{ "\r\nGET /a?b HTTP/1.1\r\nTE: x\r\nHost: h\r\n\r\n",
+		  "GET /a?b HTTP/1.1\r\nHost: h\r\n\r\n" },
+		{ "GET / HTTP/1.0\r\nKeep-Alive: 5\r\nHost: h\r\n\r\n", GET "\r\n" },
+		{ "GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost: \r\n\r\n" },
 	};
 
 	(void)state;
@@ -125,6 +130,13 @@ static void answer_is_framed_for_the_client_that_asked(void **state)
 		  "HTTP/1.1 204 None\r\n\r\n" },
 		{ GET "\r\n", "HTTP/1.1 304 Same\r\nContent-Length: 7\r\n\r\n",
 		  "HTTP/1.1 304 Same\r\nContent-Length: 7\r\n\r\n" },
+		{ GET "\r\n", OK11 "Connection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+		  OK11 "Content-Length: 0\r\n\r\n" },
+		{ GET "\r\n", "HTTP/1.1 204 None at all\r\nKeep-Alive: timeout=5\r\n\r\n",
+		  "HTTP/1.1 204 None at all\r\n\r\n" },
+		{ GET "\r\n", "HTTP/1.1 204\r\nA: b\r\n\r\n", "HTTP/1.1 204 \r\nA: b\r\n\r\n" },
+		{ GET "\r\n", "HTTP/1.1 204 \r\nA: b\r\n\r\n", "HTTP/1.1 204 \r\nA: b\r\n\r\n" },
+		{ GET "\r\n", "HTTP/1.1 204 None\r\n\r\n", "HTTP/1.1 204 None\r\n\r\n" },
 		{ "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", OK11 "Transfer-Encoding: chunked\r\n\r\n",
 		  OK11 "\r\n" },
 		{ "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", OK11 "Content-Length: 9\r\n\r\n",
