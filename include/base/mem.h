@@ -8,11 +8,14 @@
  * struct slab hands out objects of one size from a free list.  It belongs to one thread; an
  * object goes back to the slab it came from, on the same thread.  Objects are not zeroed.
  *
- * struct arena is a bump allocator that is emptied as a whole; it keeps its first block.
+ * struct arena is a bump allocator that is emptied as a whole; it keeps its first block.  What may
+ * grow large takes its later blocks from mmap(): freed, they go back to the kernel at once,
+ * whatever malloc has put beside them meanwhile.
  */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,9 +52,16 @@ struct arena {
 	struct arena_block *blocks; /* (own) newest first */
 	size_t block_size;          /* (const) payload bytes of a normal block */
 	size_t used;                /* bytes used of the newest block */
+	size_t map_size;            /* (const) of blocks after the first, mapped; 0 = none is */
+	bool is_populated;          /* (const) mapped blocks are made of memory at once */
 };
 
 void arena_init(struct arena *arena, size_t block_size);
+/*
+ * The first block has BLOCK_SIZE bytes, the others MAP_SIZE and are mapped.  IS_POPULATED: all of
+ * them will be written soon, so that a fault for each page would only cost time.
+ */
+void arena_init_mapped(struct arena *arena, size_t block_size, size_t map_size, bool is_populated);
 void arena_fini(struct arena *arena);
 void arena_reset(struct arena *arena); /* frees all but one block */
 void *arena_alloc(struct arena *arena, size_t size) __attribute__((returns_nonnull));

@@ -20,6 +20,8 @@
 #define WORKERS_MAX      1024  /* of a host */
 #define LOAD_SERVERS_MAX 65536 /* of a file; SERVERS_MAX of model/server.h */
 
+struct match_said;
+
 struct load {
 	struct arena temp; /* (own) tree, messages, indices */
 	struct diag diag;
@@ -32,6 +34,9 @@ struct load {
 	struct ip_addr *resolved_ips;
 	size_t resolved_n, resolved_size;
 	size_t servers_n;
+	struct worker_conf *workers; /* (own) scratch: of the host that is read */
+	size_t workers_size;
+	struct match_said *match_said; /* scratch: of the match that is read */
 	size_t regexes_size;
 	struct said *said; /* (own) until said_finish() */
 	size_t said_n, said_size;

@@ -26,18 +26,18 @@
 enum yaml_kind { YAML_SCALAR, YAML_LIST, YAML_MAP };
 
 struct yaml_node {
-	enum yaml_kind kind;
+	uint8_t kind;          /* enum yaml_kind */
 	bool is_plain;         /* scalar without quotes */
 	bool is_open;          /* while it is read: an alias may not lead into it */
+	uint8_t depth;         /* levels below and with this one; YAML_DEPTH_MAX at most */
 	uint32_t line, column; /* from 1 */
-	uint32_t depth;        /* levels below and with this one */
 	uint32_t weight;       /* nodes in it with aliases written out */
+	uint32_t n;            /* of items or pairs */
 	struct str text;       /* scalar: expanded, NUL-terminated beyond len */
 	union {
 		struct yaml_node **items; /* list */
 		struct yaml_pair *pairs;  /* mapping: unique keys in file order, merged ones last */
 	};
-	size_t n;
 };
 
 struct yaml_pair {

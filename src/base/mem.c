@@ -6,11 +6,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 /* A multiple of the strictest alignment, so that data[] behind it is aligned too. */
 struct arena_block {
 	struct arena_block *next;
 	size_t size;
+	size_t mapped_size; /* of the whole block; 0 = it is malloc's */
 	_Alignas(16) char data[];
 };
 
@@ -139,10 +141,25 @@ void arena_init(struct arena *arena, size_t block_size)
 	*arena = (struct arena){ .block_size = block_size };
 }
 
+void arena_init_mapped(struct arena *arena, size_t block_size, size_t map_size, bool is_populated)
+{
+	arena_init(arena, block_size);
+	arena->map_size = map_size;
+	arena->is_populated = is_populated;
+}
+
+static void block_free(struct arena_block *block)
+{
+	if (block && block->mapped_size)
+		munmap(block, block->mapped_size);
+	else
+		free(block);
+}
+
 void arena_fini(struct arena *arena)
 {
 	arena_reset(arena);
-	free(arena->blocks);
+	block_free(arena->blocks);
 	arena->blocks = NULL;
 }
 
@@ -153,11 +170,34 @@ void arena_reset(struct arena *arena)
 	while (block && (block->next || block->size > arena->block_size)) {
 		struct arena_block *next = block->next;
 
-		free(block);
+		block_free(block);
 		block = next;
 	}
 	arena->blocks = block;
 	arena->used = 0;
+}
+
+static struct arena_block *block_new(const struct arena *arena, size_t need)
+{
+	bool is_mapped = arena->map_size && arena->blocks;
+	size_t size = is_mapped ? arena->map_size - sizeof(struct arena_block) : arena->block_size;
+	struct arena_block *block;
+
+	if (need > size)
+		size = need;
+	if (!is_mapped) {
+		block = xmalloc(sizeof(*block) + size);
+		block->mapped_size = 0;
+	} else {
+		block = mmap(NULL, sizeof(*block) + size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | (arena->is_populated ? MAP_POPULATE : 0),
+			     -1, 0);
+		if (block == MAP_FAILED)
+			out_of_memory(size);
+		block->mapped_size = sizeof(*block) + size;
+	}
+	block->size = size;
+	return block;
 }
 
 void *arena_alloc(struct arena *arena, size_t size)
@@ -167,11 +207,8 @@ void *arena_alloc(struct arena *arena, size_t size)
 
 	bug_on(need < size);
 	if (!block || need > block->size - arena->used) {
-		size_t block_size = need > arena->block_size ? need : arena->block_size;
-
-		block = xmalloc(sizeof(*block) + block_size);
+		block = block_new(arena, need);
 		block->next = arena->blocks;
-		block->size = block_size;
 		arena->blocks = block;
 		arena->used = 0;
 	}

@@ -15,13 +15,15 @@
 
 #include "model/schema_fns.h"
 
-/* A host while its workers are read: they grow, and are copied to the snapshot at the end. */
+#define WORKERS_UNHASHED 8 /* hosts with up to so many look for double names one by one */
+
+/* A host while its workers are read: they grow in load->workers, and are copied to the snapshot at
+ * the end. */
 struct host_said {
 	struct host_conf *host;
 	const struct yaml_node *node; /* where to tell what concerns the host as a whole */
-	struct names names;           /* of its workers */
+	struct names names;           /* of its workers, above WORKERS_UNHASHED */
 	struct ip_addr ip;            /* AF_UNSPEC: address has none */
-	uint32_t size;
 };
 
 static bool is_glob(struct str text)
@@ -72,6 +74,25 @@ static struct str stem_of(struct str text)
 	return str_sub(start, dot && dot > start ? dot : end);
 }
 
+/* True when the host has a worker named NAME; else it is the next one's name. */
+static bool is_name_taken(struct load *load, struct host_said *said, struct str name)
+{
+	struct host_conf *host = said->host;
+
+	if (host->workers_n < WORKERS_UNHASHED) {
+		for (size_t i = 0; i < host->workers_n; i++)
+			if (str_eq(host->workers[i].name, name))
+				return true;
+		return false;
+	}
+	if (!said->names.slots_n) {
+		names_init(&said->names, &load->temp, 4 * WORKERS_UNHASHED);
+		for (size_t i = 0; i < host->workers_n; i++)
+			names_add(&said->names, host->workers[i].name, (uint32_t)i);
+	}
+	return names_add(&said->names, name, (uint32_t)host->workers_n) != NAME_NONE;
+}
+
 static void worker_add(struct load *load, struct host_said *said, const struct yaml_node *node,
 		       struct worker_conf worker)
 {
@@ -88,20 +109,17 @@ static void worker_add(struct load *load, struct host_said *said, const struct y
 	}
 	if (worker.name.len && !load_check_name(load, node, "worker", worker.name))
 		return;
-	if (names_add(&said->names, worker.name, (uint32_t)host->workers_n) != NAME_NONE) {
+	if (is_name_taken(load, said, worker.name)) {
 		load_error(load, node, "host '%.*s' has two workers named '%.*s'",
 			   STR_ARG(host->name), STR_ARG(worker.name));
 		return;
 	}
-	if (host->workers_n == said->size) {
-		uint32_t size = said->size ? said->size * 2 : 4;
-		struct worker_conf *workers = arena_alloc(load->arena, size * sizeof(*workers));
-
-		if (host->workers_n)
-			memcpy(workers, host->workers, host->workers_n * sizeof(*workers));
-		host->workers = workers;
-		said->size = size;
+	if (host->workers_n == load->workers_size) {
+		load->workers_size = load->workers_size ? load->workers_size * 2 : 16;
+		load->workers =
+			xrealloc_array(load->workers, load->workers_size, sizeof(*load->workers));
 	}
+	host->workers = load->workers;
 	if (!worker.max_connections)
 		worker.max_connections = host->max_connections;
 	host->workers[host->workers_n++] = worker;
@@ -113,10 +131,11 @@ static struct str dns_name_of(struct load *load, struct str text)
 {
 	struct sock_addr addr;
 	struct ip_addr ip;
-	ptrdiff_t colon = str_find_char(text, ':');
+	ptrdiff_t colon;
 
-	if (ip_addr_parse(text, &ip) == 0 || sock_addr_parse(text, &addr) == 0)
+	if (sock_addr_parse(text, &addr) == 0 || ip_addr_parse(text, &ip) == 0)
 		return STR("");
+	colon = str_find_char(text, ':');
 	return load_keep(load, colon < 0 ? text : (struct str){ text.p, (size_t)colon });
 }
 
@@ -294,6 +313,17 @@ static bool host_ip_read(struct load *load, struct host_said *said)
 	return load_resolve(load, said->node, address, &said->ip);
 }
 
+static void workers_keep(struct load *load, struct host_conf *host)
+{
+	struct worker_conf *workers;
+
+	if (!host->workers_n)
+		return;
+	workers = arena_alloc(load->arena, host->workers_n * sizeof(*workers));
+	memcpy(workers, host->workers, host->workers_n * sizeof(*workers));
+	host->workers = workers;
+}
+
 static void host_read(struct load *load, const struct yaml_pair *pair, struct backend *backend,
 		      struct host_conf *host)
 {
@@ -305,7 +335,6 @@ static void host_read(struct load *load, const struct yaml_pair *pair, struct ba
 	section_defaults(load, S_HOST, host);
 	host->send_proxy = backend->send_proxy;
 	host->name = load_keep(load, pair->key->text);
-	names_init(&said.names, &load->temp, 8);
 	load_check_name(load, pair->key, "host", host->name);
 	if (node->kind == YAML_MAP) {
 		section_read(load, S_HOST, node, host,
@@ -322,6 +351,7 @@ static void host_read(struct load *load, const struct yaml_pair *pair, struct ba
 		host_single(load, &said);
 	else if (host_ip_read(load, &said))
 		workers_read(load, &said, workers);
+	workers_keep(load, host);
 }
 
 bool read_hosts(struct load *load, const struct schema_row *row unused_arg,

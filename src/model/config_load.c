@@ -16,7 +16,9 @@
 #include "model/said.h"
 #include "model/schema_fns.h"
 
-#define ARENA_BLOCK (64 * 1024)
+#define ARENA_BLOCK  (64 * 1024)
+#define ARENA_MAPPED (256 * 1024) /* the rest of the last one is never used */
+#define TEMP_MAPPED  (512 * 1024)
 
 static uint32_t cpus_allowed(void)
 {
@@ -201,7 +203,7 @@ static struct config *config_new(const char *name)
 {
 	struct config *config = xcalloc(1, sizeof(*config));
 
-	arena_init(&config->arena, ARENA_BLOCK);
+	arena_init_mapped(&config->arena, ARENA_BLOCK, ARENA_MAPPED, true);
 	atomic_init(&config->refs, 1);
 	config->file = arena_str(&config->arena, str_of(name)).p;
 	return config;
@@ -215,7 +217,7 @@ static struct config *load_run(const char *name, struct str text, const char *wh
 	struct load load = { .config = config, .arena = &config->arena };
 	const struct yaml_node *root = NULL;
 
-	arena_init(&load.temp, ARENA_BLOCK);
+	arena_init_mapped(&load.temp, ARENA_BLOCK, TEMP_MAPPED, true);
 	diag_init(&load.diag, config->file, &load.temp);
 	names_init(&load.binds, &load.temp, 64);
 	names_init(&load.resolved, &load.temp, 64);
@@ -231,6 +233,7 @@ static struct config *load_run(const char *name, struct str text, const char *wh
 	diag_finish(&load.diag, messages);
 	diag_fini(&load.diag);
 	free(load.resolved_ips);
+	free(load.workers);
 	arena_fini(&load.temp);
 	if (messages->errors_n) {
 		config_unref(config);

@@ -298,7 +298,10 @@ bool read_match(struct load *load, const struct schema_row *row, const struct ya
 		return true;
 	if (node->kind != YAML_MAP)
 		return false;
-	said = arena_calloc(&load->temp, 1, sizeof(*said));
+	if (!load->match_said)
+		load->match_said = arena_alloc(&load->temp, sizeof(*said));
+	said = load->match_said;
+	said->n = 0;
 	section_read(load, S_MATCH, node, said, NULL);
 	if (!said->n)
 		return true;

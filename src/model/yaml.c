@@ -6,17 +6,22 @@
 #include <stdlib.h>
 #include <yaml.h>
 
+#include "base/siphash.h"
 #include "model/names.h"
 
 #define ANCHORS_MAX    10000u
-#define PAIRS_UNHASHED 8 /* mappings up to this size look for double keys one by one */
+#define PAIRS_UNHASHED 16 /* mappings up to this size look for double keys one by one */
 
-/* Lists that grow while their node is open; copied to the arena when it closes. */
+/* A list or mapping that is read. */
 struct level {
 	struct yaml_node *node;
-	struct str anchor;        /* p == NULL: none */
-	struct yaml_node **nodes; /* (own) items, or keys and values in turn */
-	size_t n, size;
+	size_t first; /* its items, or keys and values in turn, stand in stack[] from there on */
+};
+
+/* Of an open-addressed index of a mapping's keys. */
+struct key_slot {
+	uint32_t hash;   /* a part of it, so that most strangers need no look at the key */
+	uint32_t number; /* of the pair, and 1; 0 = free */
 };
 
 struct reader {
@@ -25,6 +30,11 @@ struct reader {
 	struct diag *diag;   /* (view) */
 	struct level levels[YAML_DEPTH_MAX];
 	size_t levels_n;
+	/* What has been read of all open levels, the innermost one's last. */
+	struct yaml_node **stack; /* (own) */
+	size_t stack_n, stack_size;
+	struct key_slot *key_slots; /* (own) scratch of the mapping that closes */
+	size_t key_slots_size;
 	struct names anchor_names;
 	struct yaml_node **anchors; /* (own) by number in anchor_names */
 	size_t anchors_n, anchors_size;
@@ -83,12 +93,13 @@ static bool node_place(struct reader *reader, struct yaml_node *node, yaml_mark_
 		reader->root = node;
 		return true;
 	}
-	if (level->node->kind == YAML_MAP && level->n % 2 == 0 && node->kind != YAML_SCALAR)
+	if (level->node->kind == YAML_MAP && (reader->stack_n - level->first) % 2 == 0 &&
+	    node->kind != YAML_SCALAR)
 		return read_fail(reader, mark,
 				 "a key must be a plain word, not a list or a mapping");
 	level->node->weight += node->weight;
 	if (node->depth >= level->node->depth)
-		level->node->depth = node->depth + 1;
+		level->node->depth = (uint8_t)(node->depth + 1);
 	/* Each open level counts its own; the outermost ones see it when the inner ones close. */
 	reader->nodes_n += node->weight;
 	if (reader->nodes_n > YAML_NODES_MAX)
@@ -96,11 +107,12 @@ static bool node_place(struct reader *reader, struct yaml_node *node, yaml_mark_
 				 "the file is too large once its aliases are written out");
 	if (reader->levels_n + node->depth > YAML_DEPTH_MAX)
 		return read_fail(reader, mark, "nested too deeply");
-	if (level->n == level->size) {
-		level->size = level->size ? level->size * 2 : 8;
-		level->nodes = xrealloc_array(level->nodes, level->size, sizeof(*level->nodes));
+	if (reader->stack_n == reader->stack_size) {
+		reader->stack_size = reader->stack_size ? reader->stack_size * 2 : 256;
+		reader->stack = xrealloc_array(reader->stack, reader->stack_size,
+					       sizeof(struct yaml_node *));
 	}
-	level->nodes[level->n++] = node;
+	reader->stack[reader->stack_n++] = node;
 	return true;
 }
 
@@ -164,7 +176,7 @@ static bool on_open(struct reader *reader, const yaml_event_t *event, enum yaml_
 	node->is_open = true;
 	if (!anchor_set(reader, anchor_of(reader, anchor), node))
 		return read_fail(reader, event->start_mark, "too many anchors");
-	reader->levels[reader->levels_n++] = (struct level){ .node = node };
+	reader->levels[reader->levels_n++] = (struct level){ node, reader->stack_n };
 	return true;
 }
 
@@ -176,17 +188,62 @@ static bool is_merge_key(const struct yaml_node *key)
 /* A mapping under construction: the pairs it has, and the index of its keys. */
 struct map_build {
 	struct reader *reader;
-	struct yaml_pair *pairs; /* (own) */
+	struct yaml_pair *pairs; /* in the arena */
 	size_t n, size;
-	struct names index; /* used above PAIRS_UNHASHED */
+	size_t slots_n; /* of reader->key_slots, a power of two; 0 = not indexed */
 };
 
-static const struct yaml_node *map_find(struct map_build *map, struct str key)
+static uint64_t key_hash(struct str key)
 {
-	if (map->index.slots_n) {
-		uint32_t number = names_find(&map->index, key);
+	return siphash13(siphash_process_key(), key.p, key.len);
+}
 
-		return number == NAME_NONE ? NULL : map->pairs[number].key;
+/* The slot that holds KEY, or the free one where it belongs. */
+static struct key_slot *key_slot_of(const struct map_build *map, struct str key, uint64_t hash)
+{
+	size_t at = (size_t)(hash >> 32) & (map->slots_n - 1);
+
+	for (;; at = (at + 1) & (map->slots_n - 1)) {
+		struct key_slot *slot = &map->reader->key_slots[at];
+
+		if (!slot->number || (slot->hash == (uint32_t)hash &&
+				      str_eq(map->pairs[slot->number - 1].key->text, key)))
+			return slot;
+	}
+}
+
+static void map_index_pair(struct map_build *map, size_t i)
+{
+	uint64_t hash = key_hash(map->pairs[i].key->text);
+
+	*key_slot_of(map, map->pairs[i].key->text, hash) =
+		(struct key_slot){ (uint32_t)hash, (uint32_t)i + 1 };
+}
+
+/* An index with room for twice the pairs that the mapping has room for. */
+static void map_index(struct map_build *map)
+{
+	struct reader *reader = map->reader;
+
+	map->slots_n = 64;
+	while (map->slots_n < map->size * 2)
+		map->slots_n *= 2;
+	if (map->slots_n > reader->key_slots_size) {
+		free(reader->key_slots);
+		reader->key_slots = xmalloc(map->slots_n * sizeof(*reader->key_slots));
+		reader->key_slots_size = map->slots_n;
+	}
+	memset(reader->key_slots, 0, map->slots_n * sizeof(*reader->key_slots));
+	for (size_t i = 0; i < map->n; i++)
+		map_index_pair(map, i);
+}
+
+static const struct yaml_node *map_find(const struct map_build *map, struct str key)
+{
+	if (map->slots_n) {
+		uint32_t number = key_slot_of(map, key, key_hash(key))->number;
+
+		return number ? map->pairs[number - 1].key : NULL;
 	}
 	for (size_t i = 0; i < map->n; i++)
 		if (str_eq(map->pairs[i].key->text, key))
@@ -197,17 +254,22 @@ static const struct yaml_node *map_find(struct map_build *map, struct str key)
 static void map_add(struct map_build *map, struct yaml_pair pair)
 {
 	if (map->n == map->size) {
-		map->size = map->size ? map->size * 2 : 8;
-		map->pairs = xrealloc_array(map->pairs, map->size, sizeof(*map->pairs));
+		size_t size = map->size ? map->size * 2 : 8;
+		struct yaml_pair *pairs =
+			arena_alloc(map->reader->arena, size * sizeof(*map->pairs));
+
+		if (map->n)
+			memcpy(pairs, map->pairs, map->n * sizeof(*map->pairs));
+		map->pairs = pairs;
+		map->size = size;
+		if (map->slots_n)
+			map_index(map);
 	}
 	map->pairs[map->n++] = pair;
-	if (map->index.slots_n) {
-		names_add(&map->index, pair.key->text, (uint32_t)map->n - 1);
-	} else if (map->n > PAIRS_UNHASHED) {
-		names_init(&map->index, map->reader->arena, map->n * 2);
-		for (size_t i = 0; i < map->n; i++)
-			names_add(&map->index, map->pairs[i].key->text, (uint32_t)i);
-	}
+	if (map->slots_n)
+		map_index_pair(map, map->n - 1);
+	else if (map->n > PAIRS_UNHASHED)
+		map_index(map);
 }
 
 static void map_merge(struct map_build *map, const struct yaml_node *from,
@@ -237,13 +299,14 @@ static void map_merge(struct map_build *map, const struct yaml_node *from,
 	}
 }
 
-static void close_map(struct reader *reader, struct level *level)
+static void close_map(struct reader *reader, struct yaml_node *node, struct yaml_node **nodes,
+		      size_t nodes_n)
 {
-	struct map_build map = { .reader = reader };
-	struct yaml_node *node = level->node;
+	struct map_build map = { .reader = reader, .size = nodes_n / 2 };
 
-	for (size_t i = 0; i + 1 < level->n; i += 2) {
-		struct yaml_node *key = level->nodes[i];
+	map.pairs = arena_alloc(reader->arena, map.size * sizeof(*map.pairs));
+	for (size_t i = 0; i + 1 < nodes_n; i += 2) {
+		struct yaml_node *key = nodes[i];
 		const struct yaml_node *twin;
 
 		if (is_merge_key(key))
@@ -254,33 +317,32 @@ static void close_map(struct reader *reader, struct level *level)
 				   "key '%.*s' is given twice; it is on line %u already",
 				   STR_ARG(key->text), twin->line);
 		else
-			map_add(&map, (struct yaml_pair){ key, level->nodes[i + 1], false });
+			map_add(&map, (struct yaml_pair){ key, nodes[i + 1], false });
 	}
-	for (size_t i = 0; i + 1 < level->n; i += 2)
-		if (is_merge_key(level->nodes[i]))
-			map_merge(&map, level->nodes[i + 1], level->nodes[i]);
-	node->n = map.n;
-	node->pairs = arena_alloc(reader->arena, map.n * sizeof(*map.pairs));
-	if (map.n)
-		memcpy(node->pairs, map.pairs, map.n * sizeof(*map.pairs));
-	free(map.pairs);
+	for (size_t i = 0; i + 1 < nodes_n; i += 2)
+		if (is_merge_key(nodes[i]))
+			map_merge(&map, nodes[i + 1], nodes[i]);
+	node->n = (uint32_t)map.n;
+	node->pairs = map.pairs;
 }
 
 static bool on_close(struct reader *reader)
 {
 	struct level *level = &reader->levels[reader->levels_n - 1];
 	struct yaml_node *node = level->node;
+	struct yaml_node **nodes = reader->stack + level->first;
+	size_t nodes_n = reader->stack_n - level->first;
 	yaml_mark_t start = { .line = node->line - 1, .column = node->column - 1 };
 
 	if (node->kind == YAML_MAP) {
-		close_map(reader, level);
+		close_map(reader, node, nodes, nodes_n);
 	} else {
-		node->n = level->n;
-		node->items = arena_alloc(reader->arena, level->n * sizeof(*level->nodes));
-		if (level->n)
-			memcpy(node->items, level->nodes, level->n * sizeof(*level->nodes));
+		node->n = (uint32_t)nodes_n;
+		node->items = arena_alloc(reader->arena, nodes_n * sizeof(struct yaml_node *));
+		if (nodes_n)
+			memcpy(node->items, nodes, nodes_n * sizeof(struct yaml_node *));
 	}
-	free(level->nodes);
+	reader->stack_n = level->first;
 	node->is_open = false;
 	reader->levels_n--;
 	/* Its inside was counted as it came; placing it counts it once more, as one node. */
@@ -356,13 +418,13 @@ struct yaml_node *yaml_read(struct str text, struct arena *arena, struct diag *d
 		ok = on_event(reader, &event);
 		yaml_event_delete(&event);
 	}
-	while (reader->levels_n)
-		free(reader->levels[--reader->levels_n].nodes);
 	root = reader->root;
 	if (ok && !root)
 		diag_error(diag, 0, 0, "the file is empty");
 	yaml_parser_delete(&reader->parser);
 	free(reader->anchors);
+	free(reader->stack);
+	free(reader->key_slots);
 	free(reader);
 	return ok ? root : NULL;
 }

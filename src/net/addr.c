@@ -49,6 +49,35 @@ static void unmap_v4(struct ip_addr *addr)
 	addr->family = AF_INET;
 }
 
+/* "10.0.0.1", four decimal numbers without leading zeros, as inet_pton() takes them. */
+static bool parse_v4(struct str text, uint8_t out[4])
+{
+	unsigned value = 0, digits = 0, parts = 0;
+
+	for (size_t i = 0; i <= text.len; i++) {
+		unsigned digit = i < text.len ? (unsigned)(unsigned char)text.p[i] - '0' : 10;
+
+		if (digit < 10) {
+			value = value * 10 + digit;
+			if (++digits > 3 || (digits > 1 && value < 10) || value > 255)
+				return false;
+			continue;
+		}
+		if (!digits || parts == 4 || (i < text.len && text.p[i] != '.'))
+			return false;
+		out[parts++] = (uint8_t)value;
+		value = digits = 0;
+	}
+	return parts == 4;
+}
+
+static bool has_two_colons(struct str text)
+{
+	const char *colon = memchr(text.p, ':', text.len);
+
+	return colon && memchr(colon + 1, ':', (size_t)(text.p + text.len - colon - 1));
+}
+
 int ip_addr_parse(struct str text, struct ip_addr *addr)
 {
 	char copy[INET6_ADDRSTRLEN + 2];
@@ -58,14 +87,18 @@ int ip_addr_parse(struct str text, struct ip_addr *addr)
 		text = (struct str){ text.p + 1, text.len - 2 };
 	if (text.len == 0 || text.len >= sizeof(copy) || memchr(text.p, '\0', text.len))
 		return -EINVAL;
+	if (parse_v4(text, addr->ip)) {
+		addr->family = AF_INET;
+		return 0;
+	}
+	memset(addr->ip, 0, 4);
+	if (!has_two_colons(text)) /* as "10.0.0.1:80" */
+		return -EINVAL;
 	memcpy(copy, text.p, text.len);
 	copy[text.len] = '\0';
-	if (inet_pton(AF_INET, copy, addr->ip) == 1)
-		addr->family = AF_INET;
-	else if (inet_pton(AF_INET6, copy, addr->ip) == 1)
-		addr->family = AF_INET6;
-	else
+	if (inet_pton(AF_INET6, copy, addr->ip) != 1)
 		return -EINVAL;
+	addr->family = AF_INET6;
 	unmap_v4(addr);
 	return 0;
 }
