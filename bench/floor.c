@@ -390,6 +390,7 @@ static void tls_setup(const char *pem)
 	    SSL_CTX_use_PrivateKey_file(tls, pem, SSL_FILETYPE_PEM) != 1)
 		die(pem, "no certificate");
 	SSL_CTX_set_num_tickets(tls, 1);
+	SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_OFF); /* tickets do without */
 	SSL_CTX_set_read_ahead(tls, 1);
 	SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |

@@ -297,14 +297,21 @@ static bool is_over(void)
 	return stop || (opt.most != 0 && tally.requests + tally_failed(&tally) >= opt.most);
 }
 
+/* Most of the connections have yet to be opened: the warm-up goes on, for ten seconds at most. */
+static bool is_cold(uint64_t now, uint64_t until)
+{
+	return opt.warm_seconds > 0 && tally.requests + tally_failed(&tally) < opt.conns &&
+	       now < until + 10 * SECOND;
+}
+
 static void measure(void)
 {
 	uint64_t now = now_ns(), began = now, until = began + (uint64_t)(opt.warm_seconds * 1e9);
 	struct tally before, d;
 	struct watch a, b;
 
-	while (now < until && !is_over())
-		now = turn(until, now);
+	while ((now < until || is_cold(now, until)) && !is_over())
+		now = turn(now < until ? until : now + SECOND / 100, now);
 	before = tally;
 	memset(&latency, 0, sizeof(latency));
 	watch_read(&a);

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""The rows of the comparison: one table, nothing else.
+
+expected is the ratio to HAProxy that was measured (of the figure that is named), on the date in "since"; `make bench`
+fails a fifth above it.  Lower it when Limpet gets better; raise it only with the reason in doc/performance.md.
+"""
+import dataclasses
+
+
+@dataclasses.dataclass
+class Row:
+    name: str
+    load: str  # options of bench_load
+    what: str
+    expected: float
+    since: str
+    figure: str = "cpu_us"
+    unit: str = "us"
+    kind: str = "load"
+    vars: dict = dataclasses.field(default_factory=dict)  # of the configuration; peers.py
+    adds: dict = dataclasses.field(default_factory=dict)  # measured with and without
+    floor: str = ""  # options of bench_floor; None: it has no part
+    bare: str = ""  # options of bench_load towards the floor instead
+    smoke: bool = False  # in `make bench`
+    quiet: bool = True  # slots in which somebody had to wait are repeated
+    tolerance: float = 1.0  # how much noisier than others a row is: more rounds
+
+
+D = "2026-11-23"
+CLOSE = "-m close -c 64 -p /128"
+SIDS = "-c 64 -E poll -N {entries} -F {sids}"
+ROWS = [
+    Row("ka-1k", "-c 64", "keep-alive, 1 KiB, 64 connections", 0.70, D, smoke=True),
+    Row("ka-1k-512", "-c 512", "the same, 512 connections", 0.56, D),
+    Row("lat-1k", "-c 64 -R 5000", "5,000 requests/s, open loop", 0.75, D),
+    Row("unix-1k", "-c 64", "keep-alive, servers on Unix sockets", 0.60, D, vars={"origin": "unix"}),
+    Row("close", CLOSE, "a client connection per request", 0.75, D, floor="-1", bare=CLOSE + " -b", smoke=True),
+    Row("close-both", CLOSE, "connections on both sides", 0.85, D, vars={"reuse": False}),
+    Row("pp2", CLOSE, "the same, PROXY v2 to the server", 0.85, D, vars={"reuse": False}, adds={"pp2": True}),
+    Row("sticky", SIDS, "sid stickiness, ids learned from the responses", 0.45, D, vars={"servers": 4},
+        adds={"stick": "table"}),
+    Row("cookie", "-c 64 -p /128 -k", "cookie stickiness", 0.68, D, vars={"servers": 4}, adds={"stick": "cookie"}),
+    Row("ws", "-m ws -c 1000", "WebSocket echo, 1,000 tunnels, 64 B", 0.66, D, vars={"ws": True}, smoke=True),
+    Row("http-1m", "-c 8 -p /1048576", "1 MiB answers", 0.33, D, "cpu_s_per_gb", "s/GB", floor="-s"),
+    Row("tcp-10m", "-c 4 -p /10485760", "layer 4 bulk", 0.24, D, "cpu_s_per_gb", "s/GB", vars={"mode": "tcp"},
+        floor="-s"),
+    Row("tcp-ka", "-c 64 -p /128", "layer 4 messages", 0.91, D, vars={"mode": "tcp"}, smoke=True),
+    Row("tcp-conn", CLOSE, "layer 4 connections", 0.96, D, vars={"mode": "tcp"}),
+    Row("tls-ka", "-t -c 64", "TLS 1.3 keep-alive, 1 KiB", 0.70, D, vars={"tls": "ecdsa"}, smoke=True),
+    Row("tls-full-ecdsa", "-t -m close -c 32 -p /128", "TLS 1.3 handshake and request, ECDSA", 0.86, D,
+        vars={"tls": "ecdsa"}),
+    Row("tls-full-rsa", "-t -m close -c 32 -p /128", "the same, RSA-2048", 0.92, D, vars={"tls": "rsa"}),
+    Row("tls-resume", "-t -r -m close -c 32 -p /128", "TLS 1.3, resumed", 0.84, D, vars={"tls": "ecdsa"}),
+    Row("tls-1m", "-t -c 4 -p /1048576", "1 MiB answers over TLS", 0.80, D, "cpu_s_per_gb", "s/GB",
+        vars={"tls": "ecdsa"}, floor="-B 131072"),
+    Row("h2-1k", "-t1 -c 16 -m 16 -n 40000", "HTTP/2 over TLS, 1 KiB, h2load", 0.76, D, kind="h2",
+        vars={"tls": "ecdsa", "h2": True}, floor=None),
+    Row("mem-ka", "", "idle keep-alive connection", 0.33, D, "bytes", "bytes", "memory", smoke=True),
+    Row("mem-ws", "-U", "idle WebSocket", 0.23, D, "bytes", "bytes", "memory", {"ws": True}),
+    Row("mem-tcp", "", "idle layer 4 connection", 0.26, D, "bytes", "bytes", "memory", {"mode": "tcp"}),
+    Row("mem-tls", "-t", "idle TLS connection", 0.93, D, "bytes", "bytes", "memory", {"tls": "ecdsa"}),
+    Row("mem-table", SIDS, "learned session, 20-byte sid", 0.30, D, "bytes", "bytes", "table", {"stick": "table"},
+        floor=None),
+    Row("threads2", "-c 64", "keep-alive, what a second thread adds", 0.70, D, adds={"threads": 2}, floor=None,
+        quiet=False),
+    Row("reload", "-m close -c 16 -R 1000 -p /128", "reload under connections: ms until it answers", 0.4, D,
+        "reload_ms", "ms", "reload", {"master": True}, floor=None),
+    Row("reload-ka", "-c 32 -R 2000 -p /128", "reload under keep-alive: ms until it answers", 0.4, D, "reload_ms",
+        "ms", "reload", {"master": True}, floor=None),
+    Row("startup", "", "1,000 backends x 10 servers: ms until it answers", 0.30, D, "start_ms", "ms", "startup",
+        floor=None, smoke=True),
+]
