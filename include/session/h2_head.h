@@ -22,19 +22,23 @@
 
 enum h2_pseudo { H2_METHOD, H2_SCHEME, H2_AUTHORITY, H2_PATH, H2_PROTOCOL, H2_HOST, H2_PSEUDO_N };
 
-/* A request's field section as it comes. */
+/*
+ * A request's field section as it comes, and the head that becomes of it in one pass:
+ *
+ *   GET/x/1https a.test  GET /x/1 HTTP/1.1 CR LF host: a.test CR LF accept: ...
+ *   pseudo-fields        head_at: written when the first other field comes
+ */
 struct h2_head {
-	struct buf text;    /* (own) pseudo-fields' values and Host's, then field lines */
+	struct buf text;    /* (own) */
 	struct buf cookies; /* (own) joined with "; " (RFC 9113 8.2.3) */
 	struct {
 		uint32_t at, length;
 		bool is_there;
 	} pseudo[H2_PSEUDO_N]; /* in text */
-	uint32_t lines_at;     /* where the field lines begin */
+	uint32_t head_at;      /* in text; 0 = pseudo-fields may still come */
 	uint32_t size_max;     /* bytes of names and values together; more: 431 */
 	uint32_t size;
 	bool has_length; /* Content-Length */
-	bool has_fields; /* a regular field has come: no more pseudo-fields */
 	uint16_t status; /* 0, or how it is to be refused */
 	const char *why; /* likewise; constant */
 };
@@ -58,8 +62,8 @@ struct h2_request {
 /* The method is CONNECT and :protocol was sent (RFC 8441). */
 bool h2_head_is_extended(const struct h2_head *head);
 /*
- * All fields are there: writes the head to OUT (empty).  False: it is to be refused, head->status
- * and head->why tell how.
+ * All fields are there: moves the head to OUT (empty).  False: it is to be refused, head->status
+ * and head->why tell how.  Either way nothing but h2_head_fini() is left to be done with HEAD.
  */
 bool h2_head_write(struct h2_head *head, struct h2_request *request, struct buf *out);
 
@@ -69,6 +73,7 @@ bool h2_trailer_add(struct buf *to, struct str name, struct str value);
 /* A response's head as it goes out.  Not to be copied: fields[0] points into it. */
 struct h2_response {
 	unsigned status;
+	size_t size;        /* bytes of the head */
 	nghttp2_nv *fields; /* (loan) the caller's array; [0] is :status */
 	size_t fields_n;
 	size_t fields_max;
@@ -79,9 +84,10 @@ struct h2_response {
 };
 
 /*
- * Reads TEXT, a whole HTTP/1.1 head that the engine has written; names are put into lower case in
- * place, and the fields are views into it.  False: it is none.
+ * Reads the HTTP/1.1 head that the engine has written at the beginning of TEXT.  The fields are
+ * views into TEXT; nghttp2 puts names into lower case where it copies them.  PARSE_MORE: it goes on
+ * behind TEXT.  PARSE_BAD: it is none.
  */
-bool h2_response_read(char *text, size_t size, struct h2_response *response);
+enum parse h2_response_read(struct str text, struct h2_response *response);
 
 #endif

@@ -33,16 +33,18 @@
 #include "session/h2_head.h"
 #include "session/h2_limits.h"
 
-#define H2_OUT_MAX        (32u * 1024)  /* frames gathered for one send, and one more */
-#define H2_STREAM_OUT_MAX (64u * 1024)  /* of a response, taken from the engine and not sent yet */
-#define H2_STREAM_OUT_MIN (16u * 1024)  /* likewise, when many streams have as much */
-#define H2_OUT_SUM_MAX    (512u * 1024) /* of all streams, before each may have the lesser alone */
-#define H2_KEY_SIZE       25
+#define H2_OUT_MAX         (32u * 1024)  /* frames gathered for one send, and one more */
+#define H2_STREAM_OUT_MAX  (64u * 1024)  /* of a response, taken from the engine and not sent yet */
+#define H2_STREAM_OUT_MIN  (16u * 1024)  /* likewise, when many streams have as much */
+#define H2_OUT_SUM_MAX     (512u * 1024) /* of all streams, before each may have the lesser alone */
+#define H2_KEY_SIZE        25
+#define H2_FRAME_HEAD_SIZE 9
 
 struct h2 {
 	unsigned magic;
 	struct client *client;    /* (view) owns us */
 	nghttp2_session *session; /* (own) */
+	struct h2_stream *filled; /* (view) the one whose header block is under way; may be NULL */
 	struct list streams;      /* struct h2_stream.link, oldest first */
 	struct list news;         /* struct h2_stream.news_link */
 	uint32_t streams_n;
@@ -96,9 +98,9 @@ struct h2_stream {
 
 	/* The response. */
 	enum h2_phase phase;
-	uint8_t head_match; /* bytes of CR LF CR LF seen */
 	enum http_framing rsp_framing;
-	struct buf rsp_head, out;
+	struct buf rsp_head; /* of a head that comes in pieces */
+	struct buf out;
 	struct buf rsp_trailers;
 	union {
 		uint64_t rsp_left;
@@ -146,8 +148,10 @@ extern const struct conn_face h2_stream_face;
 enum io h2_response_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent);
 /* No more will come; IS_RESET: what came is not all. */
 void h2_response_end(struct h2_stream *stream, bool is_reset);
-/* nghttp2's data source. */
+/* nghttp2's data source, and what puts its frames behind the others, in client->out. */
 ssize_t h2_response_read_out(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
 			     uint32_t *flags, nghttp2_data_source *source, void *arg);
+int h2_response_send_out(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+			 size_t n, nghttp2_data_source *source, void *arg);
 
 #endif

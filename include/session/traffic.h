@@ -19,6 +19,7 @@
 #include "model/config.h"
 #include "model/server.h"
 #include "proto/http1.h"
+#include "session/h2_mem.h"
 
 #define SCRATCH_SIZE 65536
 
@@ -39,6 +40,7 @@ struct traffic {
 	struct list handshakes; /* struct client.handshake_link: TLS handshakes with work to do */
 	struct soon next_handshake;
 	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;
+	struct h2_mem h2_mem;
 	struct srvpool **pools; /* (own) by server number; NULL = not met yet */
 	uint32_t pools_n;
 	struct endings *endings; /* (own) ending.c; NULL = there was none yet */

@@ -35,25 +35,46 @@ void h2_head_refuse(struct h2_head *head, uint16_t status, const char *why)
 
 static bool is_name(struct str name)
 {
-	for (size_t i = 0; i < name.len; i++)
-		if (!http1_is(name.p[i], HTTP1_CLASS_TOKEN) ||
-		    (unsigned char)(name.p[i] - 'A') < 26)
+	for (size_t i = 0; i < name.len; i++) {
+		unsigned char c = (unsigned char)name.p[i];
+
+		if (unlikely((unsigned char)(c - 'a') >= 26 && c != '-') &&
+		    (!http1_is((char)c, HTTP1_CLASS_TOKEN) || (unsigned char)(c - 'A') < 26))
 			return false;
+	}
 	return name.len > 0;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t';
 }
 
 /* RFC 9113 8.2.1: no white space around it either. */
 static bool is_value(struct str value)
 {
-	return !value.len || (http_is_field_value(value) && str_trim(value).len == value.len);
+	return !value.len ||
+	       (!is_space(value.p[0]) && !is_space(value.p[value.len - 1]) &&
+		http1_scan_value(value.p, value.p + value.len) == value.p + value.len);
+}
+
+static char *put(char *to, struct str piece)
+{
+	if (piece.len)
+		memcpy(to, piece.p, piece.len);
+	return to + piece.len;
 }
 
 static void append_line(struct buf *to, struct str name, struct str value)
 {
-	buf_append_str(to, name);
-	buf_append(to, ": ", 2);
-	buf_append_str(to, value);
-	buf_append(to, "\r\n", 2);
+	char *at;
+
+	buf_reserve(to, name.len + value.len + 4);
+	at = put(buf_tail(to), name);
+	memcpy(at, ": ", 2);
+	at = put(at + 2, value);
+	memcpy(at, "\r\n", 2);
+	buf_fill(to, name.len + value.len + 4);
 }
 
 static void keep(struct h2_head *head, enum h2_pseudo which, struct str value)
@@ -74,21 +95,115 @@ static struct str kept(const struct h2_head *head, enum h2_pseudo which)
 			     head->pseudo[which].length };
 }
 
+/* Those of RFC 9113 8.3.1 and RFC 8441; H2_HOST: none of them. */
+static enum h2_pseudo pseudo_of(struct str name)
+{
+	switch (name.len) {
+	case 5:
+		return str_eq(name, STR(":path")) ? H2_PATH : H2_HOST;
+	case 7:
+		if (str_eq(name, STR(":method")))
+			return H2_METHOD;
+		return str_eq(name, STR(":scheme")) ? H2_SCHEME : H2_HOST;
+	case 9:
+		return str_eq(name, STR(":protocol")) ? H2_PROTOCOL : H2_HOST;
+	case 10:
+		return str_eq(name, STR(":authority")) ? H2_AUTHORITY : H2_HOST;
+	default:
+		return H2_HOST;
+	}
+}
+
 static void add_pseudo(struct h2_head *head, struct str name, struct str value)
 {
-	static const struct str names[] = { STR_INIT(":method"), STR_INIT(":scheme"),
-					    STR_INIT(":authority"), STR_INIT(":path"),
-					    STR_INIT(":protocol") };
+	enum h2_pseudo which = pseudo_of(name);
 
-	for (unsigned i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		if (!str_eq(name, names[i]))
-			continue;
-		if (head->pseudo[i].is_there || head->has_fields)
-			break;
-		keep(head, (enum h2_pseudo)i, value);
-		return;
+	if (which == H2_HOST || head->pseudo[which].is_there || head->head_at)
+		h2_head_refuse(head, 400, bad_pseudo);
+	else
+		keep(head, which, value);
+}
+
+bool h2_head_is_extended(const struct h2_head *head)
+{
+	return head->pseudo[H2_PROTOCOL].is_there && str_eq(kept(head, H2_METHOD), STR("CONNECT"));
+}
+
+static bool is_target(struct str path)
+{
+	for (size_t i = 0; i < path.len; i++)
+		if (!http1_is(path.p[i], HTTP1_CLASS_TARGET))
+			return false;
+	return path.len > 0;
+}
+
+/* What :path may be: an absolute path, or "*" for OPTIONS (RFC 9113 8.3.1). */
+static bool is_path(struct str path, struct str method)
+{
+	if (str_eq(path, STR("*")))
+		return str_eq(method, STR("OPTIONS"));
+	return path.len && path.p[0] == '/' && is_target(path);
+}
+
+/* CONNECT without :protocol names an authority alone. */
+static bool check_connect(struct h2_head *head)
+{
+	struct str protocol = kept(head, H2_PROTOCOL);
+
+	if (!protocol.p)
+		h2_head_refuse(head, (uint16_t)http1_status_of(HTTP1_NO_CONNECT), HTTP1_NO_CONNECT);
+	else if (!str_ieq(protocol, STR("websocket")))
+		h2_head_refuse(head, 501, "a :protocol that is not served");
+	return !head->status;
+}
+
+/* The pseudo-fields against each other. */
+static bool check_pseudo(struct h2_head *head)
+{
+	struct str method = kept(head, H2_METHOD), scheme = kept(head, H2_SCHEME);
+	struct str authority = kept(head, H2_AUTHORITY);
+
+	if (!http_is_token(method)) {
+		h2_head_refuse(head, 400, HTTP1_BAD_METHOD);
+		return false;
 	}
-	h2_head_refuse(head, 400, bad_pseudo);
+	if (str_eq(method, STR("CONNECT"))) {
+		if (!check_connect(head))
+			return false;
+	} else if (head->pseudo[H2_PROTOCOL].is_there) {
+		h2_head_refuse(head, 400, bad_pseudo);
+		return false;
+	}
+	if (!str_ieq(scheme, STR("http")) && !str_ieq(scheme, STR("https")))
+		h2_head_refuse(head, 400, "bad :scheme");
+	else if (!is_path(kept(head, H2_PATH), method))
+		h2_head_refuse(head, 400, HTTP1_BAD_TARGET);
+	else if (authority.p && !http_is_authority(authority))
+		h2_head_refuse(head, 400, HTTP1_BAD_HOST);
+	return !head->status;
+}
+
+/* The pseudo-fields are there, if they are good: the request line and Host. */
+static bool begin_text(struct h2_head *head)
+{
+	struct buf *text = &head->text;
+	struct str method, path, host;
+	char *at;
+
+	if (!check_pseudo(head))
+		return false;
+	head->head_at = (uint32_t)buf_length(text);
+	buf_reserve(text, 2 * buf_length(text) + 64); /* what is kept does not move below */
+	method = h2_head_is_extended(head) ? STR("GET") : kept(head, H2_METHOD);
+	path = kept(head, H2_PATH);
+	host = kept(head, H2_AUTHORITY);
+	at = put(buf_tail(text), method);
+	*at++ = ' ';
+	at = put(put(at, path), STR(" HTTP/1.1\r\n"));
+	buf_fill(text, (size_t)(at - buf_tail(text)));
+	if (host.p)
+		append_line(text, STR("host"), host);
+	return true;
 }
 
 static void add_cookie(struct h2_head *head, struct str value)
@@ -98,22 +213,27 @@ static void add_cookie(struct h2_head *head, struct str value)
 	buf_append_str(&head->cookies, value);
 }
 
-/* Host's value stands before the lines, as those of the pseudo-fields do. */
-static void add_host(struct h2_head *head, struct str value)
+/* Behind :authority it only repeats that. */
+static void add_host(struct h2_head *head, struct str name, struct str value)
 {
+	struct str authority = kept(head, H2_AUTHORITY);
+
 	if (head->pseudo[H2_HOST].is_there) {
 		h2_head_refuse(head, 400, HTTP1_TWO_HOSTS);
 		return;
 	}
-	keep(head, H2_HOST, value);
-	buf_append(&head->text, "\r\n", 2);
+	head->pseudo[H2_HOST].is_there = true;
+	if (!authority.p)
+		append_line(&head->text, name, value);
+	else if (!str_ieq(authority, value))
+		h2_head_refuse(head, 400, ":authority and Host differ");
 }
 
 static void add_field(struct h2_head *head, struct str name, struct str value)
 {
 	switch ((int)http_field_id_of(name)) {
 	case FIELD_HOST:
-		add_host(head, value);
+		add_host(head, name, value);
 		return;
 	case FIELD_COOKIE:
 		add_cookie(head, value);
@@ -169,71 +289,8 @@ void h2_head_add(struct h2_head *head, struct str name, struct str value)
 		h2_head_refuse(head, 400, bad_name);
 		return;
 	}
-	head->has_fields = true;
-	add_field(head, name, value);
-}
-
-bool h2_head_is_extended(const struct h2_head *head)
-{
-	return head->pseudo[H2_PROTOCOL].is_there && str_eq(kept(head, H2_METHOD), STR("CONNECT"));
-}
-
-static bool is_target(struct str path)
-{
-	for (size_t i = 0; i < path.len; i++)
-		if (!http1_is(path.p[i], HTTP1_CLASS_TARGET))
-			return false;
-	return path.len > 0;
-}
-
-/* What :path may be: an absolute path, or "*" for OPTIONS (RFC 9113 8.3.1). */
-static bool is_path(struct str path, struct str method)
-{
-	if (str_eq(path, STR("*")))
-		return str_eq(method, STR("OPTIONS"));
-	return path.len && path.p[0] == '/' && is_target(path);
-}
-
-/* CONNECT without :protocol names an authority alone. */
-static bool check_connect(struct h2_head *head)
-{
-	struct str protocol = kept(head, H2_PROTOCOL);
-
-	if (!protocol.p)
-		h2_head_refuse(head, (uint16_t)http1_status_of(HTTP1_NO_CONNECT), HTTP1_NO_CONNECT);
-	else if (!str_ieq(protocol, STR("websocket")))
-		h2_head_refuse(head, 501, "a :protocol that is not served");
-	return !head->status;
-}
-
-/* The pseudo-fields against each other. */
-static bool check_pseudo(struct h2_head *head)
-{
-	struct str method = kept(head, H2_METHOD), scheme = kept(head, H2_SCHEME);
-	struct str authority = kept(head, H2_AUTHORITY), host = kept(head, H2_HOST);
-
-	if (head->status)
-		return false;
-	if (!http_is_token(method)) {
-		h2_head_refuse(head, 400, HTTP1_BAD_METHOD);
-		return false;
-	}
-	if (str_eq(method, STR("CONNECT"))) {
-		if (!check_connect(head))
-			return false;
-	} else if (head->pseudo[H2_PROTOCOL].is_there) {
-		h2_head_refuse(head, 400, bad_pseudo);
-		return false;
-	}
-	if (!str_ieq(scheme, STR("http")) && !str_ieq(scheme, STR("https")))
-		h2_head_refuse(head, 400, "bad :scheme");
-	else if (!is_path(kept(head, H2_PATH), method))
-		h2_head_refuse(head, 400, HTTP1_BAD_TARGET);
-	else if (authority.p && !http_is_authority(authority))
-		h2_head_refuse(head, 400, HTTP1_BAD_HOST);
-	else if (authority.p && host.p && !str_ieq(authority, host))
-		h2_head_refuse(head, 400, ":authority and Host differ");
-	return !head->status;
+	if (head->head_at || begin_text(head))
+		add_field(head, name, value);
 }
 
 static void write_upgrade(const struct h2_request *request, struct buf *out)
@@ -261,48 +318,24 @@ static void write_framing(const struct h2_head *head, struct h2_request *request
 	append_line(out, STR("Content-Length"), (struct str){ digits, (size_t)n });
 }
 
-/* The field lines: what stands behind the pseudo-fields' and Host's values. */
-static void write_lines(const struct h2_head *head, struct buf *out)
-{
-	struct str text = buf_str(&head->text);
-	size_t at = 0;
-
-	/* Pseudo-fields come first; Host's value may stand anywhere between the lines. */
-	for (unsigned i = 0; i < H2_HOST; i++)
-		if (head->pseudo[i].is_there && head->pseudo[i].at + head->pseudo[i].length > at)
-			at = head->pseudo[i].at + head->pseudo[i].length;
-	if (head->pseudo[H2_HOST].is_there) {
-		size_t host_at = head->pseudo[H2_HOST].at;
-
-		buf_append(out, text.p + at, host_at - at);
-		at = host_at + head->pseudo[H2_HOST].length + 2;
-	}
-	buf_append(out, text.p + at, text.len - at);
-}
-
 bool h2_head_write(struct h2_head *head, struct h2_request *request, struct buf *out)
 {
-	struct str host;
+	struct buf *text = &head->text;
 
 	request->is_websocket = h2_head_is_extended(head);
 	request->is_head = str_eq(kept(head, H2_METHOD), STR("HEAD"));
-	if (!check_pseudo(head))
+	if (head->status || (!head->head_at && !begin_text(head)))
 		return false;
-	host = kept(head, H2_AUTHORITY).p ? kept(head, H2_AUTHORITY) : kept(head, H2_HOST);
-	buf_append_str(out, request->is_websocket ? STR("GET") : kept(head, H2_METHOD));
-	buf_append(out, " ", 1);
-	buf_append_str(out, kept(head, H2_PATH));
-	buf_append_str(out, STR(" HTTP/1.1\r\n"));
-	if (host.p)
-		append_line(out, STR("host"), host);
-	write_lines(head, out);
 	if (buf_length(&head->cookies))
-		append_line(out, STR("cookie"), buf_str(&head->cookies));
+		append_line(text, STR("cookie"), buf_str(&head->cookies));
 	if (request->is_websocket)
-		write_upgrade(request, out);
+		write_upgrade(request, text);
 	else
-		write_framing(head, request, out);
-	buf_append(out, "\r\n", 2);
+		write_framing(head, request, text);
+	buf_append(text, "\r\n", 2);
+	buf_consume(text, head->head_at);
+	*out = *text;
+	*text = (struct buf){ 0 };
 	return true;
 }
 
@@ -343,18 +376,20 @@ static nghttp2_nv field_of(struct str name, struct str value)
 	};
 }
 
-static bool read_field(char *line, size_t length, struct h2_response *response)
+static bool read_field(struct str line, struct h2_response *response)
 {
-	char *colon = memchr(line, ':', length);
+	const char *colon = memchr(line.p, ':', line.len);
 	struct str name, value;
 	enum http_field_id id;
 
-	if (!colon || colon == line)
+	if (!colon || colon == line.p)
 		return false;
-	for (char *c = line; c < colon; c++)
-		*c = (char)ascii_lower((unsigned char)*c);
-	name = str_sub(line, colon);
-	value = str_trim(str_sub(colon + 1, line + length));
+	name = str_sub(line.p, colon);
+	value = str_sub(colon + 1, line.p + line.len);
+	if (value.len && value.p[0] == ' ')
+		value = (struct str){ value.p + 1, value.len - 1 };
+	if (value.len && (is_space(value.p[0]) || is_space(value.p[value.len - 1])))
+		value = str_trim(value);
 	id = http_field_id_of(name);
 	if (id == FIELD_TRANSFER_ENCODING)
 		response->framing = FRAMING_CHUNKED;
@@ -385,34 +420,43 @@ static bool read_status_line(struct str line, struct h2_response *response)
 	response->status = (unsigned)status;
 	memcpy(response->status_text, line.p + 9, 3);
 	response->fields[0] = field_of(STR(":status"), (struct str){ response->status_text, 3 });
+	response->fields[0].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;
 	response->fields_n = 1;
 	return true;
 }
 
-bool h2_response_read(char *text, size_t size, struct h2_response *response)
+static void settle_framing(struct h2_response *response)
 {
-	char *at = text, *end = text + size;
-	bool is_first = true;
-
-	response->framing = FRAMING_CLOSE;
-	response->accept = STR_NONE;
-	while (at < end) {
-		char *stop = memchr(at, '\n', (size_t)(end - at));
-		size_t length;
-
-		if (!stop || stop == at || stop[-1] != '\r')
-			return false;
-		length = (size_t)(stop - 1 - at);
-		if (!length)
-			break;
-		if (is_first ? !read_status_line((struct str){ at, length }, response)
-			     : !read_field(at, length, response))
-			return false;
-		is_first = false;
-		at = stop + 1;
-	}
 	if (response->status < 200 || response->status == 204 || response->status == 304 ||
 	    (response->framing == FRAMING_LENGTH && !response->content_length))
 		response->framing = FRAMING_NONE;
-	return !is_first;
+}
+
+enum parse h2_response_read(struct str text, struct h2_response *response)
+{
+	const char *at = text.p, *end = text.p + text.len;
+
+	response->framing = FRAMING_CLOSE;
+	response->accept = STR_NONE;
+	response->fields_n = 0;
+	while (at < end) {
+		const char *stop = memchr(at, '\n', (size_t)(end - at));
+		struct str line;
+
+		if (!stop)
+			break;
+		if (stop == at || stop[-1] != '\r')
+			return PARSE_BAD;
+		line = str_sub(at, stop - 1);
+		at = stop + 1;
+		if (line.len && !(response->fields_n ? read_field(line, response)
+						     : read_status_line(line, response)))
+			return PARSE_BAD;
+		if (line.len)
+			continue;
+		settle_framing(response);
+		response->size = (size_t)(at - text.p);
+		return response->fields_n ? PARSE_DONE : PARSE_BAD;
+	}
+	return PARSE_MORE;
 }

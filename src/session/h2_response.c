@@ -16,6 +16,8 @@
 #define FIELDS_MAX (SCRATCH_SIZE / sizeof(nghttp2_nv))
 /* A chunk line or a trailer section that stands behind what there is room for is taken whole. */
 #define SLACK (HTTP1_TRAILERS_SIZE_MAX + 64u)
+/* Of a head that comes in pieces, put together at a time. */
+#define PIECE_MAX 1024u
 
 static void resume(struct h2_stream *stream)
 {
@@ -91,53 +93,59 @@ static bool websocket_answer(struct h2_stream *stream, struct h2_response *respo
 	return submit(stream, response, true);
 }
 
-static bool take_head(struct h2_stream *stream)
+static bool took_head(struct h2_stream *stream, struct h2_response *response)
 {
-	struct h2_response response = {
-		.fields = (nghttp2_nv *)(void *)stream->h2->client->traffic->scratch,
-		.fields_max = FIELDS_MAX,
-	};
-
-	if (!h2_response_read(buf_bytes(&stream->rsp_head), buf_length(&stream->rsp_head),
-			      &response))
-		return false;
 	if (stream->is_websocket &&
-	    (response.status == 101 || (response.status >= 200 && response.status < 300)))
-		return websocket_answer(stream, &response);
-	if (response.status == 101)
+	    (response->status == 101 || (response->status >= 200 && response->status < 300)))
+		return websocket_answer(stream, response);
+	if (response->status == 101)
 		return false;
-	if (response.status < 200)
-		return submit(stream, &response, false);
+	if (response->status < 200)
+		return submit(stream, response, false);
 	stream->phase = H2_RSP_BODY;
-	stream->rsp_framing = stream->is_head ? FRAMING_NONE : response.framing;
+	stream->rsp_framing = stream->is_head ? FRAMING_NONE : response->framing;
 	if (stream->rsp_framing == FRAMING_LENGTH)
-		stream->rsp_left = response.content_length;
+		stream->rsp_left = response->content_length;
 	else if (stream->rsp_framing == FRAMING_CHUNKED)
 		http1_chunked_init(&stream->rsp_chunked);
-	if (!submit(stream, &response, stream->rsp_framing != FRAMING_NONE))
+	if (!submit(stream, response, stream->rsp_framing != FRAMING_NONE))
 		return false;
 	if (stream->rsp_framing == FRAMING_NONE)
 		response_done(stream);
 	return true;
 }
 
-/* How many bytes of PIECE belong to the head; *IS_WHOLE: the last of them ends it. */
-static size_t head_part(struct h2_stream *stream, struct str piece, bool *is_whole)
+/* How many bytes of PIECE belong to the head, or -1. */
+static ssize_t take_head(struct h2_stream *stream, struct str piece)
 {
-	static const char end[] = "\r\n\r\n";
-	size_t i = 0;
+	struct h2_response response = {
+		.fields = (nghttp2_nv *)(void *)stream->h2->client->traffic->scratch,
+		.fields_max = FIELDS_MAX,
+	};
+	size_t before = buf_length(&stream->rsp_head);
+	struct str text = piece;
 
-	*is_whole = false;
-	while (i < piece.len && !*is_whole) {
-		char c = piece.p[i++];
-
-		if (c == end[stream->head_match])
-			stream->head_match++;
-		else
-			stream->head_match = c == '\r';
-		*is_whole = stream->head_match == 4;
+	/* The usual case: the engine brings it in one piece, and it is read where it is. */
+	if (unlikely(before)) {
+		if (piece.len > PIECE_MAX)
+			piece.len = PIECE_MAX;
+		buf_append_str(&stream->rsp_head, piece);
+		text = buf_str(&stream->rsp_head);
 	}
-	return i;
+	switch (h2_response_read(text, &response)) {
+	case PARSE_DONE:
+		break;
+	case PARSE_MORE:
+		if (!before)
+			buf_append_str(&stream->rsp_head, piece);
+		return (ssize_t)piece.len;
+	case PARSE_BAD:
+		return -1;
+	}
+	if (!took_head(stream, &response))
+		return -1;
+	buf_release(&stream->rsp_head);
+	return (ssize_t)(response.size - before);
 }
 
 static void put_out(struct h2_stream *stream, struct str data)
@@ -216,20 +224,9 @@ static ssize_t take_body(struct h2_stream *stream, struct str piece)
 /* Some of PIECE: how many bytes, 0 = there is no room, -1 = it is broken. */
 static ssize_t take_some(struct h2_stream *stream, struct str piece)
 {
-	bool is_whole;
-	size_t n;
-
 	switch (stream->phase) {
 	case H2_RSP_HEAD:
-		n = head_part(stream, piece, &is_whole);
-		buf_append(&stream->rsp_head, piece.p, n);
-		if (is_whole) {
-			stream->head_match = 0;
-			if (!take_head(stream))
-				return -1;
-			buf_release(&stream->rsp_head);
-		}
-		return (ssize_t)n;
+		return take_head(stream, piece);
 	case H2_RSP_BODY:
 	case H2_RSP_TUNNEL:
 		return h2_stream_has_room(stream) ? take_body(stream, piece) : 0;
@@ -309,37 +306,54 @@ static void submit_trailers(struct h2_stream *stream)
 	buf_release(lines);
 }
 
+/* Its bytes stay in out: h2_response_send_out() follows in the same call of nghttp2. */
 ssize_t h2_response_read_out(nghttp2_session *session, int32_t id, uint8_t *to, size_t room,
 			     uint32_t *flags, nghttp2_data_source *source, void *arg)
 {
 	struct h2_stream *stream = source->ptr;
-	size_t n = buf_length(&stream->out);
+	size_t length = buf_length(&stream->out), n = length;
 
 	(void)session;
 	(void)id;
+	(void)to;
 	(void)arg;
 	check_magic(stream, H2_STREAM_MAGIC);
 	if (n > room)
 		n = room;
-	if (n) {
-		memcpy(to, buf_bytes(&stream->out), n);
-		buf_consume(&stream->out, n);
-		stream->h2->out_sum -= (uint32_t)n;
-		stream->moved_at_ms = clock_ms();
-		if (stream->client && !stream->client->conn.can_write && h2_stream_has_room(stream))
-			h2_stream_has_news(stream);
-	}
-	if (!buf_length(&stream->out) && stream->phase == H2_RSP_DONE) {
+	if (n == length && stream->phase == H2_RSP_DONE) {
 		*flags |= NGHTTP2_DATA_FLAG_EOF;
 		if (buf_length(&stream->rsp_trailers)) {
 			*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
 			submit_trailers(stream);
 		}
-		return (ssize_t)n;
-	}
-	if (!n) {
+	} else if (!n) {
 		stream->is_deferred = true;
 		return NGHTTP2_ERR_DEFERRED;
 	}
+	*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	return (ssize_t)n;
+}
+
+int h2_response_send_out(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head,
+			 size_t n, nghttp2_data_source *source, void *arg)
+{
+	struct h2_stream *stream = source->ptr;
+	struct h2 *h2 = arg;
+	struct buf *to = &h2->client->out;
+
+	(void)session;
+	(void)frame; /* there is no padding */
+	check_magic(stream, H2_STREAM_MAGIC);
+	bug_on(n > buf_length(&stream->out));
+	buf_reserve(to, H2_FRAME_HEAD_SIZE + n);
+	buf_append(to, head, H2_FRAME_HEAD_SIZE);
+	if (n) {
+		buf_append(to, buf_bytes(&stream->out), n);
+		buf_consume(&stream->out, n);
+		h2->out_sum -= (uint32_t)n;
+		stream->moved_at_ms = clock_ms();
+		if (stream->client && !stream->client->conn.can_write && h2_stream_has_room(stream))
+			h2_stream_has_news(stream);
+	}
+	return buf_length(to) < H2_OUT_MAX ? 0 : NGHTTP2_ERR_PAUSE;
 }

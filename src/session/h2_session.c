@@ -42,10 +42,12 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
 	struct h2 *h2 = arg;
 
 	h2->block_since_ms = clock_ms();
-	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+	if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+		h2->filled = stream_of(session, frame->hd.stream_id);
 		return 0;
-	(void)nghttp2_session_set_stream_user_data(session, frame->hd.stream_id,
-						   h2_stream_new(h2, frame->hd.stream_id));
+	}
+	h2->filled = h2_stream_new(h2, frame->hd.stream_id);
+	(void)nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, h2->filled);
 	(void)nghttp2_session_change_extpri_stream_priority(
 		session, frame->hd.stream_id,
 		&(nghttp2_extpri){ .urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1 }, 1);
@@ -56,13 +58,13 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
 		     size_t name_length, const uint8_t *value, size_t value_length, uint8_t flags,
 		     void *arg)
 {
-	struct h2_stream *stream = stream_of(session, frame->hd.stream_id);
+	struct h2_stream *stream = ((struct h2 *)arg)->filled;
 	struct str name_str = { (const char *)name, name_length };
 	struct str value_str = { (const char *)value, value_length };
 
+	(void)session;
 	(void)flags;
-	(void)arg;
-	if (!stream)
+	if (!stream || stream->id != frame->hd.stream_id)
 		return 0;
 	if (stream->head && !stream->is_headed)
 		h2_head_add(stream->head, name_str, value_str);
@@ -212,6 +214,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+	nghttp2_session_callbacks_set_send_data_callback(callbacks, h2_response_send_out);
 	nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
 	nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_sent);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
@@ -241,10 +244,11 @@ int h2_session_open(struct h2 *h2)
 {
 	nghttp2_session_callbacks *callbacks = callbacks_new();
 	nghttp2_option *option = h2_limits_option(&h2->limits);
+	nghttp2_mem mem = h2_mem_for_nghttp2(&h2->client->traffic->h2_mem);
 	int rc = -ENOMEM;
 
 	if (callbacks && option &&
-	    nghttp2_session_server_new2(&h2->session, callbacks, h2, option) == 0)
+	    nghttp2_session_server_new3(&h2->session, callbacks, h2, option, &mem) == 0)
 		rc = submit_settings(h2, &h2->client->frontend->http2);
 	nghttp2_session_callbacks_del(callbacks);
 	nghttp2_option_del(option);

@@ -5,7 +5,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "balance/lb.h"
 #include "session/h2_internal.h"
@@ -16,12 +15,13 @@
 
 struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
 {
-	struct h2_stream *stream = xcalloc(1, sizeof(*stream));
+	struct h2_mem *mem = &h2->client->traffic->h2_mem;
+	struct h2_stream *stream = h2_mem_get_zeroed(mem, sizeof(*stream));
 
 	stream->magic = H2_STREAM_MAGIC;
 	stream->id = id;
 	stream->h2 = h2;
-	stream->head = xmalloc(sizeof(*stream->head));
+	stream->head = h2_mem_get(mem, sizeof(*stream->head));
 	h2_head_init(stream->head, h2->head_size_max);
 	list_push_back(&h2->streams, &stream->link);
 	h2->streams_n++;
@@ -33,7 +33,7 @@ static void free_head(struct h2_stream *stream)
 	if (!stream->head)
 		return;
 	h2_head_fini(stream->head);
-	free(stream->head);
+	h2_mem_put(&stream->h2->client->traffic->h2_mem, stream->head);
 	stream->head = NULL;
 }
 
@@ -58,7 +58,9 @@ void h2_stream_let_go(struct h2_stream *stream)
 	buf_release(&stream->out);
 	buf_release(&stream->rsp_trailers);
 	stream->magic = 0;
-	free(stream);
+	if (h2->filled == stream)
+		h2->filled = NULL;
+	h2_mem_put(&h2->client->traffic->h2_mem, stream);
 	h2_wake(h2);
 }
 

@@ -12,6 +12,7 @@ liblimpet_a_SOURCES += \
 	include/session/h2.h include/session/h2_internal.h src/session/h2.c \
 	include/session/h2_head.h src/session/h2_head.c \
 	include/session/h2_limits.h src/session/h2_limits.c \
+	include/session/h2_mem.h src/session/h2_mem.c \
 	src/session/h2_response.c src/session/h2_session.c src/session/h2_stream.c \
 	include/session/source_limit.h src/session/source_limit.c \
 	include/session/source_table.h src/session/source_table.c \

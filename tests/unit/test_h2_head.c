@@ -45,7 +45,7 @@ static const struct row rows[] = {
 	  "GET /x?y=1 HTTP/1.1\r\nhost: a.test\r\naccept: */*\r\nConnection: close\r\n\r\n" },
 	{ "Host alone, between fields",
 	  { GET, { "x-a", "1" }, { "host", "a.test" }, { "x-b", "2" } },
-	  "GET /x?y=1 HTTP/1.1\r\nhost: a.test\r\nx-a: 1\r\nx-b: 2\r\nConnection: close\r\n\r\n" },
+	  "GET /x?y=1 HTTP/1.1\r\nx-a: 1\r\nhost: a.test\r\nx-b: 2\r\nConnection: close\r\n\r\n" },
 	{ "Host first",
 	  { GET, { "host", "a.test" }, { "x-b", "" } },
 	  "GET /x?y=1 HTTP/1.1\r\nhost: a.test\r\nx-b: \r\nConnection: close\r\n\r\n" },
@@ -126,6 +126,19 @@ static const struct row rows[] = {
 	  400 },
 	{ "a pseudo-field twice", { GET, { ":path", "/" } }, NULL, 400 },
 	{ "an unknown pseudo-field", { GET, { ":status", "200" } }, NULL, 400 },
+	{ "a bad pseudo-field, told when the first field comes",
+	  { { ":method", "GET" }, { ":scheme", "ftp" }, { ":path", "/" }, { "Bad", "1" } },
+	  NULL,
+	  400 },
+	{ "Host that repeats :authority, twice",
+	  { GET, { ":authority", "a" }, { "host", "a" }, { "host", "a" } },
+	  NULL,
+	  400 },
+	{ "a line end in Host", { GET, { "host", "a\r\nb: c" } }, NULL, 400 },
+	{ "a line end in :authority", { GET, { ":authority", "a\r\nb: c" } }, NULL, 400 },
+	{ "a control byte in a name", { GET, { "x\x01", "1" } }, NULL, 400 },
+	{ "a tab before a value", { GET, { "x", "\t1" } }, NULL, 400 },
+	{ "letters outside ASCII in a name", { GET, { "x\xe9", "1" } }, NULL, 400 },
 	{ "upper case", { GET, { "X-A", "1" } }, NULL, 400 },
 	{ "a bad name", { GET, { "x a", "1" } }, NULL, 400 },
 	{ "no name", { GET, { "", "1" } }, NULL, 400 },
@@ -216,15 +229,27 @@ static void trailers_are_checked_as_fields_are(void **state)
 	free(large);
 }
 
-static char copy[256];
 static nghttp2_nv fields[4];
 static struct h2_response response;
 
+static enum parse read_text(struct str text)
+{
+	response = (struct h2_response){ .fields = fields, .fields_max = 4 };
+	return h2_response_read(text, &response);
+}
+
 static void read_response(const char *text)
 {
-	snprintf(copy, sizeof(copy), "%s", text);
-	response = (struct h2_response){ .fields = fields, .fields_max = 4 };
-	assert_true(h2_response_read(copy, strlen(copy), &response));
+	struct str body = STR("HTTP/1.1 500 not a head");
+	char whole[512];
+
+	snprintf(whole, sizeof(whole), "%s%.*s", text, STR_ARG(body));
+	for (size_t n = 0; n < strlen(text); n++)
+		assert_int_equal(read_text((struct str){ text, n }), PARSE_MORE);
+	assert_int_equal(read_text(str_of(whole)), PARSE_DONE);
+	assert_int_equal(response.size, strlen(text));
+	/* The fields are views into it. */
+	assert_int_equal(read_text(str_of(text)), PARSE_DONE);
 }
 
 static void responses_lose_what_belongs_to_a_connection(void **state)
@@ -235,7 +260,8 @@ static void responses_lose_what_belongs_to_a_connection(void **state)
 	assert_int_equal(response.status, 200);
 	assert_int_equal(response.fields_n, 2);
 	assert_memory_equal(fields[0].value, "200", 3);
-	assert_memory_equal(fields[1].name, "x-upper", 7);
+	assert_memory_equal(fields[1].name, "X-Upper", 7); /* nghttp2 sends lower case */
+	assert_int_equal(fields[1].flags, NGHTTP2_NV_FLAG_NONE);
 	assert_memory_equal(fields[1].value, "Value", 5);
 	assert_int_equal(response.framing, FRAMING_CHUNKED);
 }
@@ -267,13 +293,12 @@ static void accept_of_a_switch_is_taken_out(void **state)
 		      "Sec-WebSocket-Accept: abc=\r\nSec-WebSocket-Protocol: chat\r\n\r\n");
 	assert_true(str_eq(response.accept, STR("abc=")));
 	assert_int_equal(response.fields_n, 2);
-	assert_memory_equal(fields[1].name, "sec-websocket-protocol", 22);
+	assert_memory_equal(fields[1].name, "Sec-WebSocket-Protocol", 22);
 }
 
 static void what_is_no_head_is_refused(void **state)
 {
 	static const char *const texts[] = {
-		"",
 		"\r\n",
 		"HTTP/2 200\r\n\r\n",
 		"HTTP/1.1 99 X\r\n\r\n",
@@ -284,12 +309,19 @@ static void what_is_no_head_is_refused(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
-		response = (struct h2_response){ .fields = fields, .fields_max = 4 };
-		snprintf(copy, sizeof(copy), "%s", texts[i]);
-		if (h2_response_read(copy, strlen(copy), &response))
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+		if (read_text(str_of(texts[i])) != PARSE_BAD)
 			fail_msg("taken: %s", texts[i]);
-	}
+}
+
+static void white_space_around_a_value_is_left_out(void **state)
+{
+	(void)state;
+	read_response("HTTP/1.1 200 OK\r\nA:  1 \t\r\nB:\r\nC: \r\n\r\n");
+	assert_int_equal(response.fields_n, 4);
+	assert_int_equal(fields[1].valuelen, 1);
+	assert_int_equal(fields[2].valuelen, 0);
+	assert_int_equal(fields[3].valuelen, 0);
 }
 
 static void resets_are_counted_in_spans(void **state)
@@ -352,6 +384,7 @@ int main(void)
 		cmocka_unit_test(framing_of_a_response_is_told),
 		cmocka_unit_test(accept_of_a_switch_is_taken_out),
 		cmocka_unit_test(what_is_no_head_is_refused),
+		cmocka_unit_test(white_space_around_a_value_is_left_out),
 		cmocka_unit_test(resets_are_counted_in_spans),
 		cmocka_unit_test(frames_that_carry_nothing_are_counted),
 		cmocka_unit_test(window_updates_are_explained_by_what_was_sent),
