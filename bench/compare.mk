@@ -7,8 +7,8 @@ bench_bench_load_SOURCES = bench/load.h bench/load.c bench/load_client.c bench/l
 bench_bench_load_LDADD = $(OPENSSL_LIBS)
 bench_bench_floor_SOURCES = bench/floor.c
 bench_bench_floor_LDADD = $(OPENSSL_LIBS)
-BENCH_PYTHON = bench/compare.py bench/arena.py bench/kinds.py bench/peers.py bench/rows.py bench/verdict.py
-EXTRA_DIST += $(BENCH_PYTHON)
+COMPARE_FILES = bench/compare.py bench/arena.py bench/kinds.py bench/peers.py bench/rows.py bench/verdict.py
+EXTRA_DIST += $(COMPARE_FILES)
 COMPARE = python3 -B $(top_srcdir)/bench/compare.py --limpet ./limpet$(EXEEXT)
 # A few rows, judged; the whole table.  ROWS="ka-1k close" and COMPARE_FLAGS say otherwise.
 .PHONY: bench-compare bench-all
