@@ -55,7 +55,7 @@ static bool is_value(struct str value)
 {
 	return !value.len ||
 	       (!is_space(value.p[0]) && !is_space(value.p[value.len - 1]) &&
-		http1_scan_value(value.p, value.p + value.len) == value.p + value.len);
+		http1_scan_value(value.p, value.p, value.p + value.len) == value.p + value.len);
 }
 
 static char *put(char *to, struct str piece)
