@@ -164,6 +164,7 @@ struct http2_conf {
 };
 
 struct frontend {
+	struct config *config; /* (view) that it is in */
 	struct config_pos pos;
 	struct str name;
 	enum traffic_mode mode;

@@ -37,8 +37,10 @@ struct traffic {
 	uint32_t lines_n;
 	struct list acceptors; /* struct frontend_acceptor.link */
 	struct soon wake_waiting;
-	struct list handshakes; /* struct client.handshake_link: TLS handshakes with work to do */
+	struct list handshakes; /* struct client.turn: TLS handshakes with work to do */
 	struct soon next_handshake;
+	struct list pipelined; /* struct client.turn: idle ones who have sent more already */
+	struct soon next_pipelined;
 	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;
 	struct h2_mem h2_mem;
 	struct srvpool **pools; /* (own) by server number; NULL = not met yet */

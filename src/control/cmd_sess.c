@@ -63,9 +63,9 @@ static void take_down(struct sess *sess, const struct client *client)
 
 	*sess = (struct sess){
 		.id = (uint64_t)(uintptr_t)client,
-		.carrier = (uint64_t)(uintptr_t)client->carrier,
+		.carrier = (uint64_t)(uintptr_t)client_carrier(client),
 		.source = client->source,
-		.frontend = client->frontend_state,
+		.frontend = client->frontend->state,
 		.state = client_state_name(client->state),
 		.idle_ms = clock_ms() - client->since_ms,
 		.expires_ms = at_ms ? at_ms - clock_ms() : -1,
@@ -73,13 +73,13 @@ static void take_down(struct sess *sess, const struct client *client)
 		.in = (uint32_t)buf_length(&client->in),
 		.out = (uint32_t)buf_length(&client->out),
 	};
-	if (client->state == CLIENT_BUSY && client->txn) {
+	if (client_txn(client)) {
 		sess->state = txn_state_name(client->txn->state);
 		sess->backend = client->txn->backend ? client->txn->backend->state : NULL;
 		sess->server = client->txn->server;
 		sess->is_upstream = client->txn->upstream != NULL;
 		sess->source = client->txn->source;
-	} else if (client->state == CLIENT_TUNNEL && client->tunnel) {
+	} else if (client_tunnel(client)) {
 		sess->backend = client->tunnel->backend->state;
 		sess->server = client->tunnel->server;
 		sess->is_upstream = true;

@@ -445,12 +445,11 @@ static void sweep_kept(struct traffic *traffic)
 {
 	list_for_each(at, &traffic->clients) {
 		struct client *client = list_entry(at, struct client, link);
-		struct upstream *kept = client->kept;
+		struct upstream *kept = client_kept(client);
 
 		if (!kept || !is_over(kept))
 			continue;
-		client->kept = NULL;
-		upstream_close(kept);
+		upstream_close(client_take_kept(client));
 	}
 }
 

@@ -124,8 +124,10 @@ static void frontends_read(struct load *load, const struct yaml_node *map)
 	}
 	config->frontends = arena_calloc(load->arena, n, sizeof(*config->frontends));
 	config->frontends_n = n;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		frontend_read(load, &map->pairs[i], &config->frontends[i]);
+		config->frontends[i].config = config;
+	}
 }
 
 static void root_read(struct load *load, const struct yaml_node *root)

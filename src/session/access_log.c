@@ -155,7 +155,7 @@ static void take_load(struct log_facts *facts, const struct client *client,
 
 	facts->connections = atomic_load_explicit(&process_state.connections, memory_order_relaxed);
 	facts->frontend_connections =
-		atomic_load_explicit(&client->frontend_state->used, memory_order_relaxed);
+		atomic_load_explicit(&client->frontend->state->used, memory_order_relaxed);
 	if (!backend)
 		return;
 	now = counters_sum(&backend->state->counters, backend_requests_now);
@@ -198,7 +198,7 @@ static void take_wire_facts(const struct txn *txn, struct log_facts *facts)
 	facts->reached_ms = txn->is_request_sent || times->connected_us || times->first_byte_us
 				    ? span_ms(times->connect_us, connected_us)
 				    : -1;
-	facts->bytes_sent = client->conn.sent - client->sent_counted;
+	facts->bytes_sent = client->conn.sent;
 	facts->queue_ahead = txn->queue_ahead;
 	facts->is_own_queue = txn->stick.result == STICK_TO;
 	take_persistence(txn, facts->persistence);
@@ -212,7 +212,7 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		.started_unix_ms = clock_unix_ms() - (clock_us() - times->accepted_us) / 1000,
 		.started_ms = times->accepted_us / 1000,
 		.source = txn->source,
-		.frontend = txn->client->frontend_state->name,
+		.frontend = txn->client->frontend->state->name,
 		.backend = txn->backend ? txn->backend->state->name : "-",
 		.server = txn->server ? txn->server->name : "-",
 		.route = txn->route ? txn->route->name : STR("-"),
@@ -227,7 +227,7 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 			span_ms(times->connected_us ? times->connected_us : times->connect_us,
 				times->first_byte_us),
 		.status = (uint16_t)txn->status,
-		.minor = txn->client->carrier ? LOG_HTTP_2 : txn->minor,
+		.minor = client_carrier(txn->client) ? LOG_HTTP_2 : txn->minor,
 		.retries = (uint8_t)txn->retries,
 		.redispatches = (uint8_t)txn->redispatches,
 		.stick_kind = txn->backend ? txn->stick.kind : STICK_N,
@@ -282,7 +282,7 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		.started_unix_ms = clock_unix_ms() - (clock_ms() - mark->started_ms),
 		.started_ms = mark->started_ms,
 		.source = mark->source,
-		.frontend = client->frontend_state->name,
+		.frontend = client->frontend->state->name,
 		.backend = tunnel->backend->state->name,
 		.server = tunnel->server->name,
 		.route = mark->route ? mark->route->name : STR("-"),
@@ -295,7 +295,7 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		.connect_ms = mark->connect_ms,
 		.response_ms = mark->response_ms,
 		.status = tunnel->is_tcp ? 0 : 101,
-		.minor = client->carrier ? LOG_HTTP_2 : 1,
+		.minor = client_carrier(client) ? LOG_HTTP_2 : 1,
 		.retries = mark->retries,
 		.redispatches = mark->redispatches,
 		.stick_kind = (enum stick_kind)mark->stick_kind,
@@ -308,7 +308,7 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		.head_ms = mark->head_ms,
 		.assigned_ms = mark->assigned_ms,
 		.reached_ms = mark->reached_ms,
-		.bytes_sent = client->conn.sent - client->sent_counted,
+		.bytes_sent = client->conn.sent,
 		.queue_ahead = mark->queue_ahead,
 		.is_own_queue = mark->is_own_queue,
 		.persistence = { mark->persistence[0], mark->persistence[1] },

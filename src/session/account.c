@@ -78,7 +78,7 @@ static void account_times(struct txn *txn)
 
 void account_txn(struct txn *txn)
 {
-	count_end(txn->client->frontend_state, txn->end);
+	count_end(txn->client->frontend->state, txn->end);
 	if (txn->is_request_sent && txn->status)
 		account_times(txn);
 }
@@ -87,9 +87,8 @@ void account_bytes(struct txn *txn)
 {
 	struct client *client = txn->client;
 
-	count_add(&client->frontend_state->counters, frontend_bytes_out,
-		  client->conn.sent - client->sent_counted);
-	client->sent_counted = client->conn.sent;
+	count_add(&client->frontend->state->counters, frontend_bytes_out, client->conn.sent);
+	client->conn.sent = 0;
 	if (txn->server)
 		count_add(&txn->server->counters, server_bytes_out,
 			  txn->response.bytes + txn->response_head_size);
@@ -121,8 +120,8 @@ void account_tunnel_start(struct txn *txn, const struct tunnel *tunnel)
 	account_start(txn);
 	if (tunnel->is_tcp)
 		return;
-	count(&tunnel->client->frontend_state->counters, frontend_tunnels);
-	count(&tunnel->client->frontend_state->counters, frontend_tunnels_now);
+	count(&tunnel->client->frontend->state->counters, frontend_tunnels);
+	count(&tunnel->client->frontend->state->counters, frontend_tunnels_now);
 	count(counters, server_upgrades);
 	count(counters, server_tunnels_now);
 	if (!tunnel->is_own_session)
@@ -141,12 +140,12 @@ void account_tunnel_end(const struct tunnel *tunnel, enum txn_end end)
 {
 	struct counters *counters = &tunnel->server->counters;
 
-	count_end(tunnel->client->frontend_state, tunnel->is_tcp ? end : TXN_END_N + end);
+	count_end(tunnel->client->frontend->state, tunnel->is_tcp ? end : TXN_END_N + end);
 	if (tunnel->is_tcp) {
 		account_tcp_times(tunnel);
 		return;
 	}
-	count_down(&tunnel->client->frontend_state->counters, frontend_tunnels_now);
+	count_down(&tunnel->client->frontend->state->counters, frontend_tunnels_now);
 	count_down(counters, server_tunnels_now);
 	if (lives_on_websocket(tunnel))
 		count_down(counters, server_websocket_sessions_now);

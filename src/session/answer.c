@@ -18,7 +18,7 @@ void txn_count_status(struct txn *txn, unsigned status)
 				   frontend_responses_5xx };
 
 	if (status >= 100 && status < 600)
-		count(&txn->client->frontend_state->counters, ids[status / 100 - 1]);
+		count(&txn->client->frontend->state->counters, ids[status / 100 - 1]);
 }
 
 /* The server's connection is of no more use, and neither is its slot. */
@@ -86,7 +86,7 @@ static enum step answer(struct txn *txn, unsigned status, struct str lines, stru
 		txn->is_closing_client = true;
 	txn->status = status;
 	txn_count_status(txn, status);
-	count(&txn->client->frontend_state->counters, frontend_responses_own);
+	count(&txn->client->frontend->state->counters, frontend_responses_own);
 	if (txn->backend && status >= 400)
 		count(&txn->backend->state->counters,
 		      status < 500 ? backend_responses_own_4xx : backend_responses_own_5xx);
@@ -221,7 +221,7 @@ enum step txn_answer_route(struct txn *txn)
 	if (route->redirect.status)
 		return redirect(txn, &route->redirect);
 	if (route->respond.status >= 400)
-		count(&txn->client->frontend_state->counters, frontend_requests_denied);
+		count(&txn->client->frontend->state->counters, frontend_requests_denied);
 	buf_append_str(&lines, STR("Content-Type: "));
 	buf_append_str(&lines, route->respond.content_type.len ? route->respond.content_type
 							       : STR("text/plain"));

@@ -169,11 +169,11 @@ void capture_clear(void)
 
 void txn_capture(const struct txn *txn, bool is_response, const char *why)
 {
-	const struct global_conf *global = &txn->client->config->global;
+	const struct global_conf *global = &txn->client->frontend->config->global;
 	const struct body *body = is_response ? &txn->response : &txn->request;
 	bool is_head = is_response && txn->state == TXN_RSP_HEAD;
 	struct capture_facts facts = {
-		.frontend = txn->client->frontend_state,
+		.frontend = txn->client->frontend->state,
 		.backend = txn->backend->state,
 		.server = txn->server,
 		.source = txn->client->source,

@@ -3,6 +3,7 @@
 
 #include "session/client.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -46,12 +47,43 @@ void client_set_timer(struct client *client, int64_t in_ms)
 
 const struct ip_addr *client_destination(struct client *client)
 {
+	struct ip_addr *destination = &client_need_rare(client)->destination;
 	struct sock_addr local = { .size = sizeof(local.un) };
 
-	if (client->destination.family == AF_UNSPEC && !client->is_proxied &&
+	if (destination->family == AF_UNSPEC && !client->is_proxied &&
 	    getsockname(client->conn.fd, &local.sa, &local.size) == 0)
-		client->destination = sock_addr_ip(&local);
-	return &client->destination;
+		*destination = sock_addr_ip(&local);
+	return destination;
+}
+
+uint16_t client_port(const struct client *client)
+{
+	if (client->is_proxied && client->rare && client->rare->destination.port)
+		return client->rare->destination.port;
+	return sock_addr_ip(&client->bind->addr).port;
+}
+
+struct client_rare *client_need_rare(struct client *client)
+{
+	if (!client->rare)
+		client->rare = xcalloc(1, sizeof(*client->rare));
+	return client->rare;
+}
+
+void client_keep(struct client *client, struct upstream *upstream)
+{
+	bug_on(client_kept(client));
+	client_need_rare(client)->kept = upstream;
+	upstream->txn_client = client;
+}
+
+struct upstream *client_take_kept(struct client *client)
+{
+	struct upstream *kept = client_kept(client);
+
+	if (kept)
+		client->rare->kept = NULL;
+	return kept;
 }
 
 static void client_free(struct grave *grave)
@@ -60,7 +92,8 @@ static void client_free(struct grave *grave)
 	struct traffic *traffic = client->traffic;
 
 	client->magic = 0;
-	config_unref(client->config);
+	free(client->rare);
+	config_unref(client->frontend->config);
 	slab_put(&traffic->client_slab, client);
 }
 
@@ -69,9 +102,9 @@ static void uncount_connection(struct client *client)
 	struct traffic *traffic = client->traffic;
 
 	source_limit_give_back(client);
-	count_down(&client->frontend_state->counters, frontend_connections_now);
+	count_down(&client->frontend->state->counters, frontend_connections_now);
 	count_down(&process_state.counters, process_connections_now);
-	atomic_fetch_sub_explicit(&client->frontend_state->used, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&client->frontend->state->used, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&process_state.connections, 1, memory_order_relaxed);
 	atomic_store_explicit(&traffic->clients_n, traffic->clients_n - 1, memory_order_relaxed);
 	traffic_resume_accepting(traffic);
@@ -83,27 +116,24 @@ static void client_end(struct client *client, bool is_reset)
 
 	if (client->state == CLIENT_CLOSED)
 		return;
-	if (client->state == CLIENT_BUSY && client->txn)
+	if (client_txn(client))
 		txn_abort(client->txn, txn_client_gone(client->txn));
-	if (client->state == CLIENT_TUNNEL && client->tunnel)
+	if (client_tunnel(client))
 		tunnel_abort(client->tunnel, END_TUNNEL_CLIENT);
-	if (client->state == CLIENT_H2 && client->h2)
+	if (client->state == CLIENT_H2)
 		h2_close(client);
 	trace_client(client, is_reset ? "reset" : "closed");
-	client->state = CLIENT_CLOSED;
+	client_set_state(client, CLIENT_CLOSED);
 	if (is_reset)
 		conn_reset(&client->conn);
 	else
 		conn_close(&client->conn);
 	timer_fini(&traffic->loop.wheel, &client->timer);
 	list_remove(&client->link);
-	list_remove(&client->handshake_link);
-	loop_soon_cancel(&client->again);
 	buf_release(&client->in);
 	buf_release(&client->out);
-	upstream_close(client->kept);
-	client->kept = NULL;
-	if (!client->carrier)
+	upstream_close(client_take_kept(client));
+	if (!client_carrier(client))
 		uncount_connection(client);
 	loop_bury(&traffic->loop, &client->grave, client_free);
 }
@@ -122,8 +152,7 @@ void client_reset(struct client *client)
  * answer. */
 static void client_linger(struct client *client)
 {
-	client->state = CLIENT_LINGER;
-	client->txn = NULL;
+	client_set_state(client, CLIENT_LINGER);
 	client->requests = 0; /* counts the bytes dropped from here on */
 	buf_release(&client->in);
 	conn_shutdown(&client->conn);
@@ -155,7 +184,7 @@ static void client_take_proxy_header(struct client *client, const struct proxy_h
 {
 	if (!header->is_local && header->src.family != AF_UNSPEC) {
 		client->source = header->src;
-		client->destination = header->dst;
+		client_need_rare(client)->destination = header->dst;
 		client->is_proxied = true;
 	}
 	buf_consume(&client->in, header->size);
@@ -197,8 +226,8 @@ static void client_read_proxy_header(struct client *client)
 
 	if (buf_length(&client->in))
 		log_warn("frontend %s: connection from %s refused: %s",
-			 client->frontend_state->name, ip_addr_text(&client->source, text).p, why);
-	count(&client->frontend_state->counters, frontend_connections_refused);
+			 client->frontend->state->name, ip_addr_text(&client->source, text).p, why);
+	count(&client->frontend->state->counters, frontend_connections_refused);
 	client_reset(client);
 }
 
@@ -212,14 +241,14 @@ void client_begin_protocol(struct client *client)
 		h2_start(client);
 		return;
 	}
-	client->state = CLIENT_IDLE;
+	client_set_state(client, CLIENT_IDLE);
 	client_read_head(client);
 }
 
 void client_begin(struct client *client)
 {
 	if (!source_limit_take(client)) {
-		count(&client->frontend_state->counters, frontend_connections_refused);
+		count(&client->frontend->state->counters, frontend_connections_refused);
 		client_reset(client);
 		return;
 	}
@@ -278,7 +307,7 @@ static void on_client_timer(struct timer *timer)
 			client_close(client);
 		break;
 	case CLIENT_PROXY_HEADER:
-		count(&client->frontend_state->counters, frontend_connections_refused);
+		count(&client->frontend->state->counters, frontend_connections_refused);
 		client_reset(client);
 		break;
 	case CLIENT_HANDSHAKE:
@@ -317,13 +346,11 @@ static struct client *client_new(struct traffic *traffic, const struct frontend 
 	*client = (struct client){
 		.magic = CLIENT_MAGIC,
 		.traffic = traffic,
-		.config = config_ref(traffic->config),
 		.frontend = frontend,
-		.frontend_state = frontend->state,
 		.bind = bind,
 		.since_ms = clock_ms(),
-		.bind_port = sock_addr_ip(&bind->addr).port,
 	};
+	(void)config_ref(frontend->config);
 	timer_init(&client->timer, on_client_timer);
 	list_push_back(&traffic->clients, &client->link);
 	return client;
@@ -346,7 +373,7 @@ void client_open(struct traffic *traffic, const struct frontend *frontend,
 		client_begin(client);
 		return;
 	}
-	client->state = CLIENT_PROXY_HEADER;
+	client_set_state(client, CLIENT_PROXY_HEADER);
 	if (is_proxy_wanted(bind, &client->source)) {
 		client_read_proxy_header(client);
 		return;
@@ -359,12 +386,10 @@ struct client *client_open_stream(struct client *carrier, const struct conn_face
 {
 	struct client *client = client_new(carrier->traffic, carrier->frontend, carrier->bind);
 
-	config_unref(client->config);
-	client->config = config_ref(carrier->config);
-	client->state = CLIENT_IDLE;
-	client->carrier = carrier;
+	client_set_state(client, CLIENT_IDLE);
+	client_need_rare(client)->carrier = carrier;
 	client->source = carrier->source;
-	client->destination = *client_destination(carrier);
+	client->rare->destination = *client_destination(carrier);
 	client->is_proxied = true; /* addresses are the carrier's */
 	client->is_tls = carrier->is_tls;
 	conn_init(&client->conn, -1, on_client_event);
@@ -378,20 +403,13 @@ void client_open_run(struct client *client)
 		client_read_head(client);
 }
 
-static void client_go_on(struct soon *soon)
-{
-	struct client *client = container_of(soon, struct client, again);
-
-	client_open_run(client);
-}
-
 static void client_end_in_order(struct client *client, bool is_last_request)
 {
 	bool has_unread = buf_length(&client->in) || client->conn.can_read;
 
 	/* Unread bytes would make the kernel send a reset. */
 	if (client->conn.is_eof || (is_last_request && !has_unread)) {
-		client->state = CLIENT_LINGER;
+		client_set_state(client, CLIENT_LINGER);
 		client_close(client);
 		return;
 	}
@@ -404,7 +422,6 @@ static void client_end_in_order(struct client *client, bool is_last_request)
 
 void client_next(struct client *client, enum client_after after)
 {
-	client->txn = NULL;
 	client->requests++;
 	client->since_ms = clock_ms();
 	if (after == CLIENT_GOES_ON && client->traffic->is_draining &&
@@ -414,9 +431,9 @@ void client_next(struct client *client, enum client_after after)
 		client_end_in_order(client, after == CLIENT_HAS_DONE);
 		return;
 	}
-	client->state = CLIENT_IDLE;
+	client_set_state(client, CLIENT_IDLE);
 	client_wait_head(client);
 	/* Pipelined requests are taken from the loop, not by recursion. */
 	if (buf_length(&client->in) || client->conn.can_read)
-		loop_soon(&client->traffic->loop, &client->again, client_go_on);
+		client_read_head_soon(client);
 }

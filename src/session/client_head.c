@@ -20,9 +20,36 @@ static const struct bind_conf *bind_of(const struct frontend *frontend, struct s
 	return NULL;
 }
 
-static void client_go_on(struct soon *soon)
+/* Those who wait now; whoever has still more takes his place behind the others, for the next turn.
+ */
+static void run_pipelined(struct soon *soon)
 {
-	client_open_run(container_of(soon, struct client, again));
+	struct traffic *traffic = container_of(soon, struct traffic, next_pipelined);
+	struct list batch;
+
+	check_magic(traffic, TRAFFIC_MAGIC);
+	if (list_is_empty(&traffic->pipelined))
+		return;
+	list_insert_before(&traffic->pipelined, &batch);
+	list_remove(&traffic->pipelined);
+	while (!list_is_empty(&batch)) {
+		struct client *client = list_entry(batch.next, struct client, turn);
+
+		check_magic(client, CLIENT_MAGIC);
+		list_remove(&client->turn);
+		client_read_head(client);
+	}
+}
+
+void client_read_head_soon(struct client *client)
+{
+	struct traffic *traffic = client->traffic;
+
+	bug_on(client->state != CLIENT_IDLE);
+	if (list_is_linked(&client->turn))
+		return;
+	list_push_back(&traffic->pipelined, &client->turn);
+	loop_soon(&traffic->loop, &traffic->next_pipelined, run_pipelined);
 }
 
 /* The config in force may have changed since the last request. */
@@ -32,17 +59,17 @@ void client_renew_config(struct client *client)
 	const struct frontend *frontend;
 	const struct bind_conf *bind;
 
-	if (likely(client->config == config))
+	if (likely(client->frontend->config == config))
 		return;
-	frontend = config_frontend(config, str_of(client->frontend_state->name));
+	frontend = config_frontend(config, str_of(client->frontend->state->name));
 	if (!frontend || frontend->mode != TRAFFIC_HTTP)
 		return; /* it goes on with what it had */
 	bind = bind_of(frontend, client->bind->text);
 	if (!bind)
 		return;
-	config_unref(client->config);
-	client->config = config_ref(config);
+	config_unref(client->frontend->config);
 	client->frontend = frontend;
+	(void)config_ref(config);
 	client->bind = bind;
 }
 
@@ -62,16 +89,16 @@ void client_wait_head(struct client *client)
 
 void client_refuse(struct client *client, unsigned status, const char *why)
 {
-	count(&client->frontend_state->counters, frontend_request_errors);
-	client->state = CLIENT_BUSY;
+	count(&client->frontend->state->counters, frontend_request_errors);
+	client_set_state(client, CLIENT_BUSY);
 	txn_start_refused(client, status, why);
 }
 
 static void client_capture_head(const struct client *client, const char *why)
 {
-	const struct global_conf *global = &client->config->global;
+	const struct global_conf *global = &client->frontend->config->global;
 	struct capture_facts facts = {
-		.frontend = client->frontend_state,
+		.frontend = client->frontend->state,
 		.source = client->source,
 		.why = why,
 		.uri_size_max = global->uri_size_max,
@@ -85,7 +112,7 @@ static void client_capture_head(const struct client *client, const char *why)
 static void client_parse_head(struct client *client)
 {
 	struct traffic *traffic = client->traffic;
-	struct global_conf *global = &client->config->global;
+	struct global_conf *global = &client->frontend->config->global;
 	struct http1_limits limits = { global->uri_size_max, global->head_size_max };
 	struct http_head *head = slab_get(&traffic->head_slab);
 	size_t length = buf_length(&client->in);
@@ -95,7 +122,7 @@ static void client_parse_head(struct client *client)
 				    head, &why)) {
 	case PARSE_DONE:
 		client->head_seen = 0;
-		client->state = CLIENT_BUSY;
+		client_set_state(client, CLIENT_BUSY);
 		txn_start(client, head);
 		return;
 	case PARSE_MORE:
@@ -118,7 +145,7 @@ void client_read_head(struct client *client)
 
 		if (heads >
 		    TURNS_MAX) { /* requests that we answer ourselves: others have their turn */
-			loop_soon(&client->traffic->loop, &client->again, client_go_on);
+			client_read_head_soon(client);
 			return;
 		}
 		if (!was_empty && buf_length(&client->in) > client->head_seen) {

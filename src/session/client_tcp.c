@@ -29,7 +29,7 @@ static enum match_looks looks_at(const struct client *client)
 
 static void begin_txn(struct client *client, struct match_facts *facts)
 {
-	client->state = CLIENT_BUSY;
+	client_set_state(client, CLIENT_BUSY);
 	client_set_timer(client, 0);
 	txn_start_tcp(client, facts);
 }
@@ -38,8 +38,8 @@ static void begin_txn(struct client *client, struct match_facts *facts)
 static void give_up(struct client *client, enum txn_end end, const char *why)
 {
 	if (end == END_BAD_REQUEST || end == END_CLIENT_TIMEOUT_REQUEST)
-		count(&client->frontend_state->counters, frontend_request_errors);
-	client->state = CLIENT_BUSY;
+		count(&client->frontend->state->counters, frontend_request_errors);
+	client_set_state(client, CLIENT_BUSY);
 	txn_start_tcp_refused(client, end, why);
 }
 
@@ -129,7 +129,7 @@ void client_tcp_start(struct client *client)
 		begin_txn(client, &facts);
 		return;
 	}
-	client->state = CLIENT_INSPECT;
+	client_set_state(client, CLIENT_INSPECT);
 	client_set_timer(client, client->frontend->timeouts.inspect_ms);
 	/* Behind a PROXY header there may be some already. */
 	if (!buf_length(&client->in) || !go_by_what_came(client, false))

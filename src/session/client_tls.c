@@ -50,7 +50,7 @@ static void tell_failure(const struct client *client, const char *why)
 		return;
 	}
 	told_n++;
-	log_info("frontend %s: TLS handshake with %s failed: %s", client->frontend_state->name,
+	log_info("frontend %s: TLS handshake with %s failed: %s", client->frontend->state->name,
 		 ip_addr_text(&client->source, addr).p, why);
 }
 
@@ -71,7 +71,7 @@ static void client_tls_linger(struct client *client)
 
 static void client_tls_fail(struct client *client, const char *why, bool has_alert)
 {
-	count(&client->frontend_state->counters, frontend_tls_errors);
+	count(&client->frontend->state->counters, frontend_tls_errors);
 	tell_failure(client, why);
 	trace_client(client, "TLS handshake failed");
 	if (has_alert)
@@ -84,9 +84,9 @@ static void client_tls_established(struct client *client)
 {
 	struct tls_about about;
 
-	count(&client->frontend_state->counters, frontend_tls_handshakes);
+	count(&client->frontend->state->counters, frontend_tls_handshakes);
 	if (tls_about(&client->conn, &about) && about.is_resumed)
-		count(&client->frontend_state->counters, frontend_tls_resumed);
+		count(&client->frontend->state->counters, frontend_tls_resumed);
 	trace_client(client, "TLS established");
 	client->is_tls = true;
 	client->since_ms = clock_ms(); /* the time for a head begins here */
@@ -120,11 +120,10 @@ static void make_steps(struct soon *soon)
 
 	check_magic(traffic, TRAFFIC_MAGIC);
 	while (!list_is_empty(&traffic->handshakes) && clock_now_us() < end_us) {
-		struct client *client =
-			list_entry(traffic->handshakes.next, struct client, handshake_link);
+		struct client *client = list_entry(traffic->handshakes.next, struct client, turn);
 
 		check_magic(client, CLIENT_MAGIC);
-		list_remove(&client->handshake_link);
+		list_remove(&client->turn);
 		client_tls_step(client);
 	}
 	if (!list_is_empty(&traffic->handshakes))
@@ -136,8 +135,8 @@ static void client_tls_line_up(struct client *client)
 {
 	struct traffic *traffic = client->traffic;
 
-	if (!list_is_linked(&client->handshake_link))
-		list_push_back(&traffic->handshakes, &client->handshake_link);
+	if (!list_is_linked(&client->turn))
+		list_push_back(&traffic->handshakes, &client->turn);
 	loop_soon(&traffic->loop, &traffic->next_handshake, make_steps);
 }
 
@@ -157,7 +156,7 @@ static void client_tls_refuse_plain(struct client *client)
 		client->frontend->mode == TRAFFIC_HTTP && looks_like_http(buf_str(&client->in));
 	size_t sent;
 
-	count(&client->frontend_state->counters, frontend_tls_errors);
+	count(&client->frontend->state->counters, frontend_tls_errors);
 	tell_failure(client,
 		     is_http ? "plain HTTP, and the bind wants TLS" : "no TLS handshake record");
 	if (is_http && conn_send(&client->conn, needs_tls, sizeof(needs_tls) - 1, &sent) == IO_OK)
@@ -207,7 +206,7 @@ void client_tls_run(struct client *client)
 
 void client_tls_start(struct client *client)
 {
-	client->state = CLIENT_HANDSHAKE;
+	client_set_state(client, CLIENT_HANDSHAKE);
 	client_set_timer(client, client->frontend->timeouts.handshake_ms);
 	client_tls_run(client);
 }
@@ -220,7 +219,7 @@ void client_tls_on_timer(struct client *client)
 
 bool client_tls_about(struct client *client, struct tls_about *about)
 {
-	struct client *carrier = client->carrier ? client->carrier : client;
+	struct client *carrier = client_carrier(client) ? client_carrier(client) : client;
 
 	return carrier->is_tls && tls_about(&carrier->conn, about);
 }

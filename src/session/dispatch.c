@@ -177,7 +177,7 @@ static struct srvset_member *member_of(struct txn *txn)
 static struct upstream *reusable(struct txn *txn, const struct srvset_member *member)
 {
 	struct client *client = txn->client;
-	struct upstream *kept = client->kept;
+	struct upstream *kept = client_kept(client);
 
 	if (txn->replay || txn_is_tcp(txn))
 		return NULL; /* another pooled one may be closed as well */

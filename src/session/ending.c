@@ -376,7 +376,7 @@ static void ending_begin(const struct ending_mail *mail)
 
 static void abort_client(struct client *client)
 {
-	struct txn *txn = client->txn;
+	struct txn *txn = client_txn(client);
 
 	if (client->state == CLIENT_TUNNEL) {
 		tunnel_abort(client->tunnel, END_SERVER_DOWN);
@@ -404,10 +404,10 @@ static void abort_all(struct traffic *traffic, const struct ending_mail *mail)
 		const struct upstream *upstream = NULL;
 		const struct server *server = NULL;
 
-		if (client->state == CLIENT_BUSY && client->txn) {
+		if (client_txn(client)) {
 			upstream = client->txn->upstream;
 			server = client->txn->server;
-		} else if (client->state == CLIENT_TUNNEL && client->tunnel) {
+		} else if (client_tunnel(client)) {
 			upstream = client->tunnel->upstream;
 			server = client->tunnel->server;
 		}

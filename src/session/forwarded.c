@@ -135,11 +135,7 @@ static bool is_missing(const struct txn *txn, enum http_field_id id)
 
 static struct str port_text(struct txn *txn, char text[8])
 {
-	uint16_t port = txn->client->bind_port;
-
-	if (txn->client->is_proxied && txn->client->destination.port)
-		port = txn->client->destination.port;
-	snprintf(text, 8, "%u", port);
+	snprintf(text, 8, "%u", client_port(txn->client));
 	return str_of(text);
 }
 
@@ -166,7 +162,7 @@ static void write_x(struct txn *txn, struct buf *out)
 			     txn->client->is_tls ? STR("https") : STR("http"));
 	if (is_missing(txn, FIELD_X_FORWARDED_HOST) && txn->head->authority.len)
 		append_field(out, STR("X-Forwarded-Host"), txn->head->authority);
-	if (is_missing(txn, FIELD_X_FORWARDED_PORT) && txn->client->bind_port)
+	if (is_missing(txn, FIELD_X_FORWARDED_PORT) && !sock_addr_is_unix(&txn->client->bind->addr))
 		append_field(out, STR("X-Forwarded-Port"), port_text(txn, port));
 }
 

@@ -54,9 +54,10 @@ void h2_failed(struct h2 *h2, struct str why)
 	char text[ADDR_TEXT_SIZE];
 
 	h2->has_failed = h2->is_leaving = true;
-	count(&client->frontend_state->counters, frontend_h2_failures);
+	count(&client->frontend->state->counters, frontend_h2_failures);
 	log_warn("frontend %s: HTTP/2 connection from %s closed: %.*s",
-		 client->frontend_state->name, ip_addr_text(&client->source, text).p, STR_ARG(why));
+		 client->frontend->state->name, ip_addr_text(&client->source, text).p,
+		 STR_ARG(why));
 }
 
 void h2_fail(struct h2 *h2, uint32_t code, const char *why)
@@ -285,14 +286,14 @@ static void begin(struct client *client)
 	h2->magic = H2_MAGIC;
 	h2->client = client;
 	h2->window = client->frontend->http2.window;
-	h2->head_size_max = client->config->global.head_size_max;
+	h2->head_size_max = client->frontend->config->global.head_size_max;
 	h2->moved_at_ms = clock_ms();
 	list_init(&h2->streams);
 	list_init(&h2->news);
 	h2_limits_init(&h2->limits, client->frontend->http2.max_resets, clock_ms());
-	client->state = CLIENT_H2;
+	client_set_state(client, CLIENT_H2);
 	client->h2 = h2;
-	count(&client->frontend_state->counters, frontend_h2_connections);
+	count(&client->frontend->state->counters, frontend_h2_connections);
 	trace_client(client, "h2");
 	if (h2_session_open(h2) != 0) {
 		client_reset(client);
@@ -328,13 +329,13 @@ static void look_for_preface(struct client *client)
 		}
 		break;
 	}
-	client->state = CLIENT_IDLE;
+	client_set_state(client, CLIENT_IDLE);
 	client_open_run(client);
 }
 
 void h2_start(struct client *client)
 {
-	client->state = CLIENT_H2;
+	client_set_state(client, CLIENT_H2);
 	if (client_tls_about(client, &(struct tls_about){ 0 }))
 		begin(client);
 	else
@@ -373,7 +374,7 @@ static void end_requests(struct h2 *h2, enum txn_end end)
 	list_for_each_safe(node, after, &h2->streams) {
 		struct client *client = list_entry(node, struct h2_stream, link)->client;
 
-		if (!client || client->state != CLIENT_BUSY || !client->txn)
+		if (!client || !client_txn(client))
 			continue;
 		txn_abort(client->txn, end);
 		client_reset(client);
@@ -387,7 +388,7 @@ void h2_on_timer(struct client *client)
 	int64_t now_ms = clock_ms();
 
 	if (!h2) {
-		client->state = CLIENT_IDLE;
+		client_set_state(client, CLIENT_IDLE);
 		if (buf_length(&client->in))
 			client_refuse(client, 408, "head not complete in time");
 		else

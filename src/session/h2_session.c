@@ -143,7 +143,7 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 	(void)error;
 	if (frame->hd.type == NGHTTP2_HEADERS)
 		h2->block_since_ms = 0;
-	count(&h2->client->frontend_state->counters, frontend_request_errors);
+	count(&h2->client->frontend->state->counters, frontend_request_errors);
 	return 0;
 }
 

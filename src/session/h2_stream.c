@@ -142,11 +142,8 @@ static void make_key(char key[H2_KEY_SIZE])
 /* The frontend's keeping of a connection that opened with a PROXY header is the carrier's. */
 static void hand_kept(struct client *from, struct client *to)
 {
-	if (!from->kept || to->kept)
-		return;
-	to->kept = from->kept;
-	to->kept->txn_client = to;
-	from->kept = NULL;
+	if (client_kept(from) && !client_kept(to))
+		client_keep(to, client_take_kept(from));
 }
 
 static void open_client(struct h2_stream *stream)
@@ -172,7 +169,7 @@ static void open_client(struct h2_stream *stream)
 	carrier->requests++;
 	if (carrier->traffic->is_draining)
 		h2_leave(h2);
-	count(&client->frontend_state->counters, frontend_h2_streams);
+	count(&client->frontend->state->counters, frontend_h2_streams);
 	trace_client(client, "stream");
 	if (h2_head_is_extended(stream->head))
 		make_key(stream->key);
@@ -312,7 +309,7 @@ static void stream_close(struct conn *conn, bool is_reset)
 	struct h2_stream *stream = conn->stream;
 	struct client *client = stream->client;
 
-	hand_kept(client, client->carrier);
+	hand_kept(client, client_carrier(client));
 	stream->client = NULL;
 	conn->stream = NULL;
 	h2_response_end(stream, is_reset);

@@ -89,7 +89,8 @@ static bool drops_from_request(const struct txn *txn, const struct http_head *he
 		return true;
 	switch ((int)field->id) {
 	case FIELD_OTHER:
-		return txn->client->config->has_client_headers && tls_facts_is_name(field->name);
+		return txn->client->frontend->config->has_client_headers &&
+		       tls_facts_is_name(field->name);
 	case FIELD_HOST:
 		return head->is_absolute_form; /* the target's authority takes its place */
 	case FIELD_X_FORWARDED_FOR:

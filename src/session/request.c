@@ -15,7 +15,7 @@ static void tap_request(void *arg, struct str piece)
 {
 	struct txn *txn = arg;
 
-	count_add(&txn->client->frontend_state->counters, frontend_bytes_in, piece.len);
+	count_add(&txn->client->frontend->state->counters, frontend_bytes_in, piece.len);
 	if (txn->is_watching && engineio_packets_feed(&txn->to_server, piece))
 		txn->is_session_over = true;
 }
@@ -69,7 +69,7 @@ static void head_is_gone(struct txn *txn, size_t body_n)
 	size_t head_size = txn->head->size;
 
 	txn->is_request_sent = true;
-	count_add(&txn->client->frontend_state->counters, frontend_bytes_in, head_size);
+	count_add(&txn->client->frontend->state->counters, frontend_bytes_in, head_size);
 	slab_put(&txn->traffic->head_slab, txn->head);
 	txn->head = NULL;
 	buf_consume(in, head_size);
@@ -246,7 +246,7 @@ enum step txn_relay_request(struct txn *txn)
 		return client_gone(txn);
 	case BODY_BAD:
 		txn_capture(txn, false, txn->request.why);
-		count(&txn->client->frontend_state->counters, frontend_request_errors);
+		count(&txn->client->frontend->state->counters, frontend_request_errors);
 		if (txn->state == TXN_RSP_HEAD)
 			return txn_answer(txn, 400, END_BAD_REQUEST, txn->request.why);
 		return client_gone(txn);

@@ -250,7 +250,7 @@ static enum step took_head(struct txn *txn, struct http_head *head)
 static enum step parse_head(struct txn *txn)
 {
 	struct buf *in = &txn->upstream->in;
-	struct http1_limits limits = { 0, txn->client->config->global.head_size_max };
+	struct http1_limits limits = { 0, txn->client->frontend->config->global.head_size_max };
 	struct http_head *head = &txn->traffic->response_head;
 	const char *why = NULL;
 

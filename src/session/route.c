@@ -123,7 +123,7 @@ static enum step take_route(struct txn *txn)
 	const struct frontend *frontend = txn->client->frontend;
 
 	if (txn->route && txn->route->is_rejected) {
-		count(&txn->client->frontend_state->counters, frontend_requests_denied);
+		count(&txn->client->frontend->state->counters, frontend_requests_denied);
 		return txn_tcp_refuse(txn, END_REJECTED, NULL); /* in mode http, too */
 	}
 	if (txn->route && (txn->route->respond.status || txn->route->redirect.status))

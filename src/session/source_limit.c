@@ -60,13 +60,13 @@ static void tell(const struct client *client, enum source_answer answer)
 	if (answer == SOURCE_HAS_TOO_MANY)
 		log_warn("frontend %s: connection from %s refused: "
 			 "max_connections_per_source is %u (%u more were refused)",
-			 client->frontend_state->name, ip_addr_text(&client->source, text).p,
+			 client->frontend->state->name, ip_addr_text(&client->source, text).p,
 			 frontend->max_connections_per_source, left_out);
 	else
 		log_warn("frontend %s: connection from %s refused: "
 			 "connection_rate_per_source is %u in %" PRId64
 			 " ms (%u more were refused)",
-			 client->frontend_state->name, ip_addr_text(&client->source, text).p,
+			 client->frontend->state->name, ip_addr_text(&client->source, text).p,
 			 frontend->connection_rate_per_source.n,
 			 frontend->connection_rate_per_source.window_ms, left_out);
 }
@@ -80,15 +80,15 @@ bool source_limit_take(struct client *client)
 
 	if (likely(!limits.connections && !limits.rate.n) || !has_source(client))
 		return true;
-	answer = source_table_take(need_table(), client->frontend_state->id, &client->source,
+	answer = source_table_take(need_table(), client->frontend->state->id, &client->source,
 				   &limits);
 	client->is_limited = answer == SOURCE_MAY;
 	if (client->is_limited)
 		return true;
 	if (answer == SOURCE_HAS_TOO_MANY)
-		count(&client->frontend_state->counters, frontend_source_connections_refused);
+		count(&client->frontend->state->counters, frontend_source_connections_refused);
 	else
-		count(&client->frontend_state->counters, frontend_source_rate_refused);
+		count(&client->frontend->state->counters, frontend_source_rate_refused);
 	tell(client, answer);
 	return false;
 }
@@ -98,5 +98,5 @@ void source_limit_give_back(struct client *client)
 	if (likely(!client->is_limited))
 		return;
 	client->is_limited = false;
-	source_table_give(source_limit_table(), client->frontend_state->id, &client->source);
+	source_table_give(source_limit_table(), client->frontend->state->id, &client->source);
 }

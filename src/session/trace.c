@@ -116,7 +116,7 @@ void trace_client_now(const struct client *client, const char *what)
 	if (!line)
 		return;
 	snprintf(line->text + len, sizeof(line->text) - len, "client %s fe=%s requests=%u", what,
-		 client->frontend_state->name, client->requests);
+		 client->frontend->state->name, client->requests);
 	send_line(line);
 }
 

@@ -58,6 +58,7 @@ int traffic_init(struct traffic *traffic, unsigned index)
 	list_init(&traffic->lines);
 	list_init(&traffic->acceptors);
 	list_init(&traffic->handshakes);
+	list_init(&traffic->pipelined);
 	slab_init(&traffic->client_slab, "client", sizeof(struct client), 4096);
 	slab_init(&traffic->txn_slab, "txn", sizeof(struct txn), 1024);
 	slab_init(&traffic->upstream_slab, "upstream", sizeof(struct upstream), 4096);
@@ -384,7 +385,7 @@ void traffic_drain(struct traffic *traffic)
 		/* A head that is not complete is no request yet: its sender may try again. */
 		if (client->state == CLIENT_H2)
 			h2_drain(client);
-		else if (!client->carrier && client->state <= CLIENT_IDLE)
+		else if (!client_carrier(client) && client->state <= CLIENT_IDLE)
 			client_close(client);
 	}
 }
@@ -396,9 +397,9 @@ void traffic_close_all(struct traffic *traffic)
 		/* Streams stand behind their carrier. */
 		struct client *client = list_entry(traffic->clients.prev, struct client, link);
 
-		if (client->state == CLIENT_BUSY && client->txn)
+		if (client_txn(client))
 			txn_abort(client->txn, END_SHUTDOWN);
-		if (client->state == CLIENT_TUNNEL && client->tunnel)
+		if (client_tunnel(client))
 			tunnel_abort(client->tunnel, END_SHUTDOWN);
 		client_close(client);
 	}

@@ -42,7 +42,7 @@ static bool is_session_over(const struct tunnel *tunnel)
 /* What has gone each way since UP and DOWN were the numbers. */
 static void count_bytes(const struct tunnel *tunnel, uint64_t up, uint64_t down)
 {
-	struct counters *frontend = &tunnel->client->frontend_state->counters;
+	struct counters *frontend = &tunnel->client->frontend->state->counters;
 	struct counters *server = &tunnel->server->counters;
 
 	count_add(frontend, frontend_bytes_in, tunnel->to_server.bytes - up);
@@ -303,11 +303,10 @@ void tunnel_start(struct txn *txn)
 	tunnel->upstream->state = UPSTREAM_TUNNEL;
 	tunnel->upstream->tunnel = tunnel;
 	txn_become_tunnel(txn);
-	client->state = CLIENT_TUNNEL;
+	client_set_state(client, CLIENT_TUNNEL);
 	client->tunnel = tunnel;
 	trace_client(client, "tunnel");
-	upstream_close(client->kept);
-	client->kept = NULL;
+	upstream_close(client_take_kept(client));
 	ending_add_tunnel(tunnel);
 	/* A handshake that was under way when the last of its server were ended. */
 	if (tunnel->upstream->generation != atomic_load(&tunnel->server->generation))

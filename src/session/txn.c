@@ -114,7 +114,7 @@ static struct txn *txn_new(struct client *client)
 	txn->times.accepted_us = clock_us();
 	client->txn = txn;
 	if (!txn_is_tcp(txn))
-		count(&client->frontend_state->counters, frontend_requests);
+		count(&client->frontend->state->counters, frontend_requests);
 	count(&process_state.counters, process_requests);
 	return txn;
 }

@@ -80,8 +80,8 @@ static void on_idle_event(struct upstream *upstream)
 	/* TLS has news that are none for us: a ticket, new keys. */
 	if (conn_is_quiet(&upstream->conn))
 		return;
-	if (client && client->kept == upstream)
-		client->kept = NULL;
+	if (client && client_kept(client) == upstream)
+		(void)client_take_kept(client);
 	upstream_close(upstream);
 }
 
@@ -153,9 +153,8 @@ struct upstream *upstream_from_pool(struct traffic *traffic, const struct srvset
 
 void upstream_take_kept(struct client *client)
 {
-	struct upstream *kept = client->kept;
+	struct upstream *kept = client_take_kept(client);
 
-	client->kept = NULL;
 	leave_pool(kept);
 	kept->state = UPSTREAM_BUSY;
 }
@@ -254,12 +253,11 @@ void upstream_put(struct upstream *upstream, struct client *client)
 	}
 	upstream->txn = NULL;
 	if (upstream->is_for_one_client) {
-		if (client->state == CLIENT_CLOSED || client->kept) {
+		if (client->state == CLIENT_CLOSED || client_kept(client)) {
 			upstream_close(upstream);
 			return;
 		}
-		client->kept = upstream;
-		upstream->txn_client = client;
+		client_keep(client, upstream);
 	} else {
 		pool = srvpool_of(traffic, upstream->server);
 		if (pool->idle_n >= POOL_IDLE_MAX) {

@@ -18,6 +18,7 @@ struct rig {
 	struct txn txn;
 	struct client client;
 	struct frontend frontend;
+	struct bind_conf bind;
 	struct backend backend;
 	struct http_head head;
 	struct ip_net trusted[2];
@@ -33,7 +34,10 @@ static int setup(void **state)
 	rig->frontend.trusted_proxies = rig->trusted;
 	rig->frontend.trusted_proxies_n = 2;
 	rig->client.frontend = &rig->frontend;
-	rig->client.bind_port = 80;
+	rig->bind.addr.in.sin_family = AF_INET;
+	rig->bind.addr.in.sin_port = htons(80);
+	rig->bind.addr.size = sizeof(rig->bind.addr.in);
+	rig->client.bind = &rig->bind;
 	rig->txn.client = &rig->client;
 	rig->txn.backend = &rig->backend;
 	rig->txn.head = &rig->head;
