@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The parts of the comparison that could lie without anybody noticing: parsing, statistics, the judgement."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+import peers  # noqa: E402
+import rows  # noqa: E402
+import verdict  # noqa: E402
+from verdict import Ratio, judge, ratio  # noqa: E402
+
+H2LOAD = """\
+finished in 3.02s, 13245.50 req/s, 14.10MB/s
+requests: 40000 total, 40000 started, 40000 done, 39990 succeeded, 10 failed, 10 errored, 0 timeout
+"""
+PERF = """\
+# started on Mon
+8200,,raw_syscalls:sys_enter,1000,100.00,,
+4000,,syscalls:sys_enter_recvfrom,1000,100.00,,
+3,,syscalls:sys_enter_fcntl,1000,100.00,,
+<not counted>,,syscalls:sys_enter_pipe2,0,0.00,,
+"""
+
+
+def near(a, b):
+    return abs(a - b) < 1e-9
+
+
+def refuses(function, *values):
+    try:
+        function(*values)
+    except ValueError:
+        return True
+    return False
+
+
+def figures_of_a_line_are_read():
+    got = verdict.parse_line("secs=0.400 requests=18449 cpu_us=7.494 failed=0 p99_us=12.5")
+    assert got == {"secs": 0.4, "requests": 18449, "cpu_us": 7.494, "failed": 0, "p99_us": 12.5}
+
+
+def a_line_without_figures_is_a_mistake():
+    assert refuses(verdict.parse_line, "load: the proxy: connection refused")
+    assert refuses(verdict.parse_line, "")
+
+
+def what_h2load_could_not_get_is_a_failure():
+    got = verdict.parse_h2load(H2LOAD)
+    assert got == {"requests": 39990, "failed": 10, "rps": 13245.5}
+    assert refuses(verdict.parse_h2load, "connect failed")
+
+
+def calls_are_divided_by_the_requests():
+    assert verdict.parse_perf(PERF, 2000) == {"total": 4.1, "recvfrom": 2.0}
+    assert refuses(verdict.parse_perf, "", 2000)
+
+
+def the_worst_wait_is_the_noise():
+    assert verdict.noise({"wait_pct": 1, "load_wait_pct": 7.5, "steal_pct": 3}) == 7.5
+    assert verdict.noise({}) == 0
+
+
+def ratios_are_taken_within_each_round():
+    # The machine was three times slower in the second round, for both.
+    got = ratio([7, 21, 7.7], [10, 30, 11])
+    assert near(got.median, 0.7) and near(got.of_minima, 0.7) and got.rounds == 3
+    # Medians of each on their own would say the same here only by chance.
+    got = ratio([5, 30, 8], [10, 40, 10])
+    assert near(got.median, 0.75) and near(got.low, 0.5) and near(got.high, 0.8)
+
+
+def a_round_without_both_figures_does_not_count():
+    got = ratio([7, None, 7, 9], [10, 10, None, 10])
+    assert got.rounds == 2 and near(got.median, 0.8) and near(got.of_minima, 0.7)
+    assert ratio([None], [10]) is None
+    assert ratio([], []) is None
+    assert ratio([1], [0]) is None
+
+
+def what_is_added_is_taken_within_each_round():
+    us, percent = verdict.added([11, 22, 33], [10, 20, 30])
+    assert near(us, 2) and near(percent, 10)
+    assert verdict.added([None], [1]) is None
+
+
+def what_is_left_of_haproxy_s_cost():
+    floor = Ratio(0.6, 0.6, 0.6, 0.6, 5)
+    assert near(verdict.left(Ratio(0.7, 0, 0, 0, 5), floor), 0.25)
+    assert near(verdict.left(Ratio(1.0, 0, 0, 0, 5), floor), 1)
+    assert verdict.left(Ratio(0.5, 0, 0, 0, 5), floor) < 0
+    assert verdict.left(None, floor) is None and verdict.left(floor, None) is None
+    assert verdict.left(floor, Ratio(0.99, 0, 0, 0, 5)) is None
+
+
+def a_median_within_a_fifth_is_good():
+    said = judge(0.7, Ratio(0.84, 0.5, 2, 0.9, 7), 0, 2)
+    assert said.good and said.final
+
+
+def a_median_above_a_fifth_is_measured_again():
+    said = judge(0.7, Ratio(0.85, 0.8, 0.9, 0.7, 7), 0, 1)
+    assert not said.good and not said.final
+
+
+def in_the_end_median_and_minima_have_to_agree():
+    assert judge(0.7, Ratio(0.85, 0.8, 0.9, 0.80, 21), 0, 0).good
+    said = judge(0.7, Ratio(0.85, 0.8, 0.9, 0.85, 21), 0, 0)
+    assert not said.good and said.final
+
+
+def failed_requests_are_never_good():
+    said = judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 9), 1, 2)
+    assert not said.good and said.final
+
+
+def too_few_rounds_are_never_good():
+    assert not judge(0.7, None, 0, 0).good
+    said = judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 2), 0, 0)
+    assert not said.good and said.final
+    assert not judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 2), 0, 1).final
+
+
+def the_table_is_whole():
+    names = [row.name for row in rows.ROWS]
+    assert len(set(names)) == len(names)
+    for row in rows.ROWS:
+        assert 0 < row.expected <= 1, row.name
+        assert set(row.vars) | set(row.adds) <= set(peers.DEFAULTS), row.name
+    for name in ("ka-1k", "close", "ws", "tcp-ka", "tls-ka", "mem-ka", "startup"):
+        assert any(row.name == name and row.smoke for row in rows.ROWS), name
+
+
+def each_contestant_can_be_told_every_row():
+    pems = {"ecdsa": "/e.pem", "rsa": "/r.pem"}
+    for row in rows.ROWS:
+        for v in ({**peers.DEFAULTS, **row.vars}, {**peers.DEFAULTS, **row.vars, **row.adds}):
+            for kind in peers.KINDS:
+                servers = ["127.0.0.1:%d" % (9001 + i) for i in range(v["servers"])]
+                peer = peers.KINDS[kind](kind, "/bin/" + kind)
+                text = peer.config(v, peers.Place("/tmp/x", 8001, servers, pems))
+                assert "8001" in text and (v["tls"] == "" or pems[v["tls"]] in text), (kind, row.name)
+                assert kind == "floor" or all(at in text for at in servers), (kind, row.name)
+
+
+TESTS = [value for name, value in list(globals().items())
+         if callable(value) and getattr(value, "__module__", "") == __name__ and name not in ("near", "refuses")]
+
+
+def main():
+    print("1..%d" % len(TESTS))
+    failed = 0
+    for number, test in enumerate(TESTS, 1):
+        try:
+            test()
+            print("ok %d - %s" % (number, test.__name__))
+        except Exception as error:  # pylint: disable=broad-except
+            failed += 1
+            print("not ok %d - %s\n# %s: %s" % (number, test.__name__, type(error).__name__, error))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
