@@ -85,83 +85,70 @@ static unsigned word_parse(const char *text, const char *const *words, unsigned 
 	die(text, "no such word");
 }
 
+/* Those that are a word, a number of seconds, or true by being there. */
+static bool plain_take(int letter, const char *text)
+{
+	const struct {
+		int letter;
+		bool *to;
+	} flags[] = { { 't', &opt.tls },    { '2', &opt.tls12 },   { 'r', &opt.resume },
+		      { 'b', &opt.bare },   { 'k', &opt.cookies }, { 'S', &opt.sleep },
+		      { 'U', &opt.upgrade } };
+	const struct {
+		int letter;
+		double *to;
+	} spans[] = { { 'w', &opt.warm_seconds },
+		      { 'd', &opt.seconds },
+		      { 'i', &opt.interval_seconds } };
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (flags[i].letter == letter) {
+			*flags[i].to = true;
+			return true;
+		}
+	}
+	for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++) {
+		if (spans[i].letter == letter) {
+			*spans[i].to = seconds_parse(text);
+			return true;
+		}
+	}
+	return false;
+}
+
 static void option_take(int letter, const char *text)
 {
 	static const char *const modes[] = { "keep", "close", "ws", "idle", "origin" };
 	static const char *const engines[] = { "none", "fill", "ask", "poll" };
 
-	switch (letter) {
-	case 'a':
+	if (plain_take(letter, text))
+		return;
+	if (letter == 'a')
 		address_parse(text, &opt.target);
-		break;
-	case 'o':
-		if (opt.origins_n == ORIGINS_MAX)
-			die("-o", "too many");
+	else if (letter == 'o' && opt.origins_n < ORIGINS_MAX)
 		address_parse(text, &opt.origins[opt.origins_n++]);
-		break;
-	case 'P':
+	else if (letter == 'P')
 		watch_pids((int)number_parse(text, 1 << 30));
-		break;
-	case 'm':
+	else if (letter == 'm')
 		opt.mode = (enum mode)word_parse(text, modes, MODE_N);
-		break;
-	case 'E':
+	else if (letter == 'E')
 		opt.engine = (enum engine)word_parse(text, engines, 4);
-		break;
-	case 'c':
+	else if (letter == 'c')
 		opt.conns = (unsigned)number_parse(text, 1000000);
-		break;
-	case 'p':
+	else if (letter == 'p')
 		opt.path = text;
-		break;
-	case 'w':
-		opt.warm_seconds = seconds_parse(text);
-		break;
-	case 'd':
-		opt.seconds = seconds_parse(text);
-		break;
-	case 'i':
-		opt.interval_seconds = seconds_parse(text);
-		break;
-	case 'n':
+	else if (letter == 'n')
 		opt.most = number_parse(text, UINT64_MAX);
-		break;
-	case 'N':
+	else if (letter == 'N')
 		opt.sids = (unsigned)number_parse(text, SIDS_MAX);
-		break;
-	case 'F':
+	else if (letter == 'F')
 		opt.sids_file = text;
-		break;
-	case 'R':
+	else if (letter == 'R')
 		opt.rate = number_parse(text, 10000000);
-		break;
-	case 's':
+	else if (letter == 's')
 		opt.ws_bytes = (unsigned)number_parse(text, 125);
-		break;
-	case 't':
-		opt.tls = true;
-		break;
-	case '2':
-		opt.tls12 = true;
-		break;
-	case 'r':
-		opt.resume = true;
-		break;
-	case 'b':
-		opt.bare = true;
-		break;
-	case 'k':
-		opt.cookies = true;
-		break;
-	case 'S':
-		opt.sleep = true;
-		break;
-	case 'U':
-		opt.upgrade = true;
-		break;
-	default:
+	else
 		die("usage", "see the top of bench/load.c");
-	}
 }
 
 static uint64_t tally_failed(const struct tally *t)
