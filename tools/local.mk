@@ -34,6 +34,7 @@ bench: bench-build limpet$(EXEEXT)
 	@for each in $(BENCHES); do echo "== $$each"; ./$$each || exit 1; done
 	@if command -v redis-server >/dev/null; then echo "== bench/mirror.py, briefly"; \
 	  $(top_srcdir)/bench/mirror.py ./limpet --entries 20000 --changes 20000 --requests 1000; fi
+	@echo "== bench/compare.py, a few rows"; $(MAKE) -s bench-compare
 
 cov:
 	$(SHELL) $(top_srcdir)/tools/variant.sh cov $(top_srcdir) --enable-coverage CFLAGS='-O0 -g'
