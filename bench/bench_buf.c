@@ -19,7 +19,7 @@ static void reserve_fill_consume(void *arg, uint64_t n)
 		buf_fill(buf, 600);
 		micro_barrier();
 		buf_consume(buf, 600);
-		failures += buf->data != NULL;
+		failures += buf->block != NULL;
 	}
 }
 
@@ -62,7 +62,7 @@ static void append_16k(void *arg, uint64_t n)
 	while (n--) {
 		for (unsigned i = 0; i < BUF_SIZE / sizeof(piece); i++)
 			buf_append(buf, piece, sizeof(piece));
-		failures += buf_length(buf) != BUF_SIZE || buf->size != BUF_SIZE;
+		failures += buf_length(buf) != BUF_SIZE || buf->block->size != BUF_SIZE;
 		buf_release(buf);
 	}
 }
@@ -75,7 +75,7 @@ static void grow_256k(void *arg, uint64_t n)
 	while (n--) {
 		for (unsigned i = 0; i < GROWN / sizeof(piece); i++)
 			buf_append(buf, piece, sizeof(piece));
-		failures += buf_length(buf) != GROWN || buf->size != GROWN;
+		failures += buf_length(buf) != GROWN || buf->block->size != GROWN;
 		buf_release(buf);
 	}
 }
@@ -132,7 +132,7 @@ static void check_bytes(void)
 	for (unsigned i = 0; i < GROWN; i++)
 		must(buf_bytes(&buf)[i] == (char)(i % 251));
 	buf_release(&buf);
-	must(buf.data == NULL);
+	must(buf.block == NULL);
 }
 
 int main(int argc, char **argv)

@@ -2,7 +2,7 @@
 /*
  * buf - bytes on their way: filled at the end, consumed at the front.
  *
- *   data            start             end              size
+ *   block->bytes    start             end              size
  *    |  (consumed)    |  bytes to do    |  (room)        |
  *
  * A buf without bytes owns no storage: buf_consume() gives it back to the thread's pool when the
@@ -22,30 +22,40 @@
 
 #define BUF_SIZE 16384u
 
-struct buf {
-	char *data; /* (own) NULL when it holds nothing */
-	uint32_t start, end, size;
+/* The storage. */
+struct buf_block {
+	uint32_t start, end, size; /* of bytes[]: start <= end <= size */
+	uint32_t unused;
+	char bytes[];
 };
+
+struct buf {
+	struct buf_block *block; /* (own) NULL when it holds nothing and has no room */
+};
+_Static_assert(sizeof(struct buf) == 8, "an idle tunnel pays for four");
 
 static inline size_t buf_length(const struct buf *buf)
 {
-	return buf->end - buf->start;
+	return buf->block ? buf->block->end - buf->block->start : 0;
 }
-static inline char *buf_bytes(const struct buf *buf)
+static inline char *buf_bytes(const struct buf *buf) /* NULL when it has no storage */
 {
-	return buf->data + buf->start;
+	return buf->block ? buf->block->bytes + buf->block->start : NULL;
 }
 static inline struct str buf_str(const struct buf *buf)
 {
-	return (struct str){ buf->data ? buf->data + buf->start : "", buf->end - buf->start };
+	const struct buf_block *block = buf->block;
+
+	return block ? (struct str){ block->bytes + block->start, block->end - block->start }
+		     : (struct str){ "", 0 };
 }
 static inline size_t buf_room(const struct buf *buf)
 {
-	return buf->size - buf->end;
+	return buf->block ? buf->block->size - buf->block->end : 0;
 }
-static inline char *buf_tail(struct buf *buf)
+static inline char *buf_tail(struct buf *buf) /* NULL when it has no storage */
 {
-	return buf->data + buf->end;
+	return buf->block ? buf->block->bytes + buf->block->end : NULL;
 }
 
 /*
@@ -55,20 +65,24 @@ static inline char *buf_tail(struct buf *buf)
 void buf_make_room(struct buf *buf, size_t room);
 static inline void buf_reserve(struct buf *buf, size_t room)
 {
-	if (unlikely(!buf->data || buf_room(buf) < room))
+	if (!buf->block || unlikely(buf->block->size - buf->block->end < room))
 		buf_make_room(buf, room);
 }
 static inline void buf_fill(struct buf *buf, size_t n) /* N bytes were written at buf_tail() */
 {
 	slow_check(n <= buf_room(buf));
-	buf->end += (uint32_t)n;
+	buf->block->end += (uint32_t)n;
 }
 void buf_release(struct buf *buf); /* forgets the bytes, gives the storage back */
 static inline void buf_consume(struct buf *buf, size_t n)
 {
+	struct buf_block *block = buf->block;
+
 	bug_on(n > buf_length(buf));
-	buf->start += (uint32_t)n;
-	if (buf->start == buf->end)
+	if (!block)
+		return;
+	block->start += (uint32_t)n;
+	if (block->start == block->end)
 		buf_release(buf);
 }
 static inline void buf_append(struct buf *buf, const void *bytes, size_t n)
@@ -76,12 +90,19 @@ static inline void buf_append(struct buf *buf, const void *bytes, size_t n)
 	if (!n)
 		return;
 	buf_reserve(buf, n);
-	memcpy(buf_tail(buf), bytes, n);
-	buf->end += (uint32_t)n;
+	memcpy(buf->block->bytes + buf->block->end, bytes, n);
+	buf->block->end += (uint32_t)n;
 }
 static inline void buf_append_str(struct buf *buf, struct str s)
 {
 	buf_append(buf, s.p, s.len);
+}
+/* Forgets all bytes behind the first LENGTH, and keeps the storage. */
+static inline void buf_cut(struct buf *buf, size_t length)
+{
+	bug_on(length > buf_length(buf));
+	if (buf->block)
+		buf->block->end = buf->block->start + (uint32_t)length;
 }
 /* Moves the bytes to the front of the storage, so that all room is behind them. */
 void buf_pack(struct buf *buf);

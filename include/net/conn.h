@@ -57,24 +57,25 @@ struct conn_face {
 };
 
 struct conn {
-	struct loop_fd lf;            /* lf.fd == -1 when not watched */
-	int fd;                       /* -1 = closed, or a face without a socket */
-	conn_event_fn *on_event;      /* container_of() finds the owner */
+	struct loop_fd lf; /* lf.fd == -1 when not watched */
+	int fd;            /* -1 = closed, or a face without a socket */
+	int16_t error;     /* errno of IO_FAIL or CONN_FAILED */
+	bool can_read : 1, can_write : 1;
+	bool is_connecting : 1;
+	bool is_hung_up : 1;     /* the peer has closed its side, or the connection is broken */
+	bool is_broken : 1;      /* EPOLLERR or EPOLLHUP: both sides are gone */
+	bool is_reset : 1;       /* EPOLLERR: it was reset; what is unread may still be read */
+	bool is_eof : 1;         /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
+	bool is_shut : 1;        /* we have shut our side */
+	conn_event_fn *on_event; /* container_of() finds the owner */
 	const struct conn_face *face; /* NULL = a plain socket */
 	union {
 		struct tls *tls; /* (own) face == &tls_face */
 		void *stream;    /* (own) of another face */
 	};
 	uint64_t sent; /* bytes sent so far, as the owner counts them */
-	int error;     /* errno of IO_FAIL or CONN_FAILED */
-	bool can_read, can_write;
-	bool is_connecting;
-	bool is_hung_up; /* the peer has closed its side, or the connection is broken */
-	bool is_broken;  /* EPOLLERR or EPOLLHUP: both sides are gone */
-	bool is_reset;   /* EPOLLERR: it was reset; what is unread may still be read */
-	bool is_eof;     /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
-	bool is_shut;    /* we have shut our side */
 };
+_Static_assert(sizeof(struct conn) == 56, "an idle tunnel pays for two");
 
 /* Takes over FD, which must be non-blocking. */
 void conn_init(struct conn *conn, int fd, conn_event_fn *on_event);
@@ -97,6 +98,8 @@ int conn_connect_briefly(struct loop *loop, struct conn *conn, const struct sock
 
 /* Of faces that have a socket: the socket's own side of the calls. */
 enum io conn_socket_recv(struct conn *conn, struct buf *buf, size_t room);
+/* The same to memory of the caller.  *GOT is 0 unless IO_OK. */
+enum io conn_socket_read(struct conn *conn, char *to, size_t room, size_t *got);
 enum io conn_socket_sendv(struct conn *conn, const struct iovec *iov, int iov_n, size_t *sent);
 
 /* Reads into BUF's room, at most ROOM bytes of it.  IO_OK: at least one byte came. */

@@ -73,6 +73,7 @@ struct client {
 	struct list link;             /* traffic.clients */
 	struct client_rare *rare;     /* (own) NULL = nothing of it */
 };
+_Static_assert(sizeof(struct client) == 208, "every idle connection pays for one");
 #define CLIENT_MAGIC 0x434c4e54u
 
 /* Leaves what the state had in the union (which is the caller's to have ended) and empties it. */

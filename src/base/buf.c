@@ -12,20 +12,30 @@
 static __thread void *pool;
 static __thread unsigned pool_n;
 
-static char *block_get(void)
+static struct buf_block *block_new(uint32_t size)
 {
-	void *block = pool;
+	return xmalloc(sizeof(struct buf_block) + size);
+}
 
-	if (!block)
-		return xmalloc(BUF_SIZE);
-	memcpy(&pool, block, sizeof(pool));
-	pool_n--;
+/* Of BUF_SIZE, empty. */
+static struct buf_block *block_get(void)
+{
+	struct buf_block *block = pool;
+
+	if (block) {
+		memcpy(&pool, block, sizeof(pool));
+		pool_n--;
+	} else {
+		block = block_new(BUF_SIZE);
+	}
+	block->start = block->end = 0;
+	block->size = BUF_SIZE;
 	return block;
 }
 
-static void block_put(char *block, uint32_t size)
+static void block_put(struct buf_block *block)
 {
-	if (size != BUF_SIZE || pool_n >= POOL_MAX) {
+	if (block->size != BUF_SIZE || pool_n >= POOL_MAX) {
 		free(block);
 		return;
 	}
@@ -47,47 +57,55 @@ void buf_pool_fini(void)
 
 void buf_pack(struct buf *buf)
 {
-	if (!buf->start)
+	struct buf_block *block = buf->block;
+
+	if (!block || !block->start)
 		return;
-	memmove(buf->data, buf->data + buf->start, buf_length(buf));
-	buf->end -= buf->start;
-	buf->start = 0;
+	memmove(block->bytes, block->bytes + block->start, block->end - block->start);
+	block->end -= block->start;
+	block->start = 0;
+}
+
+/* BLOCK in a larger one; its bytes begin at the front. */
+static struct buf_block *block_grow(struct buf_block *block, uint32_t size)
+{
+	struct buf_block *larger;
+
+	if (block->size != BUF_SIZE) {
+		larger = xrealloc(block, sizeof(*block) + size);
+	} else {
+		larger = block_new(size);
+		larger->start = 0;
+		larger->end = block->end;
+		memcpy(larger->bytes, block->bytes, block->end);
+		block_put(block);
+	}
+	larger->size = size;
+	return larger;
 }
 
 void buf_make_room(struct buf *buf, size_t room)
 {
 	size_t need = buf_length(buf) + room;
-	uint32_t size = buf->size;
+	uint32_t size;
 
-	if (buf_room(buf) >= room && buf->data)
-		return;
-	if (!buf->data && need <= BUF_SIZE) {
-		*buf = (struct buf){ .data = block_get(), .size = BUF_SIZE };
-		return;
-	}
-	buf_pack(buf);
-	if (need <= buf->size)
+	if (buf->block && buf_room(buf) >= room)
 		return;
 	bug_on(need > UINT32_MAX / 2);
-	if (!size)
-		size = BUF_SIZE;
+	if (!buf->block)
+		buf->block = block_get();
+	buf_pack(buf);
+	if (need <= buf->block->size)
+		return;
+	size = buf->block->size;
 	while (size < need)
 		size *= 2;
-	if (buf->size != BUF_SIZE) {
-		buf->data = xrealloc(buf->data, size);
-	} else {
-		char *larger = xmalloc(size);
-
-		memcpy(larger, buf->data, buf->end);
-		block_put(buf->data, buf->size);
-		buf->data = larger;
-	}
-	buf->size = size;
+	buf->block = block_grow(buf->block, size);
 }
 
 void buf_release(struct buf *buf)
 {
-	if (buf->data)
-		block_put(buf->data, buf->size);
-	*buf = (struct buf){ 0 };
+	if (buf->block)
+		block_put(buf->block);
+	buf->block = NULL;
 }

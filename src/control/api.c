@@ -174,7 +174,7 @@ static void write_changed(struct api_walk *walk, const struct srvset_member *mem
 	hash = hash_of(buf_bytes(out) + length + needs_comma,
 		       buf_length(out) - length - needs_comma);
 	if (hash == walk->known[number]) {
-		out->end -= (uint32_t)(buf_length(out) - length);
+		buf_cut(out, length);
 		walk->json.needs_comma = needs_comma;
 	}
 	walk->known[number] = hash;

@@ -25,14 +25,16 @@ void conn_init(struct conn *conn, int fd, conn_event_fn *on_event)
 
 static void finish_connect(struct conn *conn, uint32_t events)
 {
-	socklen_t size = sizeof(conn->error);
+	int error = 0;
+	socklen_t size = sizeof(error);
 
 	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return;
 	conn->is_connecting = false;
 	conn->error = 0;
 	if (events & (EPOLLERR | EPOLLHUP) &&
-	    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &conn->error, &size) == 0 && conn->error) {
+	    getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error) {
+		conn->error = (int16_t)error;
 		conn->on_event(conn, CONN_FAILED);
 		return;
 	}
@@ -114,21 +116,22 @@ int conn_connect_briefly(struct loop *loop, struct conn *conn, const struct sock
 	return open_to(loop, conn, addr, on_event, true);
 }
 
-enum io conn_socket_recv(struct conn *conn, struct buf *buf, size_t room)
+enum io conn_socket_read(struct conn *conn, char *to, size_t room, size_t *got)
 {
 	ssize_t n;
 
+	*got = 0;
 	if (conn->is_eof)
 		return IO_EOF;
 	if (!conn->can_read || conn->fd < 0 || !room) /* recv() of no bytes looks like the end */
 		return IO_AGAIN;
 	do
-		n = sys_recv(conn->fd, buf_tail(buf), room, 0);
+		n = sys_recv(conn->fd, to, room, 0);
 	while (n < 0 && errno == EINTR);
 	if (likely(n > 0)) {
 		if ((size_t)n < room && !conn->is_hung_up)
 			conn->can_read = false;
-		buf_fill(buf, (size_t)n);
+		*got = (size_t)n;
 		return IO_OK;
 	}
 	conn->can_read = false;
@@ -143,6 +146,16 @@ enum io conn_socket_recv(struct conn *conn, struct buf *buf, size_t room)
 	conn->is_reset = true;
 	conn->is_eof = conn->error == EPIPE;
 	return IO_FAIL;
+}
+
+enum io conn_socket_recv(struct conn *conn, struct buf *buf, size_t room)
+{
+	size_t got;
+	enum io io = conn_socket_read(conn, buf_tail(buf), room, &got);
+
+	if (likely(io == IO_OK))
+		buf_fill(buf, got);
+	return io;
 }
 
 enum io conn_recv(struct conn *conn, struct buf *buf, size_t room)

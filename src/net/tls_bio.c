@@ -108,7 +108,6 @@ static int bio_write(BIO *bio, const char *bytes, size_t size, size_t *taken)
 static int bio_read(BIO *bio, char *out, size_t size, size_t *got)
 {
 	struct tls *tls = BIO_get_data(bio);
-	struct buf view = { .data = out, .size = (uint32_t)(size > INT32_MAX ? INT32_MAX : size) };
 	size_t first = buf_length(&tls->first);
 
 	BIO_clear_retry_flags(bio);
@@ -124,12 +123,11 @@ static int bio_read(BIO *bio, char *out, size_t size, size_t *got)
 		tls->conn->is_broken = true;
 		return -1;
 	}
-	switch (conn_socket_recv(tls->conn, &view, view.size)) {
+	switch (conn_socket_read(tls->conn, out, size > INT32_MAX ? INT32_MAX : size, got)) {
 	case IO_OK:
-		*got = view.end;
-		tls->received += view.end;
+		tls->received += (uint32_t)*got;
 		if (tls->is_established)
-			tls->silent += view.end;
+			tls->silent += (uint32_t)*got;
 		return 1;
 	case IO_AGAIN:
 		BIO_set_retry_read(bio);

@@ -127,7 +127,7 @@ static void append_cookies(struct txn *txn, struct buf *out)
 		n = cookie_without(field->value, txn->stick.cookie_rule->cookie_name, buf_tail(out),
 				   buf_room(out));
 		if (n == 0) {
-			out->end = out->start + (uint32_t)before; /* no cookie is left */
+			buf_cut(out, before); /* no cookie is left */
 			continue;
 		}
 		buf_fill(out, n);

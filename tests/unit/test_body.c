@@ -204,7 +204,7 @@ static void check(struct rig *rig, const struct row *row, ptrdiff_t cut)
 			assert_int_equal(buf_length(&rig->in), row->left);
 	}
 	if (!buf_length(&rig->in))
-		assert_null(rig->in.data); /* nothing to do, no storage */
+		assert_null(rig->in.block); /* nothing to do, no storage */
 }
 
 static void each_body_is_relayed_however_it_is_cut(void **state)
@@ -233,7 +233,7 @@ static void what_stands_before_the_body_goes_first(void **state)
 	put(rig, "body", 4);
 	assert_int_equal(run(rig), BODY_DONE);
 	assert_bytes("", &rig->arrived, STR("HEAD body"));
-	assert_null(rig->out.data);
+	assert_null(rig->out.block);
 }
 
 static void held_body_is_tapped_but_not_sent(void **state)

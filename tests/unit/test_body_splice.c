@@ -368,7 +368,7 @@ static void a_flow_that_calms_down_is_copied_again(void **state)
 	}
 	assert_int_equal(rig->unseen, unseen_before);
 	assert_int_equal(rig->body.room, BUF_SIZE);
-	assert_null(rig->in.data);
+	assert_null(rig->in.block);
 }
 
 /* Until the destination takes no more and a pipe is full of what it shall have. */

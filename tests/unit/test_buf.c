@@ -29,49 +29,49 @@ static void empty_buf_owns_nothing(void **state)
 	buf_append(&buf, NULL, 0);
 	buf_consume(&buf, 0);
 	buf_pack(&buf);
-	assert_null(buf.data);
+	assert_null(buf.block);
 	assert_int_equal(buf_length(&buf), 0);
 	assert_true(buf_str(&buf).p != NULL);
 	buf_append_str(&buf, STR("abc"));
 	buf_consume(&buf, 3);
-	assert_null(buf.data); /* with the last byte the storage goes */
+	assert_null(buf.block); /* with the last byte the storage goes */
 	buf_release(&buf);
 }
 
 static void storage_goes_back_to_the_pool_and_is_used_again(void **state)
 {
 	struct buf a = { 0 }, b = { 0 };
-	char *data;
+	struct buf_block *block;
 
 	(void)state;
 	buf_reserve(&a, 1);
-	data = a.data;
+	block = a.block;
 	assert_int_equal(buf_room(&a), BUF_SIZE);
 	buf_release(&a);
 	buf_reserve(&b, BUF_SIZE);
-	assert_ptr_equal(b.data, data);
+	assert_ptr_equal(b.block, block);
 	buf_release(&b);
 }
 
 static void reserve_moves_bytes_to_the_front_before_it_grows(void **state)
 {
 	struct buf buf = { 0 };
-	char *data;
+	struct buf_block *block;
 
 	(void)state;
 	buf_reserve(&buf, BUF_SIZE);
-	data = buf.data;
+	block = buf.block;
 	memset(buf_tail(&buf), 'a', BUF_SIZE);
 	buf_fill(&buf, BUF_SIZE);
 	buf_consume(&buf, BUF_SIZE - 10);
 	assert_int_equal(buf_room(&buf), 0);
 	buf_reserve(&buf, BUF_SIZE - 10);
-	assert_ptr_equal(buf.data, data);
-	assert_int_equal(buf.size, BUF_SIZE);
+	assert_ptr_equal(buf.block, block);
+	assert_int_equal(buf.block->size, BUF_SIZE);
 	assert_int_equal(buf_length(&buf), 10);
 	assert_memory_equal(buf_bytes(&buf), "aaaaaaaaaa", 10);
 	buf_reserve(&buf, BUF_SIZE - 9);
-	assert_int_equal(buf.size, BUF_SIZE * 2);
+	assert_int_equal(buf.block->size, BUF_SIZE * 2);
 	assert_memory_equal(buf_bytes(&buf), "aaaaaaaaaa", 10);
 	buf_release(&buf);
 }

@@ -320,7 +320,7 @@ static void send_buf_consumes_what_went(void **state)
 	assert_int_equal(conn_send_buf(&conn, &out), IO_OK);
 	buf_append_str(&out, STR("hello"));
 	assert_int_equal(conn_send_buf(&conn, &out), IO_OK);
-	assert_null(out.data);
+	assert_null(out.block);
 	assert_int_equal(read(peer, got, sizeof(got)), 5);
 }
 

@@ -105,7 +105,7 @@ static void bytes_read_before_tls_began_are_its_first(void **state)
 	buf_reserve(&first, BUF_SIZE);
 	assert_int_equal(conn_recv(server, &first, 100), IO_OK);
 	assert_int_equal(tls_accept(server, (struct tls_server *)wire, &first), 0);
-	assert_null(first.data);
+	assert_null(first.block);
 	assert_int_equal(wire_shake_hands(wire, NULL), IO_OK);
 }
 
@@ -537,7 +537,7 @@ static void clear_bytes_go_before_the_first_flight(void **state)
 	wire_open(wire, &options);
 	buf_append(&clear, "PROXY ...\r\n", 11);
 	tls_send_before(&wire->conns[CLIENT], &clear);
-	assert_null(clear.data);
+	assert_null(clear.block);
 	assert_int_equal(tls_handshake(&wire->conns[CLIENT]), IO_AGAIN);
 	assert_int_equal(recv(wire->ends[CLIENT], text, 12, 0), 12);
 	assert_memory_equal(text, "PROXY ...\r\n\x16", 12);
