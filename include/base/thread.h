@@ -8,5 +8,10 @@
 #define THREADS_MAX 64 /* traffic threads */
 
 extern __thread unsigned thread_index; /* 0 in programs without threads (tests) */
+/*
+ * (const) Every thread_index is below it: traffic threads and the control thread.  main() says how
+ * many before it makes anything that has a part for each; THREADS_MAX + 1 until then.
+ */
+extern unsigned thread_indexes_n;
 
 #endif

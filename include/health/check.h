@@ -49,6 +49,7 @@ struct check {
 
 /* health.c */
 struct loop *check_loop(void);           /* NULL = not running */
+void check_init(struct check *check);    /* zeroed before: nothing is planned yet */
 int64_t check_random_up_to(int64_t max); /* spreads things over time, no more */
 /* INTERVAL_MS, more or less SPREAD_PCT. */
 int64_t check_spread(int64_t interval_ms, unsigned spread_pct);
@@ -66,6 +67,13 @@ void check_restart(struct check *check);
  */
 struct sock_addr check_target(const struct sock_addr *addr, const struct retarget *retarget,
 			      const struct ip_addr *ip, uint32_t port);
+
+/* check_list.c.  SERVER's, made if need be; NULL when it is in no set. */
+struct check *check_of(struct server *server);
+/* Of a server without a check: its backend, or NULL, and where its checks would go. */
+const struct backend *check_place(const struct server *server, struct sock_addr *target);
+void check_list_init(void);
+void check_list_fini(void);
 
 /* agent.c.  The port of the agent of CHECK's server comes with it: 0 = none. */
 void agent_apply(struct check *check, uint32_t port);

@@ -3,7 +3,8 @@
  * health - which servers may serve: active checks (TCP, TLS, HTTP), probes of servers that are
  * down, agents beside servers, and what traffic tells (passive checks).
  *
- * Every member of a srvset in force has a struct check (server->check).  What runs on it:
+ * Members of a srvset in force have a struct check (server->check); those on which nothing is to run,
+ * with an IP address, no check, no agent, and well, have none until that changes.  What runs on it:
  *
  *   configured  server     what happens
  *   none        up         nothing; traffic alone tells

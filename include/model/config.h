@@ -20,6 +20,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "loop/loop.h"
 #include "net/addr.h"
 #include "net/tls_server.h"
 
@@ -179,6 +180,7 @@ struct frontend {
 	struct timeouts timeouts; /* complete */
 	struct route *routes;
 	size_t routes_n;
+	const struct route_index *route_index; /* model/route_index.h; NULL = few, or no names */
 	struct backend *backend; /* (view) default; NULL = 503 when no route matches */
 	bool has_request_log;    /* log: false turns request lines off for this frontend */
 	bool has_request_id;     /* request_id: keep or make X-Request-Id  [true] */
@@ -401,6 +403,7 @@ struct global_conf {
 
 struct config {
 	atomic_uint refs;
+	struct mail gone;   /* of config_gone_hook */
 	struct arena arena; /* (own) everything below */
 	const char *file;
 	uint64_t serial; /* 1 for the first, counts reloads */
@@ -438,6 +441,13 @@ void config_messages_fini(struct config_messages *messages);
 
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* NULL is fine */
+/*
+ * Asked on the thread that gives back the last reference, when it is not NULL.  True: CONFIG is
+ * passed on to a thread that has the time to free it, with config_free().  main/ wires it.
+ */
+typedef bool config_gone_fn(struct config *config);
+extern config_gone_fn *config_gone_hook;
+void config_free(struct config *config);
 
 struct backend *config_backend(const struct config *config, struct str name);   /* or NULL */
 struct frontend *config_frontend(const struct config *config, struct str name); /* or NULL */

@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/thread.h"
@@ -32,7 +33,10 @@ struct counter_row {
 /* Indexed by the enumerators above, e.g. counter_rows[server_requests]. */
 extern const struct counter_row counter_rows[COUNTERS_ALL_N];
 
-/* The counters of one object: an array of blocks by thread_index. */
+/*
+ * The counters of one object: an array of blocks by thread_index.  An object of which there are
+ * many has them last, and of blocks[] no more than counters_tail() bytes.
+ */
 struct counters {
 	enum counter_scope scope;                            /* (const) */
 	_Atomic(_Atomic uint64_t *) blocks[THREADS_MAX + 1]; /* (own) */
@@ -40,9 +44,15 @@ struct counters {
 
 void counters_init(struct counters *counters, enum counter_scope scope);
 void counters_fini(struct counters *counters);
+static inline size_t counters_tail(void)
+{
+	return thread_indexes_n * sizeof(_Atomic(_Atomic uint64_t *));
+}
 /* Makes this thread's block; called by count() alone. */
 _Atomic uint64_t *counters_block(struct counters *counters);
 uint64_t counters_sum(const struct counters *counters, int which);
+/* Something was counted. */
+bool counters_are_touched(const struct counters *counters);
 /* Clears what only grows; gauges stay. */
 void counters_clear(struct counters *counters);
 

@@ -15,11 +15,15 @@
 #include "base/bug.h"
 #include "base/thread.h"
 
-/* N counters; all callers of one tally give the same N.  All zero at first; never freed. */
+/*
+ * N counters; all callers of one tally give the same N.  All zero at first; never freed.  One from
+ * tally_new() has no more of blocks[] than there are threads.
+ */
 struct tally {
 	_Atomic(_Atomic uint64_t *) blocks[THREADS_MAX + 1]; /* (own) */
 };
 
+struct tally *tally_new(void) __attribute__((malloc, returns_nonnull));
 /* Makes this thread's block; called by tally_block() alone. */
 _Atomic uint64_t *tally_new_block(struct tally *tally, unsigned n);
 /* Adds the first N counters from FIRST on over all threads into SUMS. */

@@ -55,9 +55,9 @@ struct server {
 	unsigned magic;                /* SERVER_MAGIC */
 	uint32_t number;               /* (const) index in the registry */
 	struct backend_state *backend; /* (const) */
-	const char *name;              /* (own, const) "host/worker" or "host" */
-	const char *host_name;         /* (own, const) */
-	const char *worker_name;       /* (own, const) "" = the host's single worker */
+	const char *name;              /* (const) "host/worker" or "host" */
+	const char *host_name;         /* (const) */
+	const char *worker_name;       /* (const) "" = the host's single worker */
 	uint64_t name_hash;            /* (const) the same on every node */
 
 	atomic_uint state;                  /* enum server_state_bit */
@@ -78,7 +78,7 @@ struct server {
 
 	struct check *check;       /* (own by health, control thread only) NULL = not checked */
 	struct override *override; /* (own by model/override.c, control thread only) NULL = none */
-	struct counters counters;
+	struct counters counters;  /* last: counters_tail() */
 };
 #define SERVER_MAGIC 0x53525652u
 
@@ -100,7 +100,7 @@ struct srvset_member {
 };
 
 struct srvset_host {
-	const char *name; /* (own) */
+	const char *name; /* (view) a server's: for ever */
 	uint32_t members_n;
 	bool is_backup;
 };
@@ -114,6 +114,7 @@ struct srvset {
 	struct srvset_host *hosts;   /* (own) */
 	uint32_t *member_of_number;  /* (own) open-addressed: server number -> index */
 	uint32_t member_of_number_n; /* power of two; srvset_find() looks there */
+	struct srvset *next_retired; /* (own) out of force: the next one that is freed with it */
 	void *lookup;                /* (own) made by balance: schedules, Maglev, cookie tokens */
 	void (*lookup_free)(void *); /* frees it */
 	struct srvset_member members[];
@@ -130,10 +131,11 @@ struct backend_state {
 	_Atomic uint64_t waiters; /* bit t: traffic thread t has requests waiting for our slots */
 	_Atomic uint32_t turn;    /* round robin's place in the schedule */
 	_Atomic bool is_gone;     /* not in the configuration any more */
-	_Atomic bool is_cut_on_down; /* on_marked_down: close */
-	struct counters counters;
-	struct tally times;         /* TIMES_N histograms: enum backend_time */
-	struct backend_state *next; /* registry */
+	_Atomic bool is_cut_on_down;   /* on_marked_down: close */
+	struct tally *times;           /* (own) TIMES_N histograms: enum backend_time */
+	struct backend_state *next;    /* registry */
+	struct backend_state *by_name; /* registry: the next one in its bucket */
+	struct counters counters;      /* last: counters_tail() */
 };
 
 struct frontend_state {
@@ -193,6 +195,7 @@ extern server_weight_fn *server_weight_hook;
 
 /* What a member is made from. */
 struct srvset_spec {
+	struct server *server; /* (view) when the caller has looked it up; else NULL */
 	struct str host, worker;
 	struct sock_addr addr;
 	uint32_t weight, max_connections; /* weight: effective */

@@ -290,15 +290,25 @@ static void lookup_free(void *arg)
 	free(lookup);
 }
 
+static bool is_in_tier(const struct srvset_member *member, bool is_backup)
+{
+	return member->is_backup == is_backup && member->weight;
+}
+
 static void prepare_tier(struct lb_tier *tier, struct srvset *set, bool is_backup)
 {
 	uint64_t sum = 0;
+	uint32_t n = 0;
 
 	tier->set = set;
-	tier->members = xcalloc(set->members_n, sizeof(*tier->members));
-	tier->weight_sums = xcalloc(set->members_n, sizeof(*tier->weight_sums));
+	for (uint32_t i = 0; i < set->members_n; i++)
+		n += is_in_tier(&set->members[i], is_backup);
+	if (!n)
+		return;
+	tier->members = xcalloc(n, sizeof(*tier->members));
+	tier->weight_sums = xcalloc(n, sizeof(*tier->weight_sums));
 	for (uint32_t i = 0; i < set->members_n; i++) {
-		if (set->members[i].is_backup != is_backup || !set->members[i].weight)
+		if (!is_in_tier(&set->members[i], is_backup))
 			continue;
 		sum += set->members[i].weight;
 		tier->members[tier->n] = i;

@@ -10,6 +10,7 @@
 #include "base/thread.h"
 
 __thread unsigned thread_index;
+unsigned thread_indexes_n = THREADS_MAX + 1;
 
 static __thread int64_t now_ms, now_us;
 static __thread int64_t now_unix_ms;

@@ -136,7 +136,7 @@ static void write_backend_time(struct metrics *metrics, int which)
 	for (int i = which; i <= last; i++) {
 		uint64_t slots[HISTOGRAM_SLOTS];
 
-		tally_sum(&metrics->object.backend->times, (unsigned)i * HISTOGRAM_SLOTS,
+		tally_sum(metrics->object.backend->times, (unsigned)i * HISTOGRAM_SLOTS,
 			  HISTOGRAM_SLOTS, slots);
 		metrics_histogram(metrics, kinds[i],
 				  &(struct metrics_histogram){

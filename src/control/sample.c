@@ -9,8 +9,11 @@
 #include "base/mem.h"
 #include "session/traffic.h"
 
+#define PIECE 16 /* samples in one */
+
+/* Made when something has happened to the object: of most servers of a large file nothing has. */
 struct samples {
-	struct sample *all; /* (own) */
+	struct sample **pieces; /* (own) each NULL until needed */
 	uint32_t n;
 };
 
@@ -21,18 +24,31 @@ static struct sample_tls tls;
 static struct samples proxies; /* by id */
 static struct samples servers; /* by number */
 
+/* NULL: there is none yet. */
+static struct sample *sample_find(const struct samples *samples, uint32_t i)
+{
+	uint32_t piece = i / PIECE;
+
+	return piece < samples->n && samples->pieces[piece] ? &samples->pieces[piece][i % PIECE]
+							    : NULL;
+}
+
 static struct sample *sample_at(struct samples *samples, uint32_t i)
 {
-	if (i >= samples->n) {
-		uint32_t n = samples->n ? samples->n : 64;
+	uint32_t piece = i / PIECE;
 
-		while (n <= i)
+	if (piece >= samples->n) {
+		uint32_t n = samples->n ? samples->n : 16;
+
+		while (n <= piece)
 			n *= 2;
-		samples->all = xrealloc_array(samples->all, n, sizeof(*samples->all));
-		memset(samples->all + samples->n, 0, (n - samples->n) * sizeof(*samples->all));
+		samples->pieces = xrealloc_array(samples->pieces, n, sizeof(struct sample *));
+		memset(samples->pieces + samples->n, 0, (n - samples->n) * sizeof(struct sample *));
 		samples->n = n;
 	}
-	return &samples->all[i];
+	if (!samples->pieces[piece])
+		samples->pieces[piece] = xcalloc(PIECE, sizeof(struct sample));
+	return &samples->pieces[piece][i % PIECE];
 }
 
 const struct sample *sample_process(void)
@@ -70,10 +86,21 @@ const struct sample *sample_backend(const struct backend_state *backend)
 	return sample;
 }
 
+/* Nothing has ever happened to it: it needs no sample. */
+static bool is_untouched(const struct server *server)
+{
+	return !sample_find(&servers, server->number) && !counters_are_touched(&server->counters) &&
+	       !atomic_load(&server->used_max) && !(server_state(server) & SERVER_DOWN);
+}
+
 const struct sample *sample_server(const struct server *server)
 {
-	struct sample *sample = sample_at(&servers, server->number);
+	static const struct sample untouched = { .is_known = true };
+	struct sample *sample;
 
+	if (is_untouched(server))
+		return &untouched;
+	sample = sample_at(&servers, server->number);
 	raise_max(&sample->open_max, atomic_load(&server->used_max));
 	return sample;
 }
@@ -90,8 +117,12 @@ static void take_rate(struct sample_rate *rate, uint64_t value)
 /* Adds what SERVER had counted at its own sample, just now. */
 static void add_times(const struct server *server, uint64_t *requests, uint64_t us[SPENT_N])
 {
-	const struct sample_times *times = &sample_at(&servers, server->number)->times;
+	const struct sample *sample = sample_find(&servers, server->number);
+	const struct sample_times *times;
 
+	if (!sample)
+		return;
+	times = &sample->times;
 	*requests += times->requests_last;
 	for (int i = 0; i < SPENT_N; i++)
 		us[i] += times->us_last[i];
@@ -134,9 +165,12 @@ static void take_frontend(struct frontend_state *frontend)
 
 static void take_server(const struct server *server)
 {
-	struct sample *sample = sample_at(&servers, server->number);
+	struct sample *sample;
 	uint64_t us[SPENT_N];
 
+	if (is_untouched(server))
+		return;
+	sample = sample_at(&servers, server->number);
 	take_rate(&sample->requests, counters_sum(&server->counters, server_requests));
 	raise_max(&sample->open_max, atomic_load(&server->used));
 	for (int i = 0; i < SPENT_N; i++)
@@ -236,7 +270,9 @@ void sample_start(struct loop *loop)
 
 static void samples_free(struct samples *samples)
 {
-	free(samples->all);
+	for (uint32_t i = 0; i < samples->n; i++)
+		free(samples->pieces[i]);
+	free(samples->pieces);
 	*samples = (struct samples){ 0 };
 }
 
@@ -260,14 +296,19 @@ static void clear(struct sample *sample, bool all)
 		sample->down_s = sample->downs = 0;
 }
 
+static void clear_all(struct samples *samples, bool all)
+{
+	for (uint32_t i = 0; i < samples->n; i++)
+		for (uint32_t k = 0; samples->pieces[i] && k < PIECE; k++)
+			clear(&samples->pieces[i][k], all);
+}
+
 void sample_clear(bool all)
 {
 	clear(&process, all);
 	tls.handshakes.max = tls.keys.max = tls.server_keys.max = 0;
-	for (uint32_t i = 0; i < proxies.n; i++)
-		clear(&proxies.all[i], all);
-	for (uint32_t i = 0; i < servers.n; i++)
-		clear(&servers.all[i], all);
+	clear_all(&proxies, all);
+	clear_all(&servers, all);
 	for (struct frontend_state *f = frontend_state_first(); f; f = f->next)
 		atomic_store(&f->used_max, atomic_load(&f->used));
 	for (uint32_t i = 0; i < servers_n(); i++) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * health - when checks run, what follows from them, and which there are.
+ * health - when checks run, and what follows from them.
  *
- * What traffic tells: passive.c.  The operator's switches: switches.c.  Agents: agent.c.  Shared
- * with traffic threads: health_flags[]; one static mail carries any number of pokes.
+ * Which there are: check_list.c.  What traffic tells: passive.c.  The operator's switches:
+ * switches.c.  Agents: agent.c.  Shared with traffic threads: health_flags[]; one static mail
+ * carries any number of pokes.
  */
 #include "config.h"
 
@@ -29,9 +30,7 @@
 _Atomic unsigned char health_flags[SERVERS_MAX];
 
 static struct {
-	struct loop *loop;     /* NULL = not running */
-	struct config *config; /* (ref) what the checks point into */
-	struct list checks;
+	struct loop *loop; /* NULL = not running */
 	uint64_t random;
 	struct mail poke_mail;
 	atomic_bool is_poke_posted;
@@ -321,200 +320,26 @@ struct sock_addr check_target(const struct sock_addr *addr, const struct retarge
 	return target;
 }
 
-/* Below: which checks there are. */
-
-static void free_check(struct grave *grave)
+void check_init(struct check *check)
 {
-	free(container_of(grave, struct check, grave));
-}
-
-static void remove_check(struct check *check)
-{
-	exchange_fini(&check->exchange);
-	tls_client_ctx_unref(check->tls_ctx);
-	timer_fini(&health.loop->wheel, &check->timer);
-	agent_free(check);
-	flag_clear(check->server, FLAG_SUSPECT);
-	list_remove(&check->link);
-	check->server->check = NULL;
-	loop_bury(health.loop, &check->grave, free_check);
-}
-
-/* Whether anybody listens at ADDR; nobody: DOWN and newborn. */
-static bool try_unix(struct server *server, const struct sock_addr *addr)
-{
-	int rc = exchange_unix_listens(addr);
-
-	if (rc == 0)
-		return true;
-	if (!exchange_is_refusal(-rc))
-		return !is_down(server); /* permissions, descriptors: the checks will tell */
-	/* No session can live there, so there is no death to tell. */
-	flag_set(server, FLAG_DEAD);
-	server_set_state(server, SERVER_DOWN, 0, "new socket, nobody listens yet");
-	return false;
-}
-
-static void first_sight(struct check *check)
-{
-	if (!sock_addr_is_unix(&check->addr)) {
-		check_schedule_soon(check);
-	} else if (try_unix(check->server, &check->addr)) {
-		check_mark_up(check, "socket listens");
-		check_schedule_soon(check);
-	} else {
-		check->is_newborn = true;
-		check->backoff_ms = 0;
-		check_schedule(check);
-	}
-}
-
-static struct check *new_check(struct server *server)
-{
-	struct check *check = xcalloc(1, sizeof(*check));
-
-	check->server = server;
 	check->info.code = "";
 	check->info.duration_ms = -1;
 	timer_init(&check->timer, on_timer);
 	exchange_init(&check->exchange, health.loop);
 	check->exchange.on_done = on_done;
-	list_push_back(&health.checks, &check->link);
-	server->check = check;
-	return check;
 }
 
-static bool is_changed(const struct check *check, const struct srvset_member *member,
-		       const struct backend *backend)
+static void poke(struct server *server)
 {
-	const struct health_conf *old = &check->backend->health, *new = &backend->health;
+	struct check *check = is_out(server) ? check_of(server) : server->check;
 
-	return old->kind != new->kind || old->interval_ms != new->interval_ms ||
-	       !check->tls_ctx != !member->check_tls;
-}
-
-static void take_tls(struct check *check, struct tls_client_ctx *ctx)
-{
-	struct tls_client_ctx *old = check->tls_ctx;
-
-	check->tls_ctx = ctx ? tls_client_ctx_ref(ctx) : NULL;
-	if (check->exchange.tls_ctx)
-		check->exchange.tls_ctx = check->tls_ctx;
-	tls_client_ctx_unref(old);
-}
-
-static void apply_member(const struct srvset_member *member, const struct backend *backend,
-			 const struct host_conf *host)
-{
-	struct check *check = member->server->check;
-	bool is_new = !check, has_moved, has_changed;
-	struct sock_addr target;
-
-	if (is_new)
-		check = new_check(member->server);
-	target = check_target(&member->addr, &check->retarget, &backend->health.ip,
-			      backend->health.port);
-	has_moved = !is_new && !sock_addr_eq(&check->addr, &member->addr);
-	has_changed = !is_new && (is_changed(check, member, backend) ||
-				  !sock_addr_eq(&check->target, &target));
-	if (has_moved || has_changed) {
-		exchange_abort(&check->exchange);
-		timer_stop(&check->timer);
-	}
-	if (has_moved)
-		check->is_proven = false;
-	check->backend = backend;
-	/* A run that goes on must not look into the old configuration. */
-	check->exchange.conf = &backend->health;
-	take_tls(check, member->check_tls);
-	check->addr = member->addr;
-	check->target = target;
-	check->send_proxy = member->send_proxy;
-	check->is_kept = true;
-	if (is_new || has_moved)
-		first_sight(check);
-	else if (has_changed)
-		check_schedule_soon(check);
-	agent_apply(check, host && host->agent_port ? host->agent_port : backend->agent.port);
-}
-
-static void apply_backend(const struct backend *backend)
-{
-	struct srvset *set = backend->state ? srvset_of(backend->state) : NULL;
-	size_t h = 0;
-
-	for (uint32_t m = 0; set && m < set->members_n; m++) {
-		struct str name = str_of(set->members[m].server->host_name);
-		const struct host_conf *host = NULL;
-
-		/* Members stand in the order of their hosts, all but those added at run time. */
-		for (size_t i = 0; !host && i < backend->hosts_n; i++) {
-			size_t at = (h + i) % backend->hosts_n;
-
-			if (str_eq(backend->hosts[at].name, name)) {
-				host = &backend->hosts[at];
-				h = at;
-			}
-		}
-		apply_member(&set->members[m], backend, host);
-	}
-}
-
-/* The hook may build sets and come back to health_apply(), which has done its own by now. */
-static void settle_weights(void)
-{
-	list_for_each(at, &health.checks) {
-		struct check *check = list_entry(at, struct check, link);
-		bool is_due = check->is_weight_due;
-
-		check->is_weight_due = false;
-		if (is_due && server_weight_hook)
-			server_weight_hook(check->server);
-	}
-}
-
-void health_apply(struct config *config)
-{
-	struct config *old = health.config;
-
-	if (!health.loop)
+	if (!check || !exchange_is_idle(&check->exchange))
 		return;
-	health.config = config_ref(config);
-	list_for_each(at, &health.checks) {
-		list_entry(at, struct check, link)->is_kept = false;
-	}
-	for (size_t i = 0; i < config->backends_n; i++)
-		apply_backend(&config->backends[i]);
-	list_for_each_safe(at, after, &health.checks) {
-		struct check *check = list_entry(at, struct check, link);
-
-		if (check->is_kept)
-			continue;
-		agent_apply(check, 0);
-		remove_check(check);
-	}
-	config_unref(old);
-	settle_weights();
-}
-
-void health_born(struct server *server, const struct sock_addr *addr, bool is_again)
-{
-	struct check *check = server->check;
-
-	if (is_again && flag_set(server, FLAG_DEAD))
-		server_new_generation(server);
-	if (check) {
-		exchange_abort(&check->exchange);
-		timer_stop(&check->timer);
-		check->addr = *addr;
-		check->target = check_target(addr, &check->retarget, &check->backend->health.ip,
-					     check->backend->health.port);
-		check->is_proven = false;
-		first_sight(check);
-	} else if (try_unix(server, addr)) {
-		flag_clear(server, FLAG_DEAD);
-		server_set_state(server, 0, SERVER_DOWN, "socket listens");
-	}
+	check->backoff_ms = 0;
+	if (check_kind(check) == CHECK_NONE || check->is_newborn)
+		check_schedule(check);
+	else
+		loop_timer_in(health.loop, &check->timer, 1);
 }
 
 static void on_poke(struct mail *mail)
@@ -523,16 +348,11 @@ static void on_poke(struct mail *mail)
 	atomic_store(&health.is_poke_posted, false);
 	if (!health.loop)
 		return;
-	list_for_each(at, &health.checks) {
-		struct check *check = list_entry(at, struct check, link);
+	for (uint32_t i = 0; i < servers_n(); i++) {
+		struct server *server = server_by_number(i);
 
-		if (!flag_clear(check->server, FLAG_POKED) || !exchange_is_idle(&check->exchange))
-			continue;
-		check->backoff_ms = 0;
-		if (check_kind(check) == CHECK_NONE || check->is_newborn)
-			check_schedule(check);
-		else
-			loop_timer_in(health.loop, &check->timer, 1);
+		if (flag_is_set(server, FLAG_POKED) && flag_clear(server, FLAG_POKED))
+			poke(server);
 	}
 }
 
@@ -547,8 +367,7 @@ void health_poke(struct server *server)
 
 void health_init(struct loop *loop)
 {
-	health.config = NULL;
-	list_init(&health.checks);
+	check_list_init();
 	health.random = (uint64_t)clock_now_us() | 1;
 	health.loop = loop;
 }
@@ -557,10 +376,6 @@ void health_fini(void)
 {
 	if (!health.loop)
 		return;
-	list_for_each_safe(at, after, &health.checks) {
-		remove_check(list_entry(at, struct check, link));
-	}
-	config_unref(health.config);
-	health.config = NULL;
+	check_list_fini();
 	health.loop = NULL;
 }

@@ -12,7 +12,7 @@ static const char why_forced[] = "forced by the operator";
 
 int health_set_enabled(struct server *server, bool is_enabled)
 {
-	struct check *check = server->check;
+	struct check *check = check_of(server);
 
 	if (!check)
 		return -ENOENT;
@@ -30,7 +30,7 @@ bool health_is_enabled(const struct server *server)
 
 int health_force(struct server *server, enum health_forced forced)
 {
-	struct check *check = server->check;
+	struct check *check = check_of(server);
 
 	if (!check)
 		return -ENOENT;
@@ -64,7 +64,7 @@ static int retarget(struct check *check)
 
 int health_set_check_address(struct server *server, const struct ip_addr *ip)
 {
-	struct check *check = server->check;
+	struct check *check = check_of(server);
 
 	if (!check)
 		return -ENOENT;
@@ -74,7 +74,7 @@ int health_set_check_address(struct server *server, const struct ip_addr *ip)
 
 int health_set_check_port(struct server *server, uint16_t port)
 {
-	struct check *check = server->check;
+	struct check *check = check_of(server);
 
 	if (!check)
 		return -ENOENT;
@@ -155,12 +155,34 @@ int agent_set_send(struct server *server, struct str text)
 	return 0;
 }
 
+/* Of a server on which nothing has ever run. */
+static bool unchecked_info(const struct server *server, struct health_info *out)
+{
+	struct sock_addr target;
+	const struct backend *backend = check_place(server, &target);
+
+	if (!backend)
+		return false;
+	*out = (struct health_info){
+		.code = "",
+		.duration_ms = -1,
+		.kind = backend->health.kind,
+		.is_enabled = true,
+		.rise = backend->health.rise,
+		.fall = backend->health.fall,
+		.addr = target,
+		.agent_code = "",
+		.agent_duration_ms = -1,
+	};
+	return true;
+}
+
 bool health_info(const struct server *server, struct health_info *out)
 {
 	const struct check *check = server->check;
 
 	if (!check)
-		return false;
+		return unchecked_info(server, out);
 	*out = check->info;
 	out->kind = check->backend->health.kind;
 	out->is_enabled = !check->is_disabled;

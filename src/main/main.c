@@ -400,6 +400,7 @@ static int start(struct config *config)
 	int rc;
 
 	process_notify_begin();
+	thread_indexes_n = config->global.threads + 1;
 	counters_init(&process_state.counters, SCOPE_process);
 	process_state.started_unix_ms = clock_unix_ms();
 	rc = loop_init(&control_loop);

@@ -37,18 +37,33 @@ struct specs {
 		*workers; /* (own) scratch; names and paths of specs point into it */
 };
 
-/* Passes through each traffic thread's mailbox, then comes back. */
+/*
+ * Sets that went out of force in one turn of the loop: all of those of a reload.  Passes through
+ * each traffic thread's mailbox, then comes back.
+ */
 struct retiring {
 	struct mail mail;
-	struct srvset *set;
+	struct srvset *sets; /* (own) */
 	unsigned next_thread;
 };
+static struct srvset *retired; /* (own) of this turn */
+static struct soon retire_soon;
+
+static void free_retired(struct srvset *sets)
+{
+	while (sets) {
+		struct srvset *next = sets->next_retired;
+
+		srvset_free(sets);
+		sets = next;
+	}
+}
 
 static void on_retired(struct mail *mail)
 {
 	struct retiring *retiring = container_of(mail, struct retiring, mail);
 
-	srvset_free(retiring->set);
+	free_retired(retiring->sets);
 	free(retiring);
 }
 
@@ -63,15 +78,23 @@ static void pass_on(struct mail *mail)
 		loop_post(&control_loop, &retiring->mail, on_retired);
 }
 
+static void on_turn_end(struct soon *soon)
+{
+	struct retiring *retiring = xcalloc(1, sizeof(*retiring));
+
+	(void)soon;
+	retiring->sets = retired;
+	retired = NULL;
+	pass_on(&retiring->mail);
+}
+
 static void retire(struct srvset *set)
 {
-	struct retiring *retiring;
-
 	if (!set)
 		return;
-	retiring = xcalloc(1, sizeof(*retiring));
-	retiring->set = set;
-	pass_on(&retiring->mail);
+	set->next_retired = retired;
+	retired = set;
+	loop_soon(&control_loop, &retire_soon, on_turn_end);
 }
 
 static struct srvset_spec *add_spec(struct specs *specs)
@@ -169,6 +192,7 @@ static void adjust(const struct backend *backend, struct srvset *old, bool is_fo
 		struct server *server = server_get(backend->state, spec->host, spec->worker);
 
 		specs->agent_pcts[i] = 100;
+		spec->server = server;
 		if (!server)
 			continue;
 		if (!is_forced && old && backend->slow_start_ms && !srvset_find(old, server))
@@ -478,6 +502,9 @@ void runtime_free_sets(void)
 {
 	while (droppings)
 		drop_end(droppings);
+	loop_soon_cancel(&retire_soon);
+	free_retired(retired);
+	retired = NULL;
 	for (struct backend_state *at = backend_state_first(); at; at = at->next)
 		srvset_free(srvset_publish(at, NULL));
 }

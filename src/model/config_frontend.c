@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "model/load.h"
+#include "model/route_index.h"
 #include "model/schema_fns.h"
 
 bool read_accept_proxy(struct load *load, const struct schema_row *row,
@@ -136,6 +137,7 @@ void frontend_read(struct load *load, const struct yaml_pair *pair, struct front
 	routes_check(load, frontend);
 	routes_check_mode(load, node, frontend);
 	check_mode(load, frontend, frontend->backend, frontend->pos);
+	route_index_build(load, frontend);
 	if (load->diag.errors_n == before && !frontend->backend && !frontend->routes_n)
 		load_error(load, pair->key, "%s needs 'backend' or 'routes'", where);
 }

@@ -41,13 +41,13 @@ static size_t scope_n(enum counter_scope scope)
 void counters_init(struct counters *counters, enum counter_scope scope)
 {
 	counters->scope = scope;
-	for (size_t i = 0; i < ARRAY_N(counters->blocks); i++)
+	for (size_t i = 0; i < thread_indexes_n; i++)
 		atomic_init(&counters->blocks[i], NULL);
 }
 
 void counters_fini(struct counters *counters)
 {
-	for (size_t i = 0; i < ARRAY_N(counters->blocks); i++)
+	for (size_t i = 0; i < thread_indexes_n; i++)
 		free(atomic_load(&counters->blocks[i]));
 }
 
@@ -56,7 +56,7 @@ _Atomic uint64_t *counters_block(struct counters *counters)
 	size_t size = (scope_n(counters->scope) * sizeof(uint64_t) + 63) & ~(size_t)63;
 	_Atomic uint64_t *block = aligned_alloc(64, size);
 
-	bug_on(!block);
+	bug_on(!block || thread_index >= thread_indexes_n);
 	for (size_t i = 0; i < size / sizeof(uint64_t); i++)
 		atomic_init(&block[i], 0);
 	atomic_store_explicit(&counters->blocks[thread_index], block, memory_order_release);
@@ -67,7 +67,7 @@ uint64_t counters_sum(const struct counters *counters, int which)
 {
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < ARRAY_N(counters->blocks); i++) {
+	for (size_t i = 0; i < thread_indexes_n; i++) {
 		_Atomic uint64_t *block =
 			atomic_load_explicit(&counters->blocks[i], memory_order_acquire);
 
@@ -78,12 +78,20 @@ uint64_t counters_sum(const struct counters *counters, int which)
 	return sum;
 }
 
+bool counters_are_touched(const struct counters *counters)
+{
+	for (size_t i = 0; i < thread_indexes_n; i++)
+		if (atomic_load_explicit(&counters->blocks[i], memory_order_relaxed))
+			return true;
+	return false;
+}
+
 void counters_clear(struct counters *counters)
 {
 	for (size_t i = 0; i < COUNTERS_ALL_N; i++) {
 		if (counter_rows[i].scope != counters->scope || counter_rows[i].is_gauge)
 			continue;
-		for (size_t t = 0; t < ARRAY_N(counters->blocks); t++) {
+		for (size_t t = 0; t < thread_indexes_n; t++) {
 			_Atomic uint64_t *block =
 				atomic_load_explicit(&counters->blocks[t], memory_order_acquire);
 

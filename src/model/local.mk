@@ -22,6 +22,7 @@ liblimpet_a_SOURCES += \
 	include/model/match_build.h src/model/match.c \
 	include/model/names.h src/model/names.c \
 	include/model/out.h src/model/out.c src/model/dump.c src/model/dump_shapes.c \
+	include/model/route_index.h src/model/route_index.c \
 	include/model/said.h src/model/said.c \
 	include/model/schema.h src/model/schema.c src/model/reference.c \
 	include/model/schema_fns.h src/model/schema_read.c src/model/schema_types.c \

@@ -3,6 +3,7 @@
 
 #include "model/server.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -21,17 +22,26 @@ static struct frontend_state *first_frontend, **last_frontend = &first_frontend;
 static uint32_t next_id = 2;
 static uint64_t next_serial = 1;
 
+#define NAMES_BLOCK 4096 /* bytes */
+
 #define BACKEND_STATE_MAGIC  0x424b5354u
 #define FRONTEND_STATE_MAGIC 0x46545354u
 
+#define BACKEND_BUCKETS 4096
+static struct backend_state *backends_by_name[BACKEND_BUCKETS];
+
 struct backend_state *backend_state_get(struct str name)
 {
+	struct backend_state **bucket = &backends_by_name[server_name_hash(name) % BACKEND_BUCKETS];
 	struct backend_state *backend;
 
-	for (backend = first_backend; backend; backend = backend->next)
+	for (backend = *bucket; backend; backend = backend->by_name)
 		if (str_eq(str_of(backend->name), name))
 			return backend;
-	backend = xcalloc(1, sizeof(*backend));
+	backend = xcalloc(1, offsetof(struct backend_state, counters.blocks) + counters_tail());
+	backend->by_name = *bucket;
+	*bucket = backend;
+	backend->times = tally_new();
 	backend->magic = BACKEND_STATE_MAGIC;
 	backend->name = xstrndup(name);
 	backend->id = next_id++;
@@ -98,17 +108,45 @@ static uint32_t name_bucket(const struct backend_state *backend, struct str name
 	return (uint32_t)(server_name_hash(name) + backend->id * 0x9e3779b1u) % NAME_BUCKETS;
 }
 
-static struct server *server_new(struct backend_state *backend, struct str host, struct str worker,
-				 char *name)
+/*
+ * Room for a server, on cache lines of its own: what requests write to one must not slow down those
+ * that read another.
+ */
+#define CACHE_LINE   64
+#define SERVERS_ROOM 64 /* servers in one piece */
+static struct server *server_room(void)
 {
-	struct server *server = xcalloc(1, sizeof(*server));
+	static char *room; /* (own) never freed, as the servers are not */
+	static size_t left;
+	size_t size = offsetof(struct server, counters.blocks) + counters_tail();
 
+	size = (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+	if (left < size) {
+		left = size * SERVERS_ROOM;
+		room = aligned_alloc(CACHE_LINE, left);
+		bug_on(!room);
+		memset(room, 0, left);
+	} else {
+		room += size;
+	}
+	left -= size;
+	return (struct server *)(void *)room;
+}
+
+static struct server *server_new(struct backend_state *backend, struct str host, struct str worker,
+				 struct str name)
+{
+	static struct arena names; /* never freed */
+	struct server *server = server_room();
+
+	if (!names.block_size)
+		arena_init(&names, NAMES_BLOCK);
 	server->magic = SERVER_MAGIC;
 	server->backend = backend;
-	server->name = name;
-	server->host_name = xstrndup(host);
-	server->worker_name = xstrndup(worker);
-	server->name_hash = server_name_hash(str_of(name));
+	server->name = arena_str(&names, name).p;
+	server->host_name = worker.len ? arena_str(&names, host).p : server->name;
+	server->worker_name = worker.len ? server->name + host.len + 1 : "";
+	server->name_hash = server_name_hash(name);
 	atomic_init(&server->changed_at_ms, clock_ms());
 	atomic_init(&server->agent_weight_pct, 100);
 	atomic_init(&server->agent_max_connections, UINT32_MAX);
@@ -127,19 +165,37 @@ struct server *server_find(const struct backend_state *backend, struct str name)
 	return NULL;
 }
 
+/* "host/worker" in BUFFER, or in *LONGER (own) when it has no room for it. */
+static struct str join_name(struct str host, struct str worker, char *buffer, size_t size,
+			    char **longer)
+{
+	size_t len = host.len + 1 + worker.len;
+	char *p = buffer;
+
+	if (!worker.len)
+		return host;
+	if (len > size)
+		p = *longer = xmalloc(len);
+	memcpy(p, host.p, host.len);
+	p[host.len] = '/';
+	memcpy(p + host.len + 1, worker.p, worker.len);
+	return (struct str){ p, len };
+}
+
 struct server *server_get(struct backend_state *backend, struct str host, struct str worker)
 {
-	char *name = worker.len ? xasprintf("%.*s/%.*s", STR_ARG(host), STR_ARG(worker))
-				: xstrndup(host);
-	struct server *server = server_find(backend, str_of(name));
+	char buffer[NAME_MAX + 1], *longer = NULL;
+	struct str name = join_name(host, worker, buffer, sizeof(buffer), &longer);
+	struct server *server = server_find(backend, name);
 	uint32_t n = servers_n(), bucket;
 
 	if (server || n == SERVERS_MAX) {
-		free(name);
+		free(longer);
 		return server;
 	}
 	server = server_new(backend, host, worker, name);
-	bucket = name_bucket(backend, str_of(name));
+	free(longer);
+	bucket = name_bucket(backend, str_of(server->name));
 	server->number = n;
 	name_nexts[n] = name_heads[bucket];
 	name_heads[bucket] = n + 1;
@@ -205,28 +261,76 @@ struct srvset_member *srvset_find(struct srvset *set, const struct server *serve
 	return NULL;
 }
 
-static uint32_t srvset_host_index(struct srvset *set, const struct srvset_spec *spec)
+/* The hosts of a set under construction: index + 1 by hash of their name. */
+struct host_index {
+	uint32_t *slots; /* (own) NULL: the set is small, they are compared one by one */
+	uint32_t mask;
+};
+#define HOSTS_UNHASHED 16
+
+static bool is_host(const struct srvset *set, uint32_t i, struct str name)
 {
-	for (uint32_t i = set->hosts_n; i-- > 0;) /* a host's workers come one after another */
-		if (str_eq(str_of(set->hosts[i].name), spec->host))
-			return i;
-	set->hosts[set->hosts_n] = (struct srvset_host){
-		.name = xstrndup(spec->host),
+	return str_eq(str_of(set->hosts[i].name), name);
+}
+
+/* The index of the host NAME, or hosts_n after *SLOT has been told where it belongs. */
+static uint32_t find_host(const struct srvset *set, struct host_index *index, struct str name,
+			  uint32_t **slot)
+{
+	uint32_t at;
+
+	if (set->hosts_n && is_host(set, set->hosts_n - 1, name))
+		return set->hosts_n - 1; /* a host's workers come one after another */
+	if (!index->slots) {
+		for (at = 0; at < set->hosts_n && !is_host(set, at, name); at++)
+			;
+		return at;
+	}
+	for (at = (uint32_t)server_name_hash(name) & index->mask; index->slots[at];
+	     at = (at + 1) & index->mask)
+		if (is_host(set, index->slots[at] - 1, name))
+			return index->slots[at] - 1;
+	*slot = &index->slots[at];
+	return set->hosts_n;
+}
+
+static uint32_t srvset_host_index(struct srvset *set, struct host_index *index,
+				  const struct srvset_spec *spec, const struct server *server)
+{
+	uint32_t *slot = NULL;
+	uint32_t i = find_host(set, index, spec->host, &slot);
+
+	if (i < set->hosts_n)
+		return i;
+	set->hosts[i] = (struct srvset_host){
+		.name = server->host_name,
 		.is_backup = spec->is_backup,
 	};
-	return set->hosts_n++;
+	set->hosts_n++;
+	if (slot)
+		*slot = i + 1;
+	return i;
 }
 
 struct srvset *srvset_build(struct backend_state *backend, const struct srvset_spec *specs,
 			    size_t n)
 {
 	struct srvset *set = xcalloc(1, sizeof(*set) + n * sizeof(set->members[0]));
+	struct host_index index = { 0 };
 
 	set->magic = SRVSET_MAGIC;
 	set->serial = next_serial++;
 	set->hosts = xcalloc(n, sizeof(*set->hosts));
+	if (n > HOSTS_UNHASHED) {
+		index.mask = 64;
+		while (index.mask < n * 2)
+			index.mask *= 2;
+		index.slots = xcalloc(index.mask--, sizeof(*index.slots));
+	}
 	for (size_t i = 0; i < n; i++) {
-		struct server *server = server_get(backend, specs[i].host, specs[i].worker);
+		struct server *server =
+			specs[i].server ? specs[i].server
+					: server_get(backend, specs[i].host, specs[i].worker);
 		struct srvset_member *member = &set->members[set->members_n];
 
 		if (!server)
@@ -239,7 +343,7 @@ struct srvset *srvset_build(struct backend_state *backend, const struct srvset_s
 			.initial_weight = specs[i].initial_weight,
 			.throttle_pct = specs[i].throttle_pct,
 			.max_connections = specs[i].max_connections,
-			.host = srvset_host_index(set, &specs[i]),
+			.host = srvset_host_index(set, &index, &specs[i], server),
 			.is_backup = specs[i].is_backup,
 			.send_proxy = specs[i].send_proxy,
 			.tls = specs[i].tls ? tls_client_ctx_ref(specs[i].tls) : NULL,
@@ -249,6 +353,7 @@ struct srvset *srvset_build(struct backend_state *backend, const struct srvset_s
 		set->hosts[member->host].members_n++;
 		set->members_n++;
 	}
+	free(index.slots);
 	srvset_index(set);
 	return set;
 }
@@ -264,8 +369,6 @@ void srvset_free(struct srvset *set)
 		tls_client_ctx_unref(set->members[i].tls);
 		tls_client_ctx_unref(set->members[i].check_tls);
 	}
-	for (uint32_t i = 0; i < set->hosts_n; i++)
-		free((void *)(uintptr_t)set->hosts[i].name);
 	free(set->hosts);
 	free(set->member_of_number);
 	free(set);

@@ -39,7 +39,7 @@ static int64_t ready_us(const struct txn_times *times)
 
 static void observe(const struct txn *txn, enum backend_time which, int64_t us)
 {
-	histogram_add(&txn->backend->state->times, which, TIMES_N, us);
+	histogram_add(txn->backend->state->times, which, TIMES_N, us);
 }
 
 /* What tunnels have too. */
@@ -106,7 +106,7 @@ static void account_tcp_times(const struct tunnel *tunnel)
 	int64_t total_ms = clock_ms() - mark->started_ms;
 	struct server *server = tunnel->server;
 
-	histogram_add(&tunnel->backend->state->times, TIME_TOTAL, TIMES_N, total_ms * 1000);
+	histogram_add(tunnel->backend->state->times, TIME_TOTAL, TIMES_N, total_ms * 1000);
 	count(&server->counters, server_timed_requests);
 	add_time(server, SPENT_QUEUE, (int64_t)mark->queue_ms * 1000);
 	add_time(server, SPENT_CONNECT, (int64_t)mark->connect_ms * 1000);

@@ -10,6 +10,7 @@
 
 #include "balance/share.h"
 #include "model/match.h"
+#include "model/route_index.h"
 #include "proto/uri.h"
 #include "session/ending.h"
 #include "session/tls_facts.h"
@@ -24,15 +25,6 @@ static void txn_take_origin(struct txn *txn)
 		return;
 	memcpy(txn->origin, origin->value.p, origin->value.len);
 	txn->origin_len = (uint16_t)origin->value.len;
-}
-
-static const struct route *first_match(const struct frontend *frontend,
-				       const struct match_facts *facts)
-{
-	for (size_t i = 0; i < frontend->routes_n; i++)
-		if (!frontend->routes[i].match || match_holds(frontend->routes[i].match, facts))
-			return &frontend->routes[i];
-	return NULL;
 }
 
 static const struct route *find_route(struct txn *txn)
@@ -57,7 +49,7 @@ static const struct route *find_route(struct txn *txn)
 		facts.host = str_sub(authority.p, colon);
 	}
 	tls_facts_match(txn->client, &facts);
-	return first_match(frontend, &facts);
+	return route_find(frontend, &facts);
 }
 
 static void ask_stick(struct txn *txn)
@@ -147,7 +139,7 @@ enum step txn_route(struct txn *txn)
 
 enum step txn_route_tcp(struct txn *txn, const struct match_facts *facts)
 {
-	txn->route = first_match(txn->client->frontend, facts);
+	txn->route = route_find(txn->client->frontend, facts);
 	return take_route(txn);
 }
 

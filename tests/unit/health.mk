@@ -3,6 +3,10 @@ UNIT_TESTS += tests/unit/test_health
 tests_unit_test_health_SOURCES = tests/unit/test_health.c \
 	tests/unit/health_rig.c tests/unit/health_rig.h
 tests_unit_test_health_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_health_unchecked
+tests_unit_test_health_unchecked_SOURCES = tests/unit/test_health_unchecked.c \
+	tests/unit/health_rig.c tests/unit/health_rig.h
+tests_unit_test_health_unchecked_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_agent_words
 tests_unit_test_agent_words_SOURCES = tests/unit/test_agent_words.c
 tests_unit_test_agent_words_LDADD = $(LDADD) $(CMOCKA_LIBS)

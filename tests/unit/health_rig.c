@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "model/names.h"
 
 int rig_setup(void **state)
 {
@@ -33,6 +34,10 @@ int rig_setup(void **state)
 	snprintf(name, sizeof(name), "b%u", runs++);
 	rig->backend->name = arena_str(&rig->config->arena, str_of(name));
 	rig->backend->state = backend_state_get(rig->backend->name);
+	rig->config->backend_names =
+		arena_alloc(&rig->config->arena, sizeof(*rig->config->backend_names));
+	names_init(rig->config->backend_names, &rig->config->arena, 1);
+	names_add(rig->config->backend_names, rig->backend->name, 0);
 	rig->backend->health = (struct health_conf){ .kind = CHECK_TCP,
 						     .path = STR("/healthz"),
 						     .method = STR("GET"),

@@ -156,8 +156,8 @@ static void what_is_counted_comes_out(void **state)
 	count_add(&server->counters, server_responses_2xx, 7);
 	count_add(&server->counters, server_queue_us, 1500000);
 	count_down(&server->counters, server_polls_now); /* seen half: not below 0 */
-	histogram_add(&backend->times, TIME_FIRST_BYTE, TIMES_N, 700);
-	histogram_add(&backend->times, TIME_FIRST_BYTE, TIMES_N, 40000000);
+	histogram_add(backend->times, TIME_FIRST_BYTE, TIMES_N, 700);
+	histogram_add(backend->times, TIME_FIRST_BYTE, TIMES_N, 40000000);
 	text = whole(METRICS_PROMETHEUS, &pieces);
 #define LABELS "{backend=\"chat\",host=\"h1\",worker=\"3001\",server=\"h1/3001\""
 	assert_non_null(strstr(text, "limpet_server_responses_total" LABELS ",code=\"2xx\"} 7\n"));
