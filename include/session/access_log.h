@@ -60,29 +60,30 @@ struct log_facts {
 	char persistence[2];
 };
 
-/* What of a txn a tunnel keeps for its line: small, because WebSockets are idle and many. */
+/* What of a txn a tunnel keeps for its line: small, because WebSockets are idle and many; and not
+ * at all when nobody wants lines. */
 struct log_mark {
-	int64_t started_ms, begun_ms;
+	int64_t started_ms;
 	const struct route *route; /* (view) in the client's config */
 	struct ip_addr source;
 	int32_t queue_ms, connect_ms, response_ms;
+	int32_t head_ms, assigned_ms, reached_ms;
+	uint32_t queue_ahead;
 	uint16_t target_length, request_id_length;
 	uint8_t retries, redispatches;
 	uint8_t stick_kind;
 	char stick_letter;
 	char persistence[2];
 	bool is_own_queue;
-	int32_t head_ms, assigned_ms, reached_ms;
-	uint32_t queue_ahead;
+	char text[]; /* target and request id */
 };
 
 struct txn;
 struct tunnel;
 /* Mode tcp: the name in a ClientHello that is passed on; STR_NONE is fine. */
 void access_log_copy_sni(struct txn *txn, struct str sni);
-/* Bytes of text that go with the mark: target and request id. */
-size_t access_log_text_size(const struct txn *txn);
-void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text);
+/* For free(); NULL when nobody wants a line. */
+struct log_mark *access_log_mark(const struct txn *txn);
 void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end);
 /* Writes the line in every style that a target wants. */
 void access_log_write(const struct log_facts *facts, enum txn_end end, const char *why);

@@ -16,7 +16,7 @@ void account_txn(struct txn *txn);
 /* What has gone to the client since the last call, and what the server has sent; heads included. */
 void account_bytes(struct txn *txn);
 /* TXN becomes TUNNEL, whose session is known already. */
-void account_tunnel_start(struct txn *txn, const struct tunnel *tunnel);
+void account_tunnel_start(struct txn *txn, struct tunnel *tunnel);
 /* The client's second data frame: the session has moved from polling to the WebSocket. */
 void account_upgraded(const struct tunnel *tunnel);
 void account_tunnel_end(const struct tunnel *tunnel, enum txn_end end);

@@ -17,6 +17,7 @@
 
 #include "net/conn.h"
 #include "proto/http1.h"
+#include "proto/websocket.h"
 
 struct body;
 struct pipe;
@@ -27,24 +28,25 @@ typedef void body_tap_fn(void *arg, struct str piece);
 typedef uint64_t body_unseen_fn(void *arg);
 
 struct body {
-	enum http_framing from : 8; /* how it comes */
-	enum http_framing to : 8;   /* how it goes on */
-	bool is_done;               /* decoded to its end and encoded into out */
-	bool is_dropped;            /* read but not sent on; body_drop() */
-	uint32_t room;              /* bytes asked of recv(); grows in bulk, shrinks after it */
-	uint64_t bytes;             /* of body so far, without framing */
+	uint64_t bytes : 48;        /* of body so far, without framing */
+	enum http_framing from : 4; /* how it comes */
+	enum http_framing to : 4;   /* how it goes on */
+	bool is_done : 1;           /* decoded to its end and encoded into out */
+	bool is_dropped : 1;        /* read but not sent on; body_drop() */
+	bool is_piped : 1;
+	uint8_t room_doubled : 3; /* body_room() */
 	union {
-		uint64_t left; /* FRAMING_LENGTH */
-		struct http1_chunked chunked;
+		uint64_t left;                /* FRAMING_LENGTH */
+		struct http1_chunked chunked; /* FRAMING_CHUNKED */
+		struct websocket_walk walk;   /* FRAMING_CLOSE: a tunnel's, of what has gone on */
+		uint32_t bad_at;              /* of BODY_BAD: where in IN the bad piece begins */
 	};
 	union {
 		const char *why;   /* of BODY_BAD */
 		struct pipe *pipe; /* (own) is_piped; never empty */
 	};
-	uint32_t bad_at; /* of BODY_BAD: where in IN the bad piece begins */
-	bool is_piped;
 };
-_Static_assert(sizeof(struct body) == 48, "an idle tunnel pays for two");
+_Static_assert(sizeof(struct body) == 32, "an idle tunnel pays for two");
 
 enum body_result {
 	BODY_DONE,       /* all of it is decoded; OUT may hold a rest */
@@ -78,6 +80,11 @@ void body_drop(struct body *body);
 /* Gives back what it holds. */
 void body_fini(struct body *body);
 
+/* Bytes asked of recv(): grows in bulk, shrinks after it. */
+static inline uint32_t body_room(const struct body *body)
+{
+	return BUF_SIZE << body->room_doubled;
+}
 #define BODY_ROOM_MAX  (256u * 1024)
 #define BODY_ROOM_BULK (2 * BUF_SIZE) /* from here on it is bulk: a whole BUF_SIZE came at once */
 #define BODY_TURNS_MAX 16             /* reads of one call, before others have their turn */

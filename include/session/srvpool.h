@@ -15,8 +15,11 @@
 struct ending;
 
 struct srvpool {
-	struct list idle;    /* struct upstream.link, last used first */
-	struct list tunnels; /* struct tunnel.link, oldest first; without those being closed */
+	struct traffic *traffic; /* (view) */
+	struct list idle;        /* struct upstream.link, last used first */
+	struct list kept; /* struct upstream.link, idle ones that each stay with their client */
+	struct timer idle_timer; /* when the first of idle and kept has been idle for too long */
+	struct list tunnels; /* struct upstream.link, oldest first; without those being closed */
 	struct list
 		polls; /* struct txn.wait_link in TXN_RSP_HEAD: polls with a sid, oldest first */
 	uint32_t idle_n;

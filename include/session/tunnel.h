@@ -31,35 +31,48 @@
 struct txn;
 struct upstream;
 struct stick_hold;
+struct tunnel_again;
 
 #define TUNNEL_LEAVE_MS SEC(5)
 
-struct tunnel {
-	unsigned magic;
-	enum txn_end end;
-	struct client *client;         /* (view) owns us */
-	struct upstream *upstream;     /* (own) */
-	const struct backend *backend; /* (view) in client->config */
-	struct server *server;         /* (view); one slot is owed */
-	struct list link;              /* srvpool.tunnels, until it leaves */
-	struct body to_server, to_client;
-	struct websocket_walk up, down; /* of what has gone to the server, to the client */
-	struct stick_hold *hold;        /* (own) the session's entry, held open; NULL = none */
-	uint32_t limit_ms;   /* both silent; for Engine.IO at least the session's figures */
-	unsigned generation; /* of the server, for a session that began with this tunnel */
-	bool is_tcp;         /* mode tcp: no frames; what does not end in order is reset */
-	bool is_own_session; /* the session began with this tunnel and is not in the table */
-	bool is_upgraded;    /* has a hold, and the client's second data frame has been seen */
-	bool has_to_leave;   /* tunnel_leave() was called; perhaps it waits for is_upgraded */
-	bool is_leaving;     /* the Close frames are on their way */
-	bool is_up_told, is_down_told; /* is_leaving: that direction has had its last frame */
-	union {
-		struct soon again;  /* while it lives */
-		struct grave grave; /* after that */
-	};
-	struct log_mark mark; /* for the line at the end */
-	char text[];          /* target and request id, as mark tells */
+/* Of mode tcp, for the sums at its end; each at most what fits: over an hour, 17 minutes. */
+struct tunnel_times {
+	uint64_t queue_ms : 22, connect_ms : 22;
+	uint64_t first_ms : 20; /* from client->since_ms until its first bytes had told the route */
 };
+
+/*
+ * It lives in its server connection (struct upstream), in the place of what that needs only as long
+ * as requests go over it: tunnel_upstream().  The walks are in the bodies.
+ */
+struct tunnel {
+	struct client *client;         /* (view) owns us */
+	const struct backend *backend; /* (view) in client's config */
+	struct log_mark *mark;         /* (own) for the line at the end; NULL = none was wanted */
+	struct tunnel_again *again; /* (own) has bytes to move in its next turn; NULL = has none */
+	union {
+		struct stick_hold *hold;   /* (own) the session's entry, held open; NULL = none */
+		unsigned own_generation;   /* is_own_session: of the server */
+		struct tunnel_times times; /* is_tcp */
+	};
+	struct body to_server, to_client;
+	uint32_t limit_ms; /* both silent; for Engine.IO at least the session's figures */
+	enum txn_end end : 8;
+	bool is_tcp : 1;         /* mode tcp: no frames; what does not end in order is reset */
+	bool is_own_session : 1; /* the session began with this tunnel and is not in the table */
+	bool is_upgraded : 1;    /* has a hold, and the client's second data frame has been seen */
+	bool has_to_leave : 1;   /* tunnel_leave() was called; perhaps it waits for is_upgraded */
+	bool is_leaving : 1;     /* the Close frames are on their way */
+	/* is_leaving: that direction has had its last frame */
+	bool is_up_told, is_down_told;
+};
+_Static_assert(sizeof(struct tunnel) == 112, "every idle WebSocket pays for one");
+
+/* NULL = none. */
+static inline struct stick_hold *tunnel_hold(const struct tunnel *tunnel)
+{
+	return tunnel->is_own_session || tunnel->is_tcp ? NULL : tunnel->hold;
+}
 
 /* The txn has seen and passed on a 101, or (mode tcp) is connected: its connections become a
  * tunnel; the txn is freed. */

@@ -6,6 +6,9 @@
  * client's PROXY header is never pooled: it stays with that client (client->kept).  A pooled
  * connection is given up a second before the server's own keep-alive timeout, when the server
  * closes or says anything, and when its server's process is known to be a new one (generation).
+ *
+ * With UPSTREAM_TUNNEL it has a tunnel in the place of what requests need: an idle WebSocket is
+ * this struct and its client.
  */
 #ifndef SESSION_UPSTREAM_H
 #define SESSION_UPSTREAM_H
@@ -14,6 +17,7 @@
 #include "base/list.h"
 #include "net/conn.h"
 #include "session/traffic.h"
+#include "session/tunnel.h"
 
 enum upstream_state {
 	UPSTREAM_CONNECTING, /* the TLS handshake included */
@@ -25,31 +29,49 @@ enum upstream_state {
 
 struct client;
 struct txn;
-struct tunnel;
 
 struct upstream {
 	unsigned magic;
-	enum upstream_state state;
+	enum upstream_state state : 8;
+	enum proxy_mode send_proxy : 8;
+	bool is_for_one_client; /* opened with a PROXY header */
 	struct conn conn;
-	struct timer timer;      /* idle time in the pool */
-	struct list link;        /* pool */
-	struct traffic *traffic; /* (view) */
-	struct server *server;   /* (view) never freed */
 	struct buf in, out;
+	struct traffic *traffic; /* (view) */
+	struct server *server;   /* (view) never freed; of a tunnel, one slot is owed */
+	unsigned generation;     /* of the server when it was opened */
+	uint32_t requests;       /* sent on it, the current one included */
 	union {
-		struct txn *txn;           /* (view) CONNECTING, BUSY */
-		struct tunnel *tunnel;     /* (view) TUNNEL */
-		struct client *txn_client; /* (view) IDLE and is_for_one_client: who keeps it */
+		struct list link;   /* IDLE: srvpool.idle or .kept; TUNNEL: srvpool.tunnels, until
+				       it leaves */
+		struct grave grave; /* CLOSED */
 	};
-	unsigned generation;   /* of the server when it was opened */
-	uint32_t requests;     /* sent on it, the current one included */
-	int32_t keep_alive_ms; /* idle time that the server allows; from its Keep-Alive field */
-	enum proxy_mode send_proxy;
-	bool is_for_one_client;        /* opened with a PROXY header */
-	struct ip_addr proxied_source; /* whose */
-	struct grave grave;
+	union {
+		struct { /* CONNECTING, BUSY, IDLE */
+			union {
+				struct txn *txn;           /* (view) CONNECTING, BUSY */
+				struct client *txn_client; /* (view) IDLE and is_for_one_client: who
+							      keeps it */
+			};
+			int64_t idle_until_ms;         /* IDLE */
+			int32_t keep_alive_ms;         /* idle time that the server allows; from its
+							  Keep-Alive field */
+			struct ip_addr proxied_source; /* is_for_one_client: whose */
+		};
+		struct tunnel tunnel; /* (own) TUNNEL, and CLOSED after it */
+	};
 };
+_Static_assert(sizeof(struct upstream) == 232, "every idle WebSocket pays for one");
 #define UPSTREAM_MAGIC 0x55505354u
+
+static inline struct upstream *tunnel_upstream(const struct tunnel *tunnel)
+{
+	return container_of((struct tunnel *)(uintptr_t)tunnel, struct upstream, tunnel);
+}
+static inline struct server *tunnel_server(const struct tunnel *tunnel)
+{
+	return tunnel_upstream(tunnel)->server;
+}
 
 /* How long a server that says nothing may find us idle: Node's default is 5 s. */
 #define UPSTREAM_KEEP_ALIVE_MS 4000

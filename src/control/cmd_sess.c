@@ -20,6 +20,7 @@
 #include "session/traffic.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
+#include "session/upstream.h"
 
 #define SESS_MAX 16384
 
@@ -81,7 +82,7 @@ static void take_down(struct sess *sess, const struct client *client)
 		sess->source = client->txn->source;
 	} else if (client_tunnel(client)) {
 		sess->backend = client->tunnel->backend->state;
-		sess->server = client->tunnel->server;
+		sess->server = tunnel_server(client->tunnel);
 		sess->is_upstream = true;
 	}
 }

@@ -13,6 +13,7 @@
 #include "session/client_tls.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
+#include "session/upstream.h"
 
 #define LINE_MAX_SIZE  8192
 #define TARGET_LOG_MAX 2048 /* bytes of a target that are kept for the log */
@@ -239,19 +240,17 @@ static void take_facts(const struct txn *txn, struct log_facts *facts)
 		facts->stick_kind = STICK_ENGINEIO;
 }
 
-size_t access_log_text_size(const struct txn *txn)
+struct log_mark *access_log_mark(const struct txn *txn)
 {
-	return txn->target_len + txn->request_id_len;
-}
-
-void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text)
-{
+	struct log_mark *mark;
 	struct log_facts facts;
 
+	if (!wants_line(txn->client))
+		return NULL;
+	mark = xmalloc(sizeof(*mark) + txn->target_len + txn->request_id_len);
 	take_facts(txn, &facts);
 	*mark = (struct log_mark){
 		.started_ms = facts.started_ms,
-		.begun_ms = facts.begun_ms,
 		.route = txn->route,
 		.source = facts.source,
 		.queue_ms = facts.queue_ms,
@@ -270,25 +269,47 @@ void access_log_mark(const struct txn *txn, struct log_mark *mark, char *text)
 		.queue_ahead = facts.queue_ahead,
 		.is_own_queue = facts.is_own_queue,
 	};
-	memcpy(text, txn->target, facts.target.len);
-	memcpy(text + facts.target.len, txn->request_id, facts.request_id.len);
+	memcpy(mark->text, txn->target, facts.target.len);
+	memcpy(mark->text + facts.target.len, txn->request_id, facts.request_id.len);
+	return mark;
+}
+
+/* When lines have been wanted only since it began. */
+static const struct log_mark *no_mark(const struct client *client, struct log_mark *mark)
+{
+	*mark = (struct log_mark){
+		.started_ms = client->since_ms,
+		.source = client->source,
+		.queue_ms = -1,
+		.connect_ms = -1,
+		.response_ms = -1,
+		.head_ms = -1,
+		.assigned_ms = -1,
+		.reached_ms = -1,
+		.stick_kind = STICK_N,
+		.stick_letter = '-',
+		.persistence = { '-', '-' },
+	};
+	return mark;
 }
 
 void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 {
-	const struct log_mark *mark = &tunnel->mark;
 	struct client *client = tunnel->client;
+	struct server *server = tunnel_server(tunnel);
+	struct log_mark none;
+	const struct log_mark *mark = tunnel->mark ? tunnel->mark : no_mark(client, &none);
 	struct log_facts facts = {
 		.started_unix_ms = clock_unix_ms() - (clock_ms() - mark->started_ms),
 		.started_ms = mark->started_ms,
 		.source = mark->source,
 		.frontend = client->frontend->state->name,
 		.backend = tunnel->backend->state->name,
-		.server = tunnel->server->name,
+		.server = server->name,
 		.route = mark->route ? mark->route->name : STR("-"),
 		.method = tunnel->is_tcp ? STR("") : STR("GET"), /* nothing else is upgraded */
-		.target = { tunnel->text, mark->target_length },
-		.request_id = { tunnel->text + mark->target_length, mark->request_id_length },
+		.target = { mark->text, mark->target_length },
+		.request_id = { mark->text + mark->target_length, mark->request_id_length },
 		.bytes_in = tunnel->to_server.bytes,
 		.bytes_out = tunnel->to_client.bytes,
 		.queue_ms = mark->queue_ms,
@@ -304,7 +325,7 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		.is_tcp = tunnel->is_tcp,
 		.is_whole = tunnel->to_server.is_done && tunnel->to_client.is_done,
 		.is_tls = client->is_tls,
-		.begun_ms = mark->begun_ms,
+		.begun_ms = client->since_ms,
 		.head_ms = mark->head_ms,
 		.assigned_ms = mark->assigned_ms,
 		.reached_ms = mark->reached_ms,
@@ -318,7 +339,7 @@ void access_log_tunnel(const struct tunnel *tunnel, enum txn_end end)
 		return;
 	take_tls_facts(client, &facts);
 	if (log_wants_line(LOG_STYLE_HAPROXY))
-		take_load(&facts, client, tunnel->backend, tunnel->server);
+		take_load(&facts, client, tunnel->backend, server);
 	access_log_write(&facts, end, NULL);
 }
 

@@ -5,6 +5,7 @@
 
 #include "session/tunnel.h"
 #include "session/txn.h"
+#include "session/upstream.h"
 
 static void count_end(struct frontend_state *frontend, unsigned which)
 {
@@ -96,30 +97,52 @@ void account_bytes(struct txn *txn)
 
 static bool lives_on_websocket(const struct tunnel *tunnel)
 {
-	return tunnel->is_own_session || (tunnel->hold && tunnel->is_upgraded);
+	return tunnel->is_own_session || (tunnel_hold(tunnel) && tunnel->is_upgraded);
 }
 
 /* A connection of mode tcp has no response, and is over with its end. */
 static void account_tcp_times(const struct tunnel *tunnel)
 {
-	const struct log_mark *mark = &tunnel->mark;
-	int64_t total_ms = clock_ms() - mark->started_ms;
-	struct server *server = tunnel->server;
+	const struct tunnel_times *times = &tunnel->times;
+	int64_t total_ms = clock_ms() - tunnel->client->since_ms - times->first_ms;
+	struct server *server = tunnel_server(tunnel);
 
 	histogram_add(tunnel->backend->state->times, TIME_TOTAL, TIMES_N, total_ms * 1000);
 	count(&server->counters, server_timed_requests);
-	add_time(server, SPENT_QUEUE, (int64_t)mark->queue_ms * 1000);
-	add_time(server, SPENT_CONNECT, (int64_t)mark->connect_ms * 1000);
+	add_time(server, SPENT_QUEUE, (int64_t)times->queue_ms * 1000);
+	add_time(server, SPENT_CONNECT, (int64_t)times->connect_ms * 1000);
 	add_time(server, SPENT_TOTAL, total_ms * 1000);
 }
 
-void account_tunnel_start(struct txn *txn, const struct tunnel *tunnel)
+/* FROM to TO, or 0 when either was not reached; at most MAX. */
+static uint64_t span_ms(int64_t from_us, int64_t to_us, uint64_t max)
 {
-	struct counters *counters = &tunnel->server->counters;
+	uint64_t ms = from_us && to_us > from_us ? (uint64_t)(to_us - from_us) / 1000 : 0;
+
+	return ms < max ? ms : max;
+}
+
+static struct tunnel_times tcp_times(const struct txn *txn)
+{
+	const struct txn_times *times = &txn->times;
+
+	return (struct tunnel_times){
+		.queue_ms = span_ms(times->queued_us, times->connect_us, (1u << 22) - 1),
+		.connect_ms = span_ms(times->connect_us, times->connected_us, (1u << 22) - 1),
+		.first_ms =
+			span_ms(txn->client->since_ms * 1000, times->accepted_us, (1u << 20) - 1),
+	};
+}
+
+void account_tunnel_start(struct txn *txn, struct tunnel *tunnel)
+{
+	struct counters *counters = &tunnel_server(tunnel)->counters;
 
 	account_start(txn);
-	if (tunnel->is_tcp)
+	if (tunnel->is_tcp) {
+		tunnel->times = tcp_times(txn);
 		return;
+	}
 	count(&tunnel->client->frontend->state->counters, frontend_tunnels);
 	count(&tunnel->client->frontend->state->counters, frontend_tunnels_now);
 	count(counters, server_upgrades);
@@ -132,13 +155,13 @@ void account_tunnel_start(struct txn *txn, const struct tunnel *tunnel)
 
 void account_upgraded(const struct tunnel *tunnel)
 {
-	count(&tunnel->server->counters, server_upgrades_completed);
-	count(&tunnel->server->counters, server_websocket_sessions_now);
+	count(&tunnel_server(tunnel)->counters, server_upgrades_completed);
+	count(&tunnel_server(tunnel)->counters, server_websocket_sessions_now);
 }
 
 void account_tunnel_end(const struct tunnel *tunnel, enum txn_end end)
 {
-	struct counters *counters = &tunnel->server->counters;
+	struct counters *counters = &tunnel_server(tunnel)->counters;
 
 	count_end(tunnel->client->frontend->state, tunnel->is_tcp ? end : TXN_END_N + end);
 	if (tunnel->is_tcp) {
@@ -149,6 +172,6 @@ void account_tunnel_end(const struct tunnel *tunnel, enum txn_end end)
 	count_down(counters, server_tunnels_now);
 	if (lives_on_websocket(tunnel))
 		count_down(counters, server_websocket_sessions_now);
-	else if (tunnel->hold)
+	else if (tunnel_hold(tunnel))
 		count(counters, server_upgrades_failed);
 }

@@ -11,7 +11,7 @@
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to)
 {
-	*body = (struct body){ .from = from, .to = to, .room = BUF_SIZE };
+	*body = (struct body){ .from = from, .to = to };
 	if (from == FRAMING_LENGTH)
 		body->left = length;
 	if (from == FRAMING_NONE || (from == FRAMING_LENGTH && length == 0))
@@ -178,10 +178,10 @@ static enum body_result receive(struct body *body, const struct body_path *path)
 
 	if (!path->source->can_read && !path->source->is_eof)
 		return BODY_WAIT_READ; /* and take no buffer for it */
-	buf_reserve(path->in, before ? 1024 : body->room);
+	buf_reserve(path->in, before ? 1024 : body_room(body));
 	room = buf_room(path->in);
-	if (room > body->room)
-		room = body->room;
+	if (room > body_room(body))
+		room = body_room(body);
 	switch (conn_recv(path->source, path->in, room)) {
 	case IO_OK:
 		body_learn_room(body, buf_length(path->in) - before, room);
@@ -236,7 +236,7 @@ enum body_result body_relay(struct body *body, const struct body_path *path)
 			return BODY_WAIT_WRITE;
 		if (!is_starved)
 			continue;
-		if (unlikely(body->room >= BODY_ROOM_BULK)) {
+		if (unlikely(body_room(body) >= BODY_ROOM_BULK)) {
 			result = body_splice(body, path);
 			if (result != BODY_DONE)
 				return result;

@@ -4,7 +4,7 @@
  *
  *   source socket --> pipe --> destination socket
  *
- * body->room says how bulky a flow is: it doubles with each receive that filled it, halves when
+ * body_room() says how bulky a flow is: it doubles with each receive that filled it, halves when
  * little comes, and falls back to its start when a pipe gets next to nothing.  From about 20 KiB
  * at once a pipe is cheaper than copying (doc/decisions/0022-splice.md); small and interactive
  * flows never get there.
@@ -27,10 +27,10 @@
 void body_learn_room(struct body *body, size_t n, size_t asked)
 {
 	if (n >= asked) {
-		if (body->room < BODY_ROOM_MAX)
-			body->room *= 2;
-	} else if (n < asked / 4 && body->room > BUF_SIZE) {
-		body->room /= 2;
+		if (body_room(body) < BODY_ROOM_MAX)
+			body->room_doubled++;
+	} else if (n < asked / 4 && body->room_doubled) {
+		body->room_doubled--;
 	}
 }
 
@@ -104,7 +104,7 @@ static uint64_t unseen(const struct body *body, const struct body_path *path)
 
 static bool may_splice(const struct body *body, const struct body_path *path)
 {
-	return body->room >= BODY_ROOM_BULK && !body->is_dropped && !buf_length(path->in) &&
+	return body_room(body) >= BODY_ROOM_BULK && !body->is_dropped && !buf_length(path->in) &&
 	       conn_is_plain(path->source) && conn_is_plain(path->destination);
 }
 
@@ -139,7 +139,7 @@ static enum body_result fill(struct body *body, const struct body_path *path, ui
 		body->is_piped = true;
 		/* The header of the next frame or chunk comes with little behind it, which is
 		 * copied. */
-		body->room = pipe->held < FILL_LEAST ? BUF_SIZE : BODY_ROOM_BULK;
+		body->room_doubled = pipe->held < FILL_LEAST ? 0 : 1;
 		took(body, path, pipe->held);
 		return BODY_DONE;
 	}

@@ -95,12 +95,12 @@ static bool has_to_go(const struct ending *ending, unsigned generation)
 
 static bool has_session(const struct tunnel *tunnel)
 {
-	return tunnel->hold || tunnel->is_own_session;
+	return tunnel_hold(tunnel) || tunnel->is_own_session;
 }
 
 static void count_tunnel(struct ending *ending, const struct tunnel *tunnel, uint32_t by)
 {
-	if (!has_to_go(ending, tunnel->upstream->generation))
+	if (!has_to_go(ending, tunnel_upstream(tunnel)->generation))
 		return;
 	ending->here.tunnels += by;
 	ending->here.sessions += has_session(tunnel) ? by : 0;
@@ -116,27 +116,27 @@ static void count_poll(struct ending *ending, const struct txn *txn, uint32_t by
 
 void ending_add_tunnel(struct tunnel *tunnel)
 {
-	struct srvpool *pool = srvpool_of(tunnel->client->traffic, tunnel->server);
+	struct srvpool *pool = srvpool_of(tunnel->client->traffic, tunnel_server(tunnel));
 
-	list_push_back(&pool->tunnels, &tunnel->link);
+	list_push_back(&pool->tunnels, &tunnel_upstream(tunnel)->link);
 	if (unlikely(pool->ending != NULL))
 		count_tunnel(pool->ending, tunnel, 1);
 }
 
 void ending_remove_tunnel(struct tunnel *tunnel)
 {
-	struct srvpool *pool = srvpool_of(tunnel->client->traffic, tunnel->server);
+	struct srvpool *pool = srvpool_of(tunnel->client->traffic, tunnel_server(tunnel));
 
-	if (!list_is_linked(&tunnel->link))
+	if (!list_is_linked(&tunnel_upstream(tunnel)->link))
 		return;
-	list_remove(&tunnel->link);
+	list_remove(&tunnel_upstream(tunnel)->link);
 	if (unlikely(pool->ending != NULL))
 		count_tunnel(pool->ending, tunnel, UINT32_MAX);
 }
 
 void ending_leaving(const struct tunnel *tunnel, bool is_over)
 {
-	atomic_fetch_add(&state_of(tunnel->server)->leaving, is_over ? UINT32_MAX : 1);
+	atomic_fetch_add(&state_of(tunnel_server(tunnel))->leaving, is_over ? UINT32_MAX : 1);
 }
 
 void ending_add_poll(struct txn *txn)
@@ -220,8 +220,8 @@ static struct tunnel *first_tunnel(const struct ending *ending)
 
 	if (list_is_empty(&ending->pool->tunnels))
 		return NULL;
-	tunnel = list_entry(ending->pool->tunnels.next, struct tunnel, link);
-	return has_to_go(ending, tunnel->upstream->generation) ? tunnel : NULL;
+	tunnel = &list_entry(ending->pool->tunnels.next, struct upstream, link)->tunnel;
+	return has_to_go(ending, tunnel_upstream(tunnel)->generation) ? tunnel : NULL;
 }
 
 /* The two kinds take turns.  False: there is none. */
@@ -346,7 +346,7 @@ static struct endings *endings_of(struct traffic *traffic)
 static void count_all(struct ending *ending)
 {
 	list_for_each(at, &ending->pool->tunnels)
-		count_tunnel(ending, list_entry(at, struct tunnel, link), 1);
+		count_tunnel(ending, &list_entry(at, struct upstream, link)->tunnel, 1);
 	list_for_each(at, &ending->pool->polls)
 		count_poll(ending, list_entry(at, struct txn, wait_link), 1);
 }
@@ -408,8 +408,8 @@ static void abort_all(struct traffic *traffic, const struct ending_mail *mail)
 			upstream = client->txn->upstream;
 			server = client->txn->server;
 		} else if (client_tunnel(client)) {
-			upstream = client->tunnel->upstream;
-			server = client->tunnel->server;
+			upstream = tunnel_upstream(client->tunnel);
+			server = upstream->server;
 		}
 		if (server == mail->server && upstream &&
 		    (int)(upstream->generation - mail->generation) <= 0)

@@ -6,23 +6,21 @@
 #include <stdlib.h>
 
 #include "balance/stick_hold.h"
+#include "base/mem.h"
 #include "session/account.h"
 #include "session/ending.h"
 #include "session/trace.h"
 #include "session/txn.h"
 #include "session/upstream.h"
 
-#define TUNNEL_MAGIC    0x54554e4cu
 #define HALF_CLOSED_MS  SEC(30) /* one side has ended: how long the other may stay silent */
 #define UPGRADED_FRAMES 2 /* "2probe" and "5": after them the session lives on the WebSocket */
 
-static void tunnel_free(struct grave *grave)
-{
-	struct tunnel *tunnel = container_of(grave, struct tunnel, grave);
-
-	tunnel->magic = 0;
-	free(tunnel);
-}
+/* A bulk relay that lets the others have their turn: rare, and then for long. */
+struct tunnel_again {
+	struct soon soon;
+	struct tunnel *tunnel; /* (view) owns us */
+};
 
 /*
  * A WebSocket that closes before the upgrade was complete leaves its session polling: then a probe
@@ -30,20 +28,21 @@ static void tunnel_free(struct grave *grave)
  */
 static bool is_session_over(const struct tunnel *tunnel)
 {
-	if (!tunnel->hold)
+	if (!tunnel_hold(tunnel))
 		return true;
 	if (tunnel->has_to_leave)
 		return false; /* its entry stays, dead, for the requests that come late */
 	if (tunnel->is_upgraded)
 		return true;
-	return !tunnel->up.is_bad && !tunnel->up.data_frames && stick_hold_is_last(tunnel->hold);
+	return !tunnel->to_server.walk.is_bad && !tunnel->to_server.walk.data_frames &&
+	       stick_hold_is_last(tunnel->hold);
 }
 
 /* What has gone each way since UP and DOWN were the numbers. */
 static void count_bytes(const struct tunnel *tunnel, uint64_t up, uint64_t down)
 {
 	struct counters *frontend = &tunnel->client->frontend->state->counters;
-	struct counters *server = &tunnel->server->counters;
+	struct counters *server = &tunnel_server(tunnel)->counters;
 
 	count_add(frontend, frontend_bytes_in, tunnel->to_server.bytes - up);
 	count_add(frontend, frontend_bytes_out, tunnel->to_client.bytes - down);
@@ -55,25 +54,37 @@ static void count_bytes(const struct tunnel *tunnel, uint64_t up, uint64_t down)
 static bool is_in_order(const struct tunnel *tunnel)
 {
 	return tunnel->to_server.is_done && tunnel->to_client.is_done &&
-	       !buf_length(&tunnel->client->out) && !buf_length(&tunnel->upstream->out);
+	       !buf_length(&tunnel->client->out) && !buf_length(&tunnel_upstream(tunnel)->out);
 }
 
 /* Nobody shall take for complete what either side has got. */
 static void reset_both(struct tunnel *tunnel, enum txn_end end)
 {
 	if (end == END_TUNNEL_CLIENT)
-		count(&tunnel->server->counters, server_client_aborts);
+		count(&tunnel_server(tunnel)->counters, server_client_aborts);
 	else if (end == END_TUNNEL_SERVER)
-		count(&tunnel->server->counters, server_server_aborts);
+		count(&tunnel_server(tunnel)->counters, server_server_aborts);
 	conn_reset(&tunnel->client->conn);
-	conn_reset(&tunnel->upstream->conn);
+	conn_reset(&tunnel_upstream(tunnel)->conn);
+}
+
+static void stop_again(struct tunnel *tunnel)
+{
+	if (likely(!tunnel->again))
+		return;
+	loop_soon_cancel(&tunnel->again->soon);
+	free(tunnel->again);
+	tunnel->again = NULL;
 }
 
 void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 {
 	struct client *client = tunnel->client;
+	struct upstream *upstream = tunnel_upstream(tunnel);
+	struct server *server = upstream->server;
 
-	check_magic(tunnel, TUNNEL_MAGIC);
+	check_magic(upstream, UPSTREAM_MAGIC);
+	bug_on(upstream->state != UPSTREAM_TUNNEL);
 	ending_remove_tunnel(tunnel);
 	if (tunnel->has_to_leave)
 		ending_leaving(tunnel, true);
@@ -83,19 +94,20 @@ void tunnel_abort(struct tunnel *tunnel, enum txn_end end)
 	else if (!is_in_order(tunnel))
 		reset_both(tunnel, end);
 	account_tunnel_end(tunnel, end);
-	count_down(&tunnel->server->counters, server_requests_now);
+	count_down(&server->counters, server_requests_now);
 	count_down(&tunnel->backend->state->counters, backend_requests_now);
-	stick_hold_end(tunnel->hold, is_session_over(tunnel));
+	stick_hold_end(tunnel_hold(tunnel), is_session_over(tunnel));
 	if (tunnel->is_own_session)
-		stick_session_end(tunnel->server, tunnel->generation);
+		stick_session_end(server, tunnel->own_generation);
 	body_fini(&tunnel->to_server);
 	body_fini(&tunnel->to_client);
-	upstream_close(tunnel->upstream);
-	server_release_slot(tunnel->server);
-	queue_wake(client->traffic, tunnel->server->backend);
+	stop_again(tunnel);
+	free(tunnel->mark);
+	tunnel->mark = NULL;
 	client->tunnel = NULL;
-	loop_soon_cancel(&tunnel->again);
-	loop_bury(&client->traffic->loop, &tunnel->grave, tunnel_free);
+	upstream_close(upstream); /* the tunnel with it, at the end of this turn */
+	server_release_slot(server);
+	queue_wake(client->traffic, server->backend);
 }
 
 void tunnel_end(struct tunnel *tunnel, enum txn_end end)
@@ -111,12 +123,12 @@ static void walk_up(void *arg, struct str piece)
 	struct tunnel *tunnel = arg;
 
 	if (unlikely(!piece.p)) {
-		websocket_walk_skip(&tunnel->up, piece.len);
+		websocket_walk_skip(&tunnel->to_server.walk, piece.len);
 		return;
 	}
-	websocket_walk_feed(&tunnel->up, piece);
-	if (likely(tunnel->is_upgraded) || !tunnel->hold ||
-	    tunnel->up.data_frames < UPGRADED_FRAMES)
+	websocket_walk_feed(&tunnel->to_server.walk, piece);
+	if (likely(tunnel->is_upgraded) || !tunnel_hold(tunnel) ||
+	    tunnel->to_server.walk.data_frames < UPGRADED_FRAMES)
 		return;
 	tunnel->is_upgraded = true;
 	account_upgraded(tunnel);
@@ -127,32 +139,37 @@ static void walk_down(void *arg, struct str piece)
 	struct tunnel *tunnel = arg;
 
 	if (unlikely(!piece.p))
-		websocket_walk_skip(&tunnel->down, piece.len);
+		websocket_walk_skip(&tunnel->to_client.walk, piece.len);
 	else
-		websocket_walk_feed(&tunnel->down, piece);
+		websocket_walk_feed(&tunnel->to_client.walk, piece);
 }
 
 /* The rest of a large frame: where the next one begins is known without it. */
 static uint64_t unseen_up(void *arg)
 {
-	return websocket_walk_unseen(&((struct tunnel *)arg)->up);
+	return websocket_walk_unseen(&((struct tunnel *)arg)->to_server.walk);
 }
 
 static uint64_t unseen_down(void *arg)
 {
-	return websocket_walk_unseen(&((struct tunnel *)arg)->down);
+	return websocket_walk_unseen(&((struct tunnel *)arg)->to_client.walk);
 }
 
-static void tunnel_again(struct soon *soon)
+static void run_again(struct soon *soon)
 {
-	struct tunnel *tunnel = container_of(soon, struct tunnel, again);
+	struct tunnel *tunnel = container_of(soon, struct tunnel_again, soon)->tunnel;
 
+	stop_again(tunnel);
 	tunnel_run(tunnel);
 }
 
 void tunnel_run_soon(struct tunnel *tunnel)
 {
-	loop_soon(&tunnel->client->traffic->loop, &tunnel->again, tunnel_again);
+	if (tunnel->again)
+		return;
+	tunnel->again = xcalloc(1, sizeof(*tunnel->again));
+	tunnel->again->tunnel = tunnel;
+	loop_soon(&tunnel->client->traffic->loop, &tunnel->again->soon, run_again);
 }
 
 /* One direction, as far as it goes.  False: the tunnel has ended. */
@@ -204,7 +221,7 @@ static int64_t silence_limit_ms(const struct tunnel *tunnel)
 static void run(struct tunnel *tunnel)
 {
 	struct client *client = tunnel->client;
-	struct upstream *upstream = tunnel->upstream;
+	struct upstream *upstream = tunnel_upstream(tunnel);
 	struct body_path up = { .source = &client->conn,
 				.in = &client->in,
 				.destination = &upstream->conn,
@@ -220,7 +237,8 @@ static void run(struct tunnel *tunnel)
 				  .arg = tunnel,
 				  .unseen = unseen_down };
 
-	check_magic(tunnel, TUNNEL_MAGIC);
+	check_magic(upstream, UPSTREAM_MAGIC);
+	bug_on(upstream->state != UPSTREAM_TUNNEL);
 	/* Whoever waits for the other side would not see that this one is dead. */
 	if (client->conn.is_reset || (upstream->conn.is_reset && !upstream->conn.can_read)) {
 		tunnel_end(tunnel, client->conn.is_reset ? END_TUNNEL_CLIENT : END_TUNNEL_SERVER);
@@ -273,35 +291,33 @@ static void take_session(struct tunnel *tunnel, struct txn *txn)
 	if (!txn->stick.is_engineio)
 		return;
 	tunnel->hold = stick_hold(&txn->stick, txn->backend);
-	if (!tunnel->hold && !txn->stick.has_sid) {
-		tunnel->is_own_session = true;
-		stick_session_begin(tunnel->server, &tunnel->generation);
-	}
+	if (tunnel->hold || txn->stick.has_sid)
+		return;
+	tunnel->is_own_session = true;
+	stick_session_begin(txn->server, &tunnel->own_generation);
 }
 
 void tunnel_start(struct txn *txn)
 {
 	struct client *client = txn->client;
-	struct tunnel *tunnel = xcalloc(1, sizeof(*tunnel) + access_log_text_size(txn));
+	struct upstream *upstream = txn->upstream;
+	struct tunnel *tunnel = &upstream->tunnel;
 	int64_t limit_ms;
 
-	tunnel->magic = TUNNEL_MAGIC;
-	tunnel->is_tcp = txn_is_tcp(txn);
-	tunnel->client = client;
-	tunnel->upstream = txn->upstream;
-	tunnel->backend = txn->backend;
-	tunnel->server = txn->server;
+	/* What requests need of the connection ends here. */
+	*tunnel = (struct tunnel){ .client = client,
+				   .backend = txn->backend,
+				   .mark = access_log_mark(txn),
+				   .is_tcp = txn_is_tcp(txn) };
+	upstream->state = UPSTREAM_TUNNEL;
 	limit_ms = timeout_of(client->frontend, txn->backend, tunnel_ms);
 	if (txn->stick.is_engineio && limit_ms < txn_session_ms(txn))
 		limit_ms = txn_session_ms(txn);
 	tunnel->limit_ms = limit_ms < UINT32_MAX ? (uint32_t)limit_ms : UINT32_MAX;
-	access_log_mark(txn, &tunnel->mark, tunnel->text);
 	body_init(&tunnel->to_server, FRAMING_CLOSE, 0, FRAMING_CLOSE);
 	body_init(&tunnel->to_client, FRAMING_CLOSE, 0, FRAMING_CLOSE);
 	take_session(tunnel, txn);
 	account_tunnel_start(txn, tunnel);
-	tunnel->upstream->state = UPSTREAM_TUNNEL;
-	tunnel->upstream->tunnel = tunnel;
 	txn_become_tunnel(txn);
 	client_set_state(client, CLIENT_TUNNEL);
 	client->tunnel = tunnel;
@@ -309,7 +325,7 @@ void tunnel_start(struct txn *txn)
 	upstream_close(client_take_kept(client));
 	ending_add_tunnel(tunnel);
 	/* A handshake that was under way when the last of its server were ended. */
-	if (tunnel->upstream->generation != atomic_load(&tunnel->server->generation))
+	if (upstream->generation != atomic_load(&upstream->server->generation))
 		tunnel_leave(tunnel);
 	else
 		tunnel_run(tunnel);

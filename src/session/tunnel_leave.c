@@ -153,9 +153,10 @@ static enum way_result way_run(const struct way *way)
 /* How it has ended: told to both sides, or not. */
 static enum txn_end end_of(const struct tunnel *tunnel)
 {
-	bool is_up_told = tunnel->is_up_told || tunnel->up.has_close || tunnel->to_server.is_done;
-	bool is_down_told =
-		tunnel->is_down_told || tunnel->down.has_close || tunnel->to_client.is_done;
+	bool is_up_told =
+		tunnel->is_up_told || tunnel->to_server.walk.has_close || tunnel->to_server.is_done;
+	bool is_down_told = tunnel->is_down_told || tunnel->to_client.walk.has_close ||
+			    tunnel->to_client.is_done;
 
 	return is_up_told && is_down_told ? END_TUNNEL_MOVED : END_TUNNEL_CUT;
 }
@@ -163,16 +164,19 @@ static enum txn_end end_of(const struct tunnel *tunnel)
 void tunnel_leave_run(struct tunnel *tunnel)
 {
 	struct client *client = tunnel->client;
-	struct upstream *upstream = tunnel->upstream;
-	struct way up = { &client->conn, &client->in,        &upstream->conn,     &upstream->out,
-			  &tunnel->up,   &tunnel->to_server, &tunnel->is_up_told, true };
-	struct way down = { &upstream->conn,       &upstream->in, &client->conn,
-			    &client->out,          &tunnel->down, &tunnel->to_client,
-			    &tunnel->is_down_told, false };
+	struct upstream *upstream = tunnel_upstream(tunnel);
+	struct way up = { &client->conn,           &client->in,
+			  &upstream->conn,         &upstream->out,
+			  &tunnel->to_server.walk, &tunnel->to_server,
+			  &tunnel->is_up_told,     true };
+	struct way down = { &upstream->conn,         &upstream->in,
+			    &client->conn,           &client->out,
+			    &tunnel->to_client.walk, &tunnel->to_client,
+			    &tunnel->is_down_told,   false };
 	enum way_result results[2];
 
 	/* Not RFC 6455: nobody can tell where a Close might stand. */
-	if (tunnel->up.is_bad || tunnel->down.is_bad) {
+	if (tunnel->to_server.walk.is_bad || tunnel->to_client.walk.is_bad) {
 		tunnel_end(tunnel, END_TUNNEL_CUT);
 		return;
 	}
@@ -205,8 +209,8 @@ void tunnel_leave(struct tunnel *tunnel)
 		ending_remove_tunnel(tunnel);
 		ending_leaving(tunnel, false);
 		tunnel->has_to_leave = true;
-		if (tunnel->hold)
-			stick_hold_retire(tunnel->hold, tunnel->server);
+		if (tunnel_hold(tunnel))
+			stick_hold_retire(tunnel->hold, tunnel_server(tunnel));
 	}
 	if (tunnel->is_tcp) {
 		tunnel_end(tunnel, END_TUNNEL_CUT);
@@ -214,7 +218,8 @@ void tunnel_leave(struct tunnel *tunnel)
 	}
 	/* Its polls hear it already.  engine.io-client forgets to poll again when the WebSocket
 	 * ends between the answer to its probe and its "5". */
-	if (is_first && tunnel->hold && !tunnel->is_upgraded && !tunnel->up.is_bad) {
+	if (is_first && tunnel_hold(tunnel) && !tunnel->is_upgraded &&
+	    !tunnel->to_server.walk.is_bad) {
 		tunnel_run(tunnel);
 		return;
 	}

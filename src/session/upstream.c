@@ -13,6 +13,8 @@
 #include "session/tunnel.h"
 #include "session/txn.h"
 
+static timer_fn on_idle_timer;
+
 struct srvpool *srvpool_of(struct traffic *traffic, const struct server *server)
 {
 	struct srvpool *pool;
@@ -31,7 +33,10 @@ struct srvpool *srvpool_of(struct traffic *traffic, const struct server *server)
 	if (likely(pool != NULL))
 		return pool;
 	pool = xcalloc(1, sizeof(*pool));
+	pool->traffic = traffic;
 	list_init(&pool->idle);
+	list_init(&pool->kept);
+	timer_init(&pool->idle_timer, on_idle_timer);
 	list_init(&pool->tunnels);
 	list_init(&pool->polls);
 	traffic->pools[server->number] = pool;
@@ -48,13 +53,11 @@ static void upstream_free(struct grave *grave)
 
 static void leave_pool(struct upstream *upstream)
 {
-	timer_stop(&upstream->timer);
 	count_down(&upstream->server->counters, server_connections_idle);
 	upstream->traffic->upstreams_idle--;
-	if (!list_is_linked(&upstream->link))
-		return;
 	list_remove(&upstream->link);
-	srvpool_of(upstream->traffic, upstream->server)->idle_n--;
+	if (!upstream->is_for_one_client)
+		srvpool_of(upstream->traffic, upstream->server)->idle_n--;
 }
 
 void upstream_close(struct upstream *upstream)
@@ -66,9 +69,9 @@ void upstream_close(struct upstream *upstream)
 		leave_pool(upstream);
 	upstream->state = UPSTREAM_CLOSED;
 	conn_close(&upstream->conn);
-	timer_fini(&upstream->traffic->loop.wheel, &upstream->timer);
 	buf_release(&upstream->in);
 	buf_release(&upstream->out);
+	bug_on(list_is_linked(&upstream->link));
 	loop_bury(&upstream->traffic->loop, &upstream->grave, upstream_free);
 }
 
@@ -111,7 +114,7 @@ static void on_upstream_event(struct conn *conn, enum conn_ev ev)
 		txn_on_upstream(upstream, ev);
 		break;
 	case UPSTREAM_TUNNEL:
-		tunnel_run(upstream->tunnel);
+		tunnel_run(&upstream->tunnel);
 		break;
 	case UPSTREAM_IDLE:
 		on_idle_event(upstream);
@@ -121,14 +124,30 @@ static void on_upstream_event(struct conn *conn, enum conn_ev ev)
 	}
 }
 
+/* Closes those of LIST whose time is over.  When the next one's is, or UNTIL_MS. */
+static int64_t close_idle(struct list *list, int64_t until_ms)
+{
+	list_for_each_safe(at, after, list) {
+		struct upstream *upstream = list_entry(at, struct upstream, link);
+
+		check_magic(upstream, UPSTREAM_MAGIC);
+		if (upstream->idle_until_ms <= clock_ms()) {
+			upstream->conn.is_hung_up = true;
+			on_idle_event(upstream);
+		} else if (upstream->idle_until_ms < until_ms) {
+			until_ms = upstream->idle_until_ms;
+		}
+	}
+	return until_ms;
+}
+
 static void on_idle_timer(struct timer *timer)
 {
-	struct upstream *upstream = container_of(timer, struct upstream, timer);
+	struct srvpool *pool = container_of(timer, struct srvpool, idle_timer);
+	int64_t until_ms = close_idle(&pool->kept, close_idle(&pool->idle, INT64_MAX));
 
-	if (upstream->state != UPSTREAM_IDLE)
-		return;
-	upstream->conn.is_hung_up = true;
-	on_idle_event(upstream);
+	if (until_ms != INT64_MAX)
+		timer_set(&pool->traffic->loop.wheel, timer, until_ms);
 }
 
 struct upstream *upstream_from_pool(struct traffic *traffic, const struct srvset_member *member)
@@ -217,7 +236,6 @@ struct upstream *upstream_open(struct txn *txn, const struct srvset_member *memb
 		.keep_alive_ms = UPSTREAM_KEEP_ALIVE_MS,
 		.send_proxy = member->send_proxy,
 	};
-	timer_init(&upstream->timer, on_idle_timer);
 	count(&member->server->counters, server_connects);
 	rc = conn_connect(&traffic->loop, &upstream->conn, &member->addr, on_upstream_event);
 	if (rc != 0) {
@@ -245,7 +263,7 @@ static bool is_reusable(struct upstream *upstream)
 void upstream_put(struct upstream *upstream, struct client *client)
 {
 	struct traffic *traffic = upstream->traffic;
-	struct srvpool *pool;
+	struct srvpool *pool = srvpool_of(traffic, upstream->server);
 
 	if (!is_reusable(upstream) || traffic->is_draining) {
 		upstream_close(upstream);
@@ -258,8 +276,8 @@ void upstream_put(struct upstream *upstream, struct client *client)
 			return;
 		}
 		client_keep(client, upstream);
+		list_push_front(&pool->kept, &upstream->link);
 	} else {
-		pool = srvpool_of(traffic, upstream->server);
 		if (pool->idle_n >= POOL_IDLE_MAX) {
 			upstream_close(upstream);
 			return;
@@ -270,7 +288,9 @@ void upstream_put(struct upstream *upstream, struct client *client)
 	upstream->state = UPSTREAM_IDLE;
 	count(&upstream->server->counters, server_connections_idle);
 	traffic->upstreams_idle++;
-	loop_timer_in(&traffic->loop, &upstream->timer, upstream->keep_alive_ms);
+	upstream->idle_until_ms = clock_ms() + upstream->keep_alive_ms;
+	if (!timer_is_set(&pool->idle_timer) || upstream->idle_until_ms < pool->idle_timer.at_ms)
+		timer_set(&traffic->loop.wheel, &pool->idle_timer, upstream->idle_until_ms);
 }
 
 void upstream_pool_sweep(struct traffic *traffic)
@@ -297,8 +317,10 @@ void upstream_pool_fini(struct traffic *traffic)
 
 		while (pool && !list_is_empty(&pool->idle))
 			upstream_close(list_entry(pool->idle.next, struct upstream, link));
-		if (pool)
+		if (pool) {
 			tls_resume_fini(&pool->tls_resume);
+			timer_fini(&traffic->loop.wheel, &pool->idle_timer);
+		}
 		free(pool);
 	}
 	free(traffic->pools);

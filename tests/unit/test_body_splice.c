@@ -367,7 +367,7 @@ static void a_flow_that_calms_down_is_copied_again(void **state)
 		assert_int_equal(pump(rig), BODY_WAIT_READ);
 	}
 	assert_int_equal(rig->unseen, unseen_before);
-	assert_int_equal(rig->body.room, BUF_SIZE);
+	assert_int_equal(body_room(&rig->body), BUF_SIZE);
 	assert_null(rig->in.block);
 }
 
