@@ -287,6 +287,17 @@ static struct end *server_get(void)
 	return end_new(fd, true);
 }
 
+static bool server_attach(struct end *c)
+{
+	c->peer = server_get();
+	if (c->peer == NULL) {
+		end_close(c);
+		return false;
+	}
+	c->peer->peer = c;
+	return true;
+}
+
 /* The first bytes of client C may be there already; those decide nothing but go along. */
 static void client_begin(struct end *c, const struct sockaddr_in *from)
 {
@@ -305,16 +316,13 @@ static void client_begin(struct end *c, const struct sockaddr_in *from)
 		SSL_set_accept_state(c->ssl);
 		c->shaking = true;
 	}
-	c->peer = server_get();
-	if (c->peer == NULL) {
-		end_close(c);
-		return;
-	}
-	c->peer->peer = c;
 	if (one && got < 0)
 		watch(c); /* else nothing more is expected of it */
 	if (got > 0)
 		n += (size_t)got;
+	/* With TLS, one exchange has use for a server behind the handshake alone. */
+	if (!(one && tls != NULL) && !server_attach(c))
+		return;
 	if (n != 0 && !give(c->peer, buffer, n))
 		both_close(c);
 }
@@ -338,7 +346,7 @@ static void on_end(struct end *e, uint32_t events)
 
 	if (e->fd < 0)
 		return; /* closed in this batch, through its peer */
-	if (e->peer == NULL) {
+	if (e->peer == NULL && e->is_server) {
 		if (ended)
 			idle_remove(e);
 		return;
@@ -353,6 +361,8 @@ static void on_end(struct end *e, uint32_t events)
 			return;
 		e->shaking = false;
 		events |= EPOLLIN;
+		if (e->peer == NULL && !server_attach(e))
+			return;
 	}
 	if ((events & EPOLLOUT) != 0 && (e->held_n != 0 || e->piped != 0)) {
 		if (!give(e, e->held, e->held_n)) {
@@ -464,8 +474,7 @@ int main(int argc, char **argv)
 		default:
 			die("usage", "see the top of bench/floor.c");
 		}
-	if (argc - optind != 2 || room < 1024 || (tls != NULL && (one || splicing)) ||
-	    (one && proxy))
+	if (argc - optind != 2 || room < 1024 || (tls != NULL && splicing) || (one && proxy))
 		die("usage", "see the top of bench/floor.c");
 	getrlimit(RLIMIT_NOFILE, &files);
 	files.rlim_cur = files.rlim_max;

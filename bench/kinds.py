@@ -295,7 +295,7 @@ def system_calls(arena, row, slots, say, entries):
     events = "/sys/kernel/tracing/events/syscalls/"
     if not shutil.which("perf") or not os.path.isdir(events) or row.kind != "load":
         return {}
-    names = [name for name in ("epoll_wait", "epoll_ctl", "recvfrom", "sendto", "sendmsg", "read", "write", "readv",
+    names = [name for name in ("epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "recvfrom", "sendto", "sendmsg", "read", "write", "readv",
                                "writev", "accept4", "connect", "close", "socket", "shutdown", "setsockopt",
                                "getsockopt", "splice", "ioctl", "fcntl", "clock_gettime", "getpid", "pipe2")
              if os.path.isdir(events + "sys_enter_" + name)]

@@ -115,6 +115,7 @@ def handshakes_are_full_unless_they_resume():
     assert got["handshakes"] > 0 and got["resumed"] == 0
     got = clean(through("-c " + PEM, "-t -r -m close -c 4 -p /128"))
     assert got["resumed"] > 0.8 * got["handshakes"] > 0
+    clean(through("-1 -c " + PEM, "-t -m close -b -c 4 -p /128"))
     got = clean(through("-c " + PEM, "-t -c 4"))
     assert got["handshakes"] == 0, "in the window none"
     clean(through("-c " + PEM, "-t -c 2 -p /1048576"))
