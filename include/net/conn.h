@@ -62,12 +62,18 @@ struct conn {
 	int16_t error;     /* errno of IO_FAIL or CONN_FAILED */
 	bool can_read : 1, can_write : 1;
 	bool is_connecting : 1;
-	bool is_hung_up : 1;     /* the peer has closed its side, or the connection is broken */
-	bool is_broken : 1;      /* EPOLLERR or EPOLLHUP: both sides are gone */
-	bool is_reset : 1;       /* EPOLLERR: it was reset; what is unread may still be read */
-	bool is_eof : 1;         /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
-	bool is_shut : 1;        /* we have shut our side */
-	conn_event_fn *on_event; /* container_of() finds the owner */
+	bool is_hung_up : 1; /* the peer has closed its side, or the connection is broken */
+	bool is_broken : 1;  /* EPOLLERR or EPOLLHUP: both sides are gone */
+	bool is_reset : 1;   /* EPOLLERR: it was reset; what is unread may still be read */
+	bool is_eof : 1;     /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
+	bool is_shut : 1;    /* we have shut our side */
+	/* For faces, which keep can_read true while they hold bytes: the socket itself has none,
+	 * and no edge has come since it was emptied. */
+	bool is_drained : 1;
+	/* The owner's word: what conn_sendv() brings is the last, and shutdown or close follows; a
+	 * face says its own end in the same system call.  Stays true once it is. */
+	bool is_ending : 1;
+	conn_event_fn *on_event;      /* container_of() finds the owner */
 	const struct conn_face *face; /* NULL = a plain socket */
 	union {
 		struct tls *tls; /* (own) face == &tls_face */

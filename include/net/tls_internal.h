@@ -43,6 +43,8 @@ struct tls {
 	bool is_corked;
 	bool is_shutting;      /* the socket's side is shut when `wire` has gone */
 	bool is_sending;       /* within one send: what it writes is taken, whatever waits */
+	bool is_notified;      /* close_notify has been said: nothing more is written */
+	bool owes_ticket;      /* it goes in front of the first bytes that are sent */
 	struct tls_peer *peer; /* (own) NULL = not asked for yet */
 	char *why;             /* (own) TLS itself has failed; NULL = the conn's error tells */
 };

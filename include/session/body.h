@@ -69,6 +69,7 @@ struct body_path {
 	const bool
 		*is_held; /* while true everything is put into OUT and nothing sent; may be NULL */
 	body_unseen_fn *unseen; /* NULL = the tap has to see all; without a tap nobody does */
+	bool is_last; /* the connection ends behind this message: conn.is_ending is told so */
 };
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to);

@@ -46,8 +46,10 @@ static void on_ready(struct loop_fd *lf, uint32_t events)
 {
 	struct conn *conn = container_of(lf, struct conn, lf);
 
-	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
 		conn->can_read = true;
+		conn->is_drained = false;
+	}
 	if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
 		conn->is_hung_up = true;
 	if (events & (EPOLLERR | EPOLLHUP))

@@ -108,6 +108,7 @@ static int begin(struct conn *conn, SSL *ssl, struct tls *tls)
 	tls->ssl = ssl;
 	tls->conn = conn;
 	tls->wire_sent = conn->sent;
+	conn->is_drained = !conn->can_read;
 	conn->face = &tls_face;
 	conn->tls = tls;
 	return 0;
@@ -124,6 +125,9 @@ int tls_accept(struct conn *conn, struct tls_server *server, struct buf *first)
 		return -ENOMEM;
 	}
 	SSL_set_accept_state(ssl);
+	/* TLS 1.3's alone: that of 1.2 is a part of the handshake. */
+	if (!(SSL_get_options(ssl) & SSL_OP_NO_TICKET) && SSL_get_num_tickets(ssl))
+		tls->owes_ticket = SSL_set_num_tickets(ssl, 0) == 1;
 	tls->server = tls_server_ref(server);
 	tls->first = *first;
 	*first = (struct buf){ 0 };
@@ -221,8 +225,7 @@ static enum io face_recv(struct conn *conn, struct buf *buf, size_t room)
 		total += got;
 	} while (total < room && tls->received < room + READ_SIZE && SSL_has_pending(tls->ssl));
 	if (rc > 0) {
-		if (SSL_has_pending(tls->ssl))
-			conn->can_read = true;
+		conn->can_read = !conn->is_drained || SSL_has_pending(tls->ssl);
 		return IO_OK;
 	}
 	io = result(tls, rc);
@@ -299,22 +302,50 @@ static enum io write_record(struct tls *tls, struct str record)
 	return IO_OK;
 }
 
+static void say_close_notify(struct tls *tls)
+{
+	if (!tls->is_established || tls->is_failed || tls->is_unwritable || tls->is_notified)
+		return;
+	tls->is_notified = true;
+	ERR_clear_error();
+	(void)SSL_shutdown(tls->ssl);
+	ERR_clear_error();
+}
+
+/* It costs no system call of its own here, and nobody waits for it (RFC 8446 4.6.1). */
+static enum io give_ticket(struct tls *tls)
+{
+	enum io io;
+
+	tls->owes_ticket = false;
+	if (SSL_new_session_ticket(tls->ssl) != 1)
+		return IO_OK; /* TLS 1.2 */
+	io = result(tls, SSL_do_handshake(tls->ssl));
+	(void)SSL_free_buffers(tls->ssl); /* it has taken one to read into as well */
+	return io;
+}
+
 /* Puts up to a batch of SIZE bytes into records and those on the socket. */
 static enum io send_batch(struct tls *tls, struct cursor *cursor, size_t size)
 {
 	static __thread char scratch[RECORD_MAX];
+	bool is_ending = tls->conn->is_ending && size <= (TLS_BATCH_MAX - 1) * RECORD_MAX;
 	enum io io = IO_OK;
 
 	tls_cork(tls);
 	tls->is_sending = true;
+	if (unlikely(tls->owes_ticket))
+		io = give_ticket(tls);
 	for (unsigned i = 0; i < TLS_BATCH_MAX && size && io == IO_OK; i++) {
 		struct str record = next_record(cursor, scratch);
 
 		size -= record.len;
-		if (!size || i == TLS_BATCH_MAX - 1)
+		if ((!size && !is_ending) || i == TLS_BATCH_MAX - 1)
 			tls->is_corked = false; /* goes from where it is, behind the corked ones */
 		io = write_record(tls, record);
 	}
+	if (is_ending && io == IO_OK)
+		say_close_notify(tls);
 	tls->is_sending = false;
 	(void)tls_uncork(tls);
 	return io;
@@ -396,16 +427,6 @@ static bool is_quiet(struct conn *conn)
 		return false;
 	}
 	return result(tls, rc) == IO_AGAIN && !conn->can_read;
-}
-
-static void say_close_notify(struct tls *tls)
-{
-	if (!tls->is_established || tls->is_failed || tls->is_unwritable ||
-	    SSL_get_shutdown(tls->ssl) & SSL_SENT_SHUTDOWN)
-		return;
-	ERR_clear_error();
-	(void)SSL_shutdown(tls->ssl);
-	ERR_clear_error();
 }
 
 static void face_shutdown(struct conn *conn)

@@ -41,6 +41,7 @@ static enum io send_all(struct tls *tls, const char *bytes, size_t size)
 		return IO_OK;
 	if (tls->is_unwritable || conn_socket_sendv(conn, iov, n, &sent) == IO_FAIL) {
 		tls->is_unwritable = true;
+		conn->is_drained = false; /* why it has failed may be there to be read */
 		buf_release(&tls->wire);
 		cork_n = 0;
 		return IO_FAIL;
@@ -105,6 +106,21 @@ static int bio_write(BIO *bio, const char *bytes, size_t size, size_t *taken)
 	return 1;
 }
 
+/* The socket's own recv(), unless it is known to be empty. */
+static enum io receive(struct conn *conn, char *to, size_t room, size_t *got)
+{
+	enum io io;
+
+	if (conn->is_drained) {
+		*got = 0;
+		conn->can_read = false;
+		return IO_AGAIN;
+	}
+	io = conn_socket_read(conn, to, room, got);
+	conn->is_drained = !conn->can_read && (io == IO_OK || io == IO_AGAIN);
+	return io;
+}
+
 static int bio_read(BIO *bio, char *out, size_t size, size_t *got)
 {
 	struct tls *tls = BIO_get_data(bio);
@@ -123,7 +139,7 @@ static int bio_read(BIO *bio, char *out, size_t size, size_t *got)
 		tls->conn->is_broken = true;
 		return -1;
 	}
-	switch (conn_socket_read(tls->conn, out, size > INT32_MAX ? INT32_MAX : size, got)) {
+	switch (receive(tls->conn, out, size > INT32_MAX ? INT32_MAX : size, got)) {
 	case IO_OK:
 		tls->received += (uint32_t)*got;
 		if (tls->is_established)

@@ -115,6 +115,8 @@ static enum body_result pass_identity(struct body *body, const struct body_path 
 		consumed(body, path, n);
 		return BODY_DONE;
 	}
+	if (path->is_last && body->from == FRAMING_LENGTH && n == body->left)
+		path->destination->is_ending = true;
 	return send_piece(body, path, piece);
 }
 
@@ -221,8 +223,11 @@ enum body_result body_relay(struct body *body, const struct body_path *path)
 		if (result != BODY_DONE)
 			return result;
 		if (!is_held(path)) {
-			enum io io = conn_send_buf(path->destination, path->out);
+			enum io io;
 
+			if (path->is_last && body->is_done)
+				path->destination->is_ending = true;
+			io = conn_send_buf(path->destination, path->out);
 			if (io == IO_FAIL)
 				return BODY_DESTINATION_FAIL;
 			if (io == IO_AGAIN)

@@ -346,6 +346,7 @@ enum step txn_relay_response(struct txn *txn)
 		.arg = txn,
 		.is_held = &txn->is_held,
 		.unseen = unseen_response,
+		.is_last = txn->is_closing_client,
 	};
 	struct client *client = txn->client;
 	enum body_result result;

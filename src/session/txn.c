@@ -318,6 +318,7 @@ static enum step txn_finish(struct txn *txn)
 
 static enum step txn_flush_answer(struct txn *txn)
 {
+	txn->client->conn.is_ending = txn->is_closing_client;
 	switch (conn_send_buf(&txn->client->conn, &txn->client->out)) {
 	case IO_OK:
 		txn_set_state(txn, TXN_DONE);

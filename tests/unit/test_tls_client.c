@@ -110,6 +110,7 @@ static void part(struct pair *pair)
 static void poke(struct pair *pair)
 {
 	pair->conn.can_read = pair->conn.can_write = true;
+	pair->conn.is_drained = false;
 }
 
 static enum io shake_hands(struct pair *pair)

@@ -207,6 +207,7 @@ bool wire_carry(struct tls_wire *wire, enum wire_side side)
 	memmove(way->bytes, way->bytes + sent, way->n);
 	way->carried += (size_t)sent;
 	wire->conns[!side].can_read = true;
+	wire->conns[!side].is_drained = false;
 	return true;
 }
 
@@ -214,6 +215,7 @@ void wire_cut(struct tls_wire *wire, enum wire_side side)
 {
 	assert_int_equal(shutdown(wire->ends[side], SHUT_WR), 0);
 	wire->conns[side].can_read = wire->conns[side].is_hung_up = true;
+	wire->conns[side].is_drained = false;
 }
 
 enum io wire_shake_hands(struct tls_wire *wire, enum wire_side *at)
@@ -234,6 +236,27 @@ enum io wire_shake_hands(struct tls_wire *wire, enum wire_side *at)
 			return IO_OK;
 	}
 	return IO_AGAIN;
+}
+
+void wire_say(struct conn *conn, const char *text)
+{
+	size_t sent;
+
+	assert_int_equal(conn_send(conn, text, strlen(text), &sent), IO_OK);
+	assert_int_equal(sent, strlen(text));
+}
+
+enum io wire_hear(struct conn *conn, char text[256], size_t room)
+{
+	struct buf in = { 0 };
+	enum io io;
+
+	buf_reserve(&in, room);
+	io = conn_recv(conn, &in, room);
+	memcpy(text, buf_length(&in) ? buf_bytes(&in) : "", buf_length(&in));
+	text[buf_length(&in)] = '\0';
+	buf_release(&in);
+	return io;
 }
 
 int wire_setup(void **state)

@@ -59,6 +59,11 @@ enum io wire_shake_hands(struct tls_wire *wire, enum wire_side *at);
 /* A fresh pair, established, with nothing under way. */
 void wire_establish(struct tls_wire *wire, const struct wire_options *options);
 
+/* Sends TEXT, all of it. */
+void wire_say(struct conn *conn, const char *text);
+/* One call to conn_recv(), of at most ROOM bytes, 255. */
+enum io wire_hear(struct conn *conn, char text[256], size_t room);
+
 /* Of a cmocka test whose state is a wire. */
 int wire_setup(void **state);
 int wire_teardown(void **state);
