@@ -322,5 +322,43 @@ def system_calls(arena, row, slots, say, entries):
     return out
 
 
-KINDS = {"load": measure_load, "memory": measure_memory, "table": measure_table, "h2": measure_h2,
+def user_share(path):
+    """Share of the samples of PATH, which perf recorded, outside of the kernel."""
+    done = subprocess.run(["perf", "report", "-i", path, "--stdio", "-q", "--sort", "dso"], capture_output=True, text=True)
+    return verdict.parse_profile(done.stdout)
+
+
+def measure_user(arena, row, slots, rounds, say, entries):
+    """Processor time outside of the kernel, by perf's samples."""
+    samples = {slot.label: [] for slot in slots}
+    if not shutil.which("perf"):
+        say("# perf (linux-perf) is not installed")
+        return samples
+    ready = started(arena, slots, say)
+    try:
+        for _ in range(rounds):
+            for slot, running in ready:
+                path = running.place.path("perf")
+                command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "3999", "-o", path, "-p",
+                           ",".join(map(str, place.family(running.process.pid)))]
+                with open(running.place.path("perf.log"), "w", encoding="utf-8") as log:
+                    process = arena.spawn(command, False, log, peer=False)
+                    time.sleep(0.2)
+                    figures = arena.slot(running, slot.options(row, entries, running.sids), row.quiet)
+                    process.send_signal(signal.SIGINT)
+                    process.wait(20)
+                    arena.stop(process)
+                try:
+                    figures["user_us"] = user_share(path) * figures["cpu_us"]
+                except ValueError as error:
+                    say("# perf: %s" % error)
+                    figures = None
+                samples[slot.label].append(figures)
+    finally:
+        for _, running in ready:
+            running.stop()
+    return samples
+
+
+KINDS = {"load": measure_load, "user": measure_user, "memory": measure_memory, "table": measure_table, "h2": measure_h2,
          "reload": measure_reload, "startup": measure_startup}

@@ -33,6 +33,7 @@ SIDS = "-c 64 -E poll -N {entries} -F {sids}"
 ROWS = [
     Row("ka-1k", "-c 64", "keep-alive, 1 KiB, 64 connections", 0.70, D, smoke=True),
     Row("ka-1k-512", "-c 512", "the same, 512 connections", 0.56, D),
+    Row("user-1k", "-c 64", "user space alone of ka-1k", 0.20, D, "user_us", kind="user"),
     Row("lat-1k", "-c 64 -R 5000", "5,000 requests/s, open loop", 0.75, D),
     Row("unix-1k", "-c 64", "keep-alive, servers on Unix sockets", 0.60, D, vars={"origin": "unix"}),
     Row("close", CLOSE, "a client connection per request", 0.75, D, floor="-1", bare=CLOSE + " -b", smoke=True),

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The parts of the comparison that could lie without anybody noticing: parsing, statistics, the judgement."""
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -55,6 +56,12 @@ def what_h2load_could_not_get_is_a_failure():
 def calls_are_divided_by_the_requests():
     assert verdict.parse_perf(PERF, 2000) == {"total": 4.1, "recvfrom": 2.0}
     assert refuses(verdict.parse_perf, "", 2000)
+
+
+def what_is_not_the_kernel_is_user_space():
+    got = verdict.parse_profile("    49.97%  [kernel.kallsyms]\n    41.06%  haproxy          \n     8.97%  libc.so.6\n")
+    assert near(got, 0.5003)
+    assert refuses(verdict.parse_profile, "")
 
 
 def the_worst_wait_is_the_noise():
@@ -120,6 +127,26 @@ def too_few_rounds_are_never_good():
     said = judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 2), 0, 0)
     assert not said.good and said.final
     assert not judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 2), 0, 1).final
+
+
+def what_is_expected_must_not_be_slack():
+    assert verdict.is_slack(0.7, Ratio(0.55, 0.5, 0.6, 0.55, 7))
+    assert not verdict.is_slack(0.7, Ratio(0.6, 0.5, 0.7, 0.6, 7))
+    assert not verdict.is_slack(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 2))
+    assert not verdict.is_slack(0.7, None)
+
+
+def without_haproxy_the_smoke_is_skipped_with_a_reason():
+    compare = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compare.py")
+    done = subprocess.run([sys.executable, "-B", compare, "--smoke", "--", "x=haproxy:/does/not/exist"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0 and "# skipped:" in done.stdout, done
+
+
+def a_row_that_is_not_there_is_a_mistake():
+    compare = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compare.py")
+    done = subprocess.run([sys.executable, "-B", compare, "--smoke", "ka-2k"], capture_output=True, text=True)
+    assert done.returncode != 0 and "no row ka-2k" in done.stderr, done
 
 
 def the_table_is_whole():

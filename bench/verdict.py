@@ -76,6 +76,11 @@ class Verdict:
     why: str
 
 
+def is_slack(expected, got):
+    """Limpet has become so much better that what is expected would not see it become worse again."""
+    return got is not None and got.rounds >= ROUNDS_LEAST and got.median * SLACK < expected
+
+
 def judge(expected, got, failed, attempts_left):
     """EXPECTED ratio, GOT it (a Ratio or None), FAILED requests of ours.
 
@@ -110,3 +115,11 @@ def parse_perf(text, requests):
     if "total" not in out:
         raise ValueError("perf counted nothing")
     return out
+
+
+def parse_profile(text):
+    """The share (0 to 1) that is not the kernel's, of what `perf report --sort dso` printed."""
+    shares = re.findall(r"^\s*([\d.]+)%\s+(\S+)", text, re.M)
+    if not shares:
+        raise ValueError("perf recorded nothing")
+    return sum(float(share) for share, name in shares if not name.startswith("[kernel")) / 100
