@@ -181,6 +181,7 @@ static inline const struct http_field *http_head_first(const struct http_head *h
 const struct http_field *http_head_find(const struct http_head *head, struct str name);
 
 enum http_field_id http_field_id_of(struct str name);
+enum http_field_id http1_lookup_field(struct str name); /* likewise; NAME is known for a token */
 const char *http_method_name(enum http_method id);
 const char *http_status_reason(unsigned status); /* "Not Found"; "" when unknown */
 bool http_is_token(struct str s);                /* RFC 9110 5.6.2, not empty */

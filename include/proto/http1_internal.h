@@ -36,9 +36,6 @@ static inline enum parse http1_bad(struct http1_cursor *c, const char *why)
 /* WHY for the unexpected byte BYTE: controls have reasons of their own. */
 const char *http1_why_byte(char byte, const char *otherwise);
 
-/* The id of NAME, which must be a token. */
-enum http_field_id http1_lookup_field(struct str name);
-
 /* Clears what the parsers add to, and nothing else of the 4 KiB. */
 void http1_head_init(struct http_head *head);
 

@@ -131,10 +131,9 @@ bool h2_head_is_extended(const struct h2_head *head)
 
 static bool is_target(struct str path)
 {
-	for (size_t i = 0; i < path.len; i++)
-		if (!http1_is(path.p[i], HTTP1_CLASS_TARGET))
-			return false;
-	return path.len > 0;
+	const char *end = path.p + path.len;
+
+	return path.len && http1_scan_target(path.p, path.p, end) == end;
 }
 
 /* What :path may be: an absolute path, or "*" for OPTIONS (RFC 9113 8.3.1). */
@@ -157,11 +156,10 @@ static bool check_connect(struct h2_head *head)
 	return !head->status;
 }
 
-/* The pseudo-fields against each other. */
+/* The pseudo-fields against each other.  :authority is checked as Host is, by the parser. */
 static bool check_pseudo(struct h2_head *head)
 {
 	struct str method = kept(head, H2_METHOD), scheme = kept(head, H2_SCHEME);
-	struct str authority = kept(head, H2_AUTHORITY);
 
 	if (!http_is_token(method)) {
 		h2_head_refuse(head, 400, HTTP1_BAD_METHOD);
@@ -178,8 +176,6 @@ static bool check_pseudo(struct h2_head *head)
 		h2_head_refuse(head, 400, "bad :scheme");
 	else if (!is_path(kept(head, H2_PATH), method))
 		h2_head_refuse(head, 400, HTTP1_BAD_TARGET);
-	else if (authority.p && !http_is_authority(authority))
-		h2_head_refuse(head, 400, HTTP1_BAD_HOST);
 	return !head->status;
 }
 
@@ -231,7 +227,7 @@ static void add_host(struct h2_head *head, struct str name, struct str value)
 
 static void add_field(struct h2_head *head, struct str name, struct str value)
 {
-	switch ((int)http_field_id_of(name)) {
+	switch ((int)http1_lookup_field(name)) {
 	case FIELD_HOST:
 		add_host(head, name, value);
 		return;
@@ -390,7 +386,7 @@ static bool read_field(struct str line, struct h2_response *response)
 		value = (struct str){ value.p + 1, value.len - 1 };
 	if (value.len && (is_space(value.p[0]) || is_space(value.p[value.len - 1])))
 		value = str_trim(value);
-	id = http_field_id_of(name);
+	id = http1_lookup_field(name); /* the engine writes tokens */
 	if (id == FIELD_TRANSFER_ENCODING)
 		response->framing = FRAMING_CHUNKED;
 	if (id == FIELD_CONTENT_LENGTH) {
@@ -412,12 +408,20 @@ static bool read_field(struct str line, struct h2_response *response)
 
 static bool read_status_line(struct str line, struct h2_response *response)
 {
-	uint64_t status;
+	unsigned status = 0;
 
-	if (line.len < 12 || !str_starts(line, STR("HTTP/1.")) ||
-	    str_to_u64((struct str){ line.p + 9, 3 }, 599, &status) != 0 || status < 100)
+	if (line.len < 12 || memcmp(line.p, "HTTP/1.", 7) != 0)
 		return false;
-	response->status = (unsigned)status;
+	for (unsigned i = 9; i < 12; i++) {
+		unsigned digit = (unsigned char)line.p[i] - (unsigned)'0';
+
+		if (digit > 9)
+			return false;
+		status = status * 10 + digit;
+	}
+	if (status < 100 || status > 599)
+		return false;
+	response->status = status;
 	memcpy(response->status_text, line.p + 9, 3);
 	response->fields[0] = field_of(STR(":status"), (struct str){ response->status_text, 3 });
 	response->fields[0].flags = NGHTTP2_NV_FLAG_NO_COPY_NAME;

@@ -124,7 +124,9 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
 		return too_much(h2, h2_limits_reset(&h2->limits, clock_ms()));
 	if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
 		return 0;
-	stream = stream_of(session, frame->hd.stream_id);
+	stream = h2->filled;
+	if (!stream || stream->id != frame->hd.stream_id)
+		stream = stream_of(session, frame->hd.stream_id);
 	if (!stream)
 		return 0;
 	stream->is_headed = true;
@@ -160,12 +162,15 @@ static void goaway_sent(struct h2 *h2, const nghttp2_goaway *goaway)
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct h2 *h2 = arg;
-	struct h2_stream *stream = stream_of(session, frame->hd.stream_id);
+	struct h2_stream *stream;
 
 	if (frame->hd.type == NGHTTP2_GOAWAY)
 		goaway_sent(h2, &frame->goaway);
 	if (frame->hd.type == NGHTTP2_DATA)
 		h2_limits_sent(&h2->limits, frame->hd.length);
+	if (frame->hd.type != NGHTTP2_RST_STREAM && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
+		return 0;
+	stream = stream_of(session, frame->hd.stream_id);
 	/* One that the client's mistake has brought about counts as the client's. */
 	if (frame->hd.type == NGHTTP2_RST_STREAM && (!stream || !stream->is_reset_submitted))
 		(void)too_much(h2, h2_limits_reset(&h2->limits, clock_ms()));
