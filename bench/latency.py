@@ -5,7 +5,7 @@
     make bench-latency                                  # or, by hand:
     bench/latency.py ./limpet --probe bench/probe [--rounds 5] [--events half,reload,...] [--apart] [--no-haproxy]
 
-An open loop of requests (1 KiB, 64 connections, half of what saturates the slower proxy) runs all the time; a request's
+An open loop of requests (1 KiB, 512 connections, half of what saturates the slower proxy) runs all the time; a request's
 time counts from the moment it was due.  Limpet and HAProxy take turns, each event once a round; what is compared is the
 stretch of the event with as long a stretch before it, in the same run.
 
@@ -302,7 +302,7 @@ class Bench:
             if held.stdout.readline() != "ready\n":
                 sys.exit("latency.py: WebSockets")
         seconds = self.options.seconds + (6 if redis else 0)
-        probe = self.probe("rate", "127.0.0.1:%d" % self.port, 64, rate, seconds, files,
+        probe = self.probe("rate", "127.0.0.1:%d" % self.port, 512, rate, seconds, files,
                            "unix:%s/web.sock" % proxy.dir, real_time=True)
         time.sleep(self.options.seconds / 2)
         began = time.monotonic_ns()
@@ -317,7 +317,6 @@ class Bench:
         if redis:
             redis.process.terminate()
             redis.process.wait()
-            os.unlink(redis.path)
         numbers = array.array("Q")
         with open(files, "rb") as f:
             numbers.frombytes(f.read())
@@ -331,9 +330,9 @@ class Bench:
             proxy.upgrade()
             time.sleep(0.4)
         elif event == "resync":
-            before = int(proxy.mirror()["Resyncs"])
             ask(proxy.socket, "mirror resync")
-            until(lambda: int(proxy.mirror()["Resyncs"]) > before, "the resync")
+            until(lambda: int(proxy.mirror()["ResyncKeys"]) < self.options.entries, "the resync begins")
+            until(lambda: int(proxy.mirror()["ResyncKeys"]) >= self.options.entries, "the resync")
         elif event == "load":
             proxy.write(mirror=True)
             proxy.reload()

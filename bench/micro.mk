@@ -10,3 +10,11 @@ bench_bench_buf_SOURCES = bench/bench_buf.c bench/micro.h
 .PHONY: bench-micro
 bench-micro: $(MICRO)
 	@for each in $(MICRO); do ./$$each full || exit 1; done
+# What clients wait at half load, and what they feel of reloads, bursts, bulk and so on: ten minutes.
+EXTRA_PROGRAMS += bench/probe
+bench_probe_SOURCES = bench/probe.c
+bench_probe_LDADD =
+EXTRA_DIST += bench/latency.py
+.PHONY: bench-latency
+bench-latency: limpet$(EXEEXT) bench/probe
+	$(top_srcdir)/bench/latency.py ./limpet --probe bench/probe
