@@ -15,7 +15,7 @@
 #include "model/yaml.h"
 
 #define NAME_LEN_MAX     64
-#define BACKENDS_MAX     4096
+#define BACKENDS_MAX     65536
 #define FRONTENDS_MAX    1024
 #define WORKERS_MAX      1024  /* of a host */
 #define LOAD_SERVERS_MAX 65536 /* of a file; SERVERS_MAX of model/server.h */

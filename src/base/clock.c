@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <sched.h>
 #include <stdbool.h>
 #include <time.h>
 
@@ -11,6 +12,16 @@
 
 __thread unsigned thread_index;
 unsigned thread_indexes_n = THREADS_MAX + 1;
+
+#define BREATHS 64 /* calls for one yield: about 0.1 ms */
+
+void thread_breathe(void)
+{
+	static __thread unsigned calls;
+
+	if (++calls % BREATHS == 0)
+		sched_yield();
+}
 
 static __thread int64_t now_ms, now_us;
 static __thread int64_t now_unix_ms;

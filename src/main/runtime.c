@@ -123,8 +123,24 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+static void on_config_gone(struct mail *mail)
+{
+	config_free(container_of(mail, struct config, gone));
+}
+
+/* A large one is some thousand pages: no request shall wait until they are gone. */
+static bool pass_config_on(struct config *config)
+{
+	if (thread_index >= traffics_n)
+		return false;
+	loop_post(&control_loop, &config->gone, on_config_gone);
+	return true;
+}
+
 int runtime_start_threads(void)
 {
+	thread_index = traffics_n;
+	config_gone_hook = pass_config_on;
 	threads = xcalloc(traffics_n, sizeof(*threads));
 	for (unsigned t = 0; t < traffics_n; t++) {
 		int rc = pthread_create(&threads[t], NULL, thread_main, &traffics[t]);
@@ -132,7 +148,6 @@ int runtime_start_threads(void)
 		if (rc != 0)
 			return -rc;
 	}
-	thread_index = traffics_n;
 	is_running = true;
 	certificates_apply(current);
 	return 0;

@@ -11,12 +11,14 @@
  */
 #include "config.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "balance/lb.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "health/discovery.h"
 #include "health/health.h"
 #include "main/runtime.h"
@@ -56,15 +58,24 @@ static void free_retired(struct srvset *sets)
 
 		srvset_free(sets);
 		sets = next;
+		thread_breathe();
 	}
 }
+
+/* A reload of a large file has left holes all over the heap. */
+#define TRIM_SETS 64
 
 static void on_retired(struct mail *mail)
 {
 	struct retiring *retiring = container_of(mail, struct retiring, mail);
+	unsigned n = 0;
 
+	for (const struct srvset *at = retiring->sets; at && n < TRIM_SETS; at = at->next_retired)
+		n++;
 	free_retired(retiring->sets);
 	free(retiring);
+	if (n == TRIM_SETS)
+		malloc_trim(0);
 }
 
 static void pass_on(struct mail *mail)

@@ -13,6 +13,7 @@
 
 #include <stdio.h>
 
+#include "base/thread.h"
 #include "model/schema_fns.h"
 
 #define WORKERS_UNHASHED 8 /* hosts with up to so many look for double names one by one */
@@ -365,7 +366,9 @@ bool read_hosts(struct load *load, const struct schema_row *row unused_arg,
 		load_error(load, node, "'hosts' is empty: nobody to serve");
 	backend->hosts = arena_calloc(load->arena, node->n, sizeof(*backend->hosts));
 	backend->hosts_n = node->n;
-	for (size_t i = 0; i < node->n; i++)
+	for (size_t i = 0; i < node->n; i++) {
 		host_read(load, &node->pairs[i], backend, &backend->hosts[i]);
+		thread_breathe();
+	}
 	return true;
 }

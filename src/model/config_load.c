@@ -16,6 +16,8 @@
 #include "model/said.h"
 #include "model/schema_fns.h"
 
+config_gone_fn *config_gone_hook;
+
 #define ARENA_BLOCK  (64 * 1024)
 #define ARENA_MAPPED (256 * 1024) /* the rest of the last one is never used */
 #define TEMP_MAPPED  (512 * 1024)
@@ -311,6 +313,12 @@ void config_unref(struct config *config)
 {
 	if (!config || atomic_fetch_sub_explicit(&config->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	if (!config_gone_hook || !config_gone_hook(config))
+		config_free(config);
+}
+
+void config_free(struct config *config)
+{
 	for (size_t i = 0; i < config->regexes_n; i++)
 		regex_free(config->regexes[i]);
 	for (size_t i = 0; i < config->frontends_n; i++)

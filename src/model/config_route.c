@@ -8,9 +8,10 @@
 
 #include <stdio.h>
 
+#include "base/thread.h"
 #include "model/schema_fns.h"
 
-#define ROUTES_MAX 4096
+#define ROUTES_MAX 65536 /* of a frontend */
 #define EDITS_MAX  64
 
 /* A value that cannot end its field line (RFC 9110 5.5). */
@@ -225,7 +226,9 @@ bool read_routes(struct load *load, const struct schema_row *row unused_arg,
 	}
 	frontend->routes = arena_calloc(load->arena, node->n, sizeof(*frontend->routes));
 	frontend->routes_n = node->n;
-	for (size_t i = 0; i < node->n; i++)
+	for (size_t i = 0; i < node->n; i++) {
 		route_read(load, node->items[i], i + 1, &frontend->routes[i]);
+		thread_breathe();
+	}
 	return true;
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/siphash.h"
+#include "base/thread.h"
 #include "net/tls_client.h"
 
 server_change_fn *server_change_hook;
@@ -350,6 +351,7 @@ struct srvset *srvset_build(struct backend_state *backend, const struct srvset_s
 			.check_tls =
 				specs[i].check_tls ? tls_client_ctx_ref(specs[i].check_tls) : NULL,
 		};
+		thread_breathe();
 		set->hosts[member->host].members_n++;
 		set->members_n++;
 	}

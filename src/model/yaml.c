@@ -7,6 +7,7 @@
 #include <yaml.h>
 
 #include "base/siphash.h"
+#include "base/thread.h"
 #include "model/names.h"
 
 #define ANCHORS_MAX    10000u
@@ -416,6 +417,7 @@ struct yaml_node *yaml_read(struct str text, struct arena *arena, struct diag *d
 			break;
 		}
 		ok = on_event(reader, &event);
+		thread_breathe();
 		yaml_event_delete(&event);
 	}
 	root = reader->root;

@@ -3,11 +3,13 @@
 
 #include "net/addr.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -68,6 +70,39 @@ static void what_is_no_address_is_refused(void **state)
 
 		if (ip_addr_parse(rows[i], &addr) != -EINVAL)
 			fail_msg("taken: %.*s", STR_ARG(rows[i]));
+	}
+}
+
+/* What inet_pton() says of texts that are nearly addresses. */
+static void addresses_of_ipv4_are_those_of_inet_pton(void **state)
+{
+	static const char *const parts[] = { "0",   "00",  "01",  "1",   "9",   "10",   "99", "100",
+					     "199", "255", "256", "260", "999", "1000", "",   " 1",
+					     "1 ",  "+1",  "a",   "0x1", "1.",  ".1" };
+	uint64_t seed = 88172645463325252u;
+
+	(void)state;
+	for (int i = 0; i < 20000; i++) {
+		unsigned n = i % 8 ? 4 : (unsigned)i / 8 % 6;
+		unsigned char want[4];
+		struct ip_addr got;
+		char text[64] = "";
+		size_t len = 0;
+		bool is_good;
+
+		for (unsigned k = 0; k < n; k++) {
+			seed ^= seed << 13;
+			seed ^= seed >> 7;
+			seed ^= seed << 17;
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+						k ? "." : "",
+						parts[seed % (i % 3 ? ARRAY_N(parts) : 10)]);
+		}
+		is_good = inet_pton(AF_INET, text, want) == 1;
+		if ((ip_addr_parse(str_of(text), &got) == 0) != is_good)
+			fail_msg("'%s' %s", text, is_good ? "is refused" : "is taken");
+		if (is_good)
+			assert_memory_equal(got.ip, want, 4);
 	}
 }
 
@@ -225,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_read_and_written),
 		cmocka_unit_test(what_is_no_address_is_refused),
+		cmocka_unit_test(addresses_of_ipv4_are_those_of_inet_pton),
 		cmocka_unit_test(networks_hold_their_addresses_alone),
 		cmocka_unit_test(peer_on_a_unix_socket_is_in_no_network),
 		cmocka_unit_test(bad_prefixes_are_refused),

@@ -113,6 +113,29 @@ static void arena_texts_are_terminated_copies(void **state)
 	arena_fini(&arena);
 }
 
+static void arena_maps_all_blocks_but_the_first(void **state)
+{
+	struct arena arena;
+	char *first, *second, *large;
+
+	(void)state;
+	arena_init_mapped(&arena, 256, 64 * 1024, true);
+	first = arena_alloc(&arena, 200);
+	for (int i = 0; i < 2; i++) {
+		second = arena_alloc(&arena, 200);
+		large = arena_alloc(&arena, 300000);
+		memset(first, 1, 200);
+		memset(second, 2, 200);
+		memset(large, 3, 300000);
+		assert_int_equal(first[199], 1);
+		assert_int_equal(second[199], 2);
+		assert_int_equal((uintptr_t)large % 16, 0);
+		arena_reset(&arena);
+		assert_ptr_equal(arena_alloc(&arena, 200), first);
+	}
+	arena_fini(&arena);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +144,7 @@ int main(void)
 		cmocka_unit_test(arena_pieces_are_aligned_and_apart),
 		cmocka_unit_test(arena_reset_keeps_one_block_of_normal_size),
 		cmocka_unit_test(arena_texts_are_terminated_copies),
+		cmocka_unit_test(arena_maps_all_blocks_but_the_first),
 	};
 
 	return cmocka_run_group_tests_name("mem", tests, NULL, NULL);

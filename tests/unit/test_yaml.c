@@ -202,6 +202,33 @@ static void large_mappings_find_keys_given_twice(void **state)
 	out_fini(&out);
 }
 
+/* The index grows when merged keys come to a mapping that is large by itself. */
+static void large_mappings_merge_what_they_lack(void **state)
+{
+	struct fixture *fixture = *state;
+	struct yaml_node *root, *both;
+	struct out out;
+
+	out_init(&out);
+	out_format(&out, "more: &more\n");
+	for (int i = 0; i < 3000; i++)
+		out_format(&out, "  key-%d: of-more\n", i);
+	out_format(&out, "both:\n  <<: *more\n");
+	for (int i = 0; i < 3000; i += 100)
+		out_format(&out, "  key-%d: of-both\n", i);
+	root = yaml_read((struct str){ out.p, out.len }, &fixture->arena, &fixture->diag);
+	both = yaml_get(root, STR("both"));
+	assert_int_equal(both->n, 3000);
+	for (int i = 0; i < 3000; i += 25) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "key-%d", i);
+		assert_true(str_eq(yaml_get(both, str_of(key))->text,
+				   i % 100 ? STR("of-more") : STR("of-both")));
+	}
+	out_fini(&out);
+}
+
 static void refused_with(void **state, struct str text, const char *why)
 {
 	struct fixture *fixture = *state;
@@ -319,6 +346,8 @@ int main(void)
 		cmocka_unit_test(the_environment_is_put_in),
 		cmocka_unit_test_setup_teardown(every_node_knows_its_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(large_mappings_find_keys_given_twice, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(large_mappings_merge_what_they_lack, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_bomb_of_aliases_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_bomb_of_merges_is_refused, setup, teardown),
