@@ -15,8 +15,9 @@ extern __thread unsigned thread_index; /* 0 in programs without threads (tests) 
 extern unsigned thread_indexes_n;
 
 /*
- * For long work of the control thread, every few microseconds: now and then it gives way to a traffic
- * thread that waits for this processor, as it must where there are more threads than processors.
+ * For long work of the control thread, every few microseconds: now and then it gives way to a
+ * traffic thread that waits for this processor, as it must where there are more threads than
+ * processors.
  */
 void thread_breathe(void);
 

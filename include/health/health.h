@@ -3,8 +3,9 @@
  * health - which servers may serve: active checks (TCP, TLS, HTTP), probes of servers that are
  * down, agents beside servers, and what traffic tells (passive checks).
  *
- * Members of a srvset in force have a struct check (server->check); those on which nothing is to run,
- * with an IP address, no check, no agent, and well, have none until that changes.  What runs on it:
+ * Members of a srvset in force have a struct check (server->check); those on which nothing is to
+ * run, with an IP address, no check, no agent, and well, have none until that changes.  What runs
+ * on it:
  *
  *   configured  server     what happens
  *   none        up         nothing; traffic alone tells
