@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Limpet as a contestant of the comparison harness: put this file into its contestants/ folder.
+# limpetctl is looked for beside the binary.
 : "${BIN:=/usr/local/sbin/limpet}"
 
 c_supports() {
@@ -47,9 +48,45 @@ c_conf() {
 	} > "$DIR/limpet.yaml"
 }
 
+ctl() {
+	local ctl=${BIN%/*}/limpetctl
+
+	[ -x "$ctl" ] || ctl=limpetctl
+	"$ctl" -s "$DIR/cli.sock" "$@" 2>/dev/null
+}
+
+# Limpet learns a session from its server's handshake, which the harness's servers do not make; so
+# the sessions of "sticky" (?sid= and ten digits) are told it over the stats socket.
+fill() {
+	awk -v n="${ENTRIES:-1000000}" -v servers="$SERVERS" 'BEGIN {
+		for (i = 0; i < n; i++)
+			printf "set table b key %010d data.server_key s%d%s", i, i % servers + 1,
+				i % 250 == 249 || i == n - 1 ? "\n" : ";"
+	}' | ctl >/dev/null
+}
+cum_requests() { ctl show info | awk '/^CumReq:/ { n = $2 } END { print n + 0 }'; }
+
+# "mem-table" looks at the memory before and after a million requests, and has made 2,000 before
+# that: the table is filled beside the million, which take longer than that does.
+fill_beside() {
+	while [ "$(cum_requests)" -lt 2001 ]; do
+		kill -0 "$(cat "$DIR/pid")" 2>/dev/null || return
+		sleep 0.05
+	done
+	fill
+}
+
 c_start() {
 	$ONCPU "$BIN" -f "$DIR/limpet.yaml" >"$DIR/log" 2>&1 &
 	echo $! > "$DIR/pid"
+	[ "$STICK" = table ] || return 0
+	if [ "$S_TYPE" = memtable ]; then
+		fill_beside &
+		return 0
+	fi
+	while [ ! -S "$DIR/cli.sock" ] && kill -0 "$(cat "$DIR/pid")"; do sleep 0.02; done
+	fill
+	ctl show table | sed -n 's/^/# /p' | head -1
 }
 c_reload() { kill -HUP "$(cat "$DIR/pid")"; }
 c_check() { "$BIN" -c -f "$1" >/dev/null 2>&1; }
