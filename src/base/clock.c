@@ -19,7 +19,8 @@ void thread_breathe(void)
 {
 	static __thread unsigned calls;
 
-	if (++calls % BREATHS == 0)
+	/* Before it runs, and in other programs, there is nobody to give way to. */
+	if (thread_index + 1 == thread_indexes_n && ++calls % BREATHS == 0)
 		sched_yield();
 }
 
