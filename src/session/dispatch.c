@@ -112,7 +112,10 @@ static void server_chosen(struct txn *txn, struct srvset_member *member)
 		count(&txn->backend->state->counters, backend_requests_now);
 	}
 	txn->is_counted = true;
-	atomic_store_explicit(&server->last_session_at_ms, clock_ms(), memory_order_relaxed);
+	/* Other threads read its line: written once in a millisecond, not with each request. */
+	if (atomic_load_explicit(&server->last_session_at_ms, memory_order_relaxed) != clock_ms())
+		atomic_store_explicit(&server->last_session_at_ms, clock_ms(),
+				      memory_order_relaxed);
 	stick_chosen(&txn->stick, txn->backend, server, &txn->source);
 	txn->times.connect_us = clock_us();
 	txn->connect_deadline_ms =

@@ -22,9 +22,10 @@
 #include "session/txn.h"
 #include "session/upstream.h"
 
-#define TICK_MS  50
-#define ONE      ((uint64_t)1 << 20) /* a whole credit */
-#define NO_QUOTA UINT32_MAX
+#define TICK_MS    50
+#define TURN_ENDED 16                  /* at most so many in one turn: others are to be served */
+#define ONE        ((uint64_t)1 << 20) /* a whole credit */
+#define NO_QUOTA   UINT32_MAX
 
 /* What all threads and "show" know of a server's last ending.  Never freed. */
 struct ending_state {
@@ -292,15 +293,17 @@ static void ending_free(struct ending *ending)
 	free(ending);
 }
 
-/* False: it is over. */
-static bool ending_tick(struct ending *ending)
+enum tick { TICK_OVER, TICK_LATER, TICK_BEHIND }; /* BEHIND: more is due already */
+
+static enum tick ending_tick(struct ending *ending)
 {
 	int64_t now_ms = clock_ms();
 	bool is_last = now_ms >= ending->until_ms;
+	unsigned left = TURN_ENDED;
 
 	if (ending->share_permille) {
 		if (now_ms < ending->started_ms + TICK_MS)
-			return true; /* the other threads have not told their counts yet */
+			return TICK_LATER; /* the other threads have not told their counts yet */
 		ending->quota = quota_of(ending);
 		ending->share_permille = 0;
 	}
@@ -310,26 +313,37 @@ static bool ending_tick(struct ending *ending)
 
 	ending->credit += earn(n, now_ms - ending->ticked_ms, ending->until_ms - ending->ticked_ms);
 	ending->ticked_ms = now_ms;
-	while (ending->quota && (ending->credit >= ONE || is_last) && end_one(ending))
-		;
-	if (is_all && ending->credit > ONE)
+	while (ending->quota && (ending->credit >= ONE || is_last) && left && end_one(ending))
+		left--;
+	if (is_all && ending->credit > ONE && left)
 		ending->credit = ONE; /* nothing was there: not saved for a herd */
 	tell_counts(ending);
-	return !is_last && ending->quota;
+	if (!left && ending->quota)
+		return TICK_BEHIND;
+	return is_last || !ending->quota ? TICK_OVER : TICK_LATER;
 }
 
 static void on_tick(struct timer *timer)
 {
 	struct endings *endings = container_of(timer, struct endings, timer);
+	int64_t next_ms = TICK_MS;
 
 	list_for_each_safe(at, after, &endings->list) {
 		struct ending *ending = list_entry(at, struct ending, link);
 
-		if (!ending_tick(ending))
+		switch (ending_tick(ending)) {
+		case TICK_OVER:
 			ending_free(ending);
+			break;
+		case TICK_BEHIND:
+			next_ms = 1;
+			break;
+		case TICK_LATER:
+			break;
+		}
 	}
 	if (!list_is_empty(&endings->list))
-		loop_timer_in(&endings->traffic->loop, timer, TICK_MS);
+		loop_timer_in(&endings->traffic->loop, timer, next_ms);
 }
 
 static struct endings *endings_of(struct traffic *traffic)

@@ -43,6 +43,18 @@ def _(t):
     same(len({f.mask for _, _, f in farm.told}), 4, "different masks")
 
 
+@case("more of them than are ended in one turn of the loop: all hear of it, and others are served meanwhile")
+def _(t):
+    farm = Farm(t)
+    cs = [farm.websocket("A") for _ in range(50)]
+    farm.cmd("drain chat/A now")
+    same(t.ask(get("/")).body, b"B", "what is new")
+    for c in cs:
+        told(c)
+    until(lambda: len(farm.told) == 50, "all told")
+    farm.limpet.wait_log(r"server chat/A: drain over: 50 sessions and tunnels ended in .* s, 0 tunnels left")
+
+
 def half_way(peer, worker, farm):
     """Sends half a frame, and the rest when told."""
     peer.send(HELLO + ws_text("x" * 300)[:100])
