@@ -36,15 +36,21 @@ struct stick {
 	const struct server *cookie_server; /* what it named; no new one is set for the same */
 	/* (view) The backend's rules of each kind, or NULL. */
 	const struct stick_rule *engineio_rule, *cookie_rule, *learn_rule, *ip_rule;
-	struct engineio_query query;  /* valid when is_engineio */
 	uint32_t idle_ms;             /* of a known session: its entry's; 0 = not known */
 	uint32_t was_idle_ms;         /* of a known session: since its last request had ended */
-	struct table_key key;         /* of the sid; valid when has_key */
 	bool has_key;                 /* has_sid, of 1 to 128 bytes */
 	const struct server *chosen;  /* what stick_chosen() was told last */
 	const struct server *pending; /* counted by lb_pending_add() until the sid is learned */
-	struct table_key learn_key;   /* of the app's cookie in its table; len 0 = none */
+
+	/*
+	 * From here on nothing is read that a flag or a length does not say is valid: a stick is
+	 * made by clearing what stands before (STICK_CLEARED_SIZE).
+	 */
+	struct table_key learn_key;  /* of the app's cookie in its table; len 0 = none */
+	struct table_key key;        /* of the sid; valid when has_key */
+	struct engineio_query query; /* valid when is_engineio */
 };
+#define STICK_CLEARED_SIZE offsetof(struct stick, learn_key)
 
 struct stick_facts {
 	const struct backend *backend;

@@ -130,8 +130,12 @@ bool table_key_former(const struct table *table, struct str bytes, uint32_t i,
 /* table_key_id() of BYTES in a secret table: for log lines. */
 uint64_t table_secret_id(struct str bytes);
 
-/* Starts loading the cache lines that a lookup of KEY touches. */
+/*
+ * Starts loading the cache lines that a lookup of KEY touches first: its shard's and the index's.
+ */
 void table_prefetch(const struct table *table, const struct table_key *key);
+/* When those have come: that of the entry. */
+void table_prefetch_entry(const struct table *table, const struct table_key *key);
 
 /* True and *VALUE when KEY is there and not expired. */
 bool table_find(struct table *table, const struct table_key *key, struct table_value *value);

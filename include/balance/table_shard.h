@@ -131,6 +131,8 @@ void shard_fini(struct shard *shard);
 struct shard_entry *shard_entry(const struct shard *shard, uint32_t number);
 /* Position in cells[], or UINT32_MAX. */
 uint32_t shard_find(const struct shard *shard, const struct table_key *key);
+/* The entry that a look at the index takes for KEY's, without a look at it; or NULL. */
+const struct shard_entry *shard_guess(const struct shard *shard, const struct table_key *key);
 struct shard_entry *shard_at(const struct shard *shard, uint32_t cell);
 uint32_t shard_number_at(const struct shard *shard, uint32_t cell);
 struct table_key shard_key_of(const struct shard *shard, const struct shard_entry *entry);

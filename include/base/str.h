@@ -61,7 +61,16 @@ ptrdiff_t str_find_char(struct str s, char c);
 ptrdiff_t str_find(struct str s, struct str needle);
 
 /* Without leading and trailing spaces and tabs (RFC 9110 OWS). */
-struct str str_trim(struct str s);
+static inline struct str str_trim(struct str s)
+{
+	while (s.len && (s.p[0] == ' ' || s.p[0] == '\t')) {
+		s.p++;
+		s.len--;
+	}
+	while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
 
 /*
  * Takes the next element of a comma-separated list (RFC 9110 5.6.1) off REST into *ELEMENT,

@@ -113,15 +113,8 @@ struct txn {
 	bool is_session_over;
 
 	struct body request, response;
-	struct stick stick;
 	struct share_question *question; /* (own) TXN_ASK; TXN_RELAY while is_held for Redis */
 	struct lb_ask lb;
-	union {
-		struct engineio_scan scan;
-		struct {
-			struct engineio_packets to_server, to_client;
-		};
-	};
 
 	uint32_t retries_left, retries, redispatches;
 	uint32_t backlog_tries;
@@ -150,7 +143,15 @@ struct txn {
 	uint32_t target_len;
 	uint16_t request_id_len, origin_len;
 
-	/* Not cleared for a new txn; nothing but texts may stand from here on. */
+	struct stick stick; /* its last part is not cleared, nor is anything that follows */
+
+	/* The texts have lengths; the union is set up before is_scanning or is_watching is set. */
+	union {
+		struct engineio_scan scan;
+		struct {
+			struct engineio_packets to_server, to_client;
+		};
+	};
 	char origin[ORIGIN_MAX]; /* of Engine.IO requests */
 	char request_id[REQUEST_ID_MAX];
 	char target_inline[TARGET_INLINE];

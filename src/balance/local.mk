@@ -10,6 +10,7 @@ liblimpet_a_SOURCES += \
 	src/balance/round_robin.c src/balance/least.c src/balance/random.c \
 	src/balance/first.c src/balance/hash.c src/balance/rendezvous.c src/balance/maglev.c \
 	include/balance/stick.h src/balance/stick.c src/balance/stick_cookie.c
+liblimpet_a_SOURCES += include/balance/stick_hint.h src/balance/stick_hint.c
 liblimpet_a_SOURCES += include/balance/stick_hold.h src/balance/stick_hold.c
 liblimpet_a_SOURCES += include/balance/table_copy.h src/balance/table_copy.c
 liblimpet_a_SOURCES += include/balance/share.h src/balance/share.c

@@ -7,6 +7,7 @@
 
 #include "balance/lb.h"
 #include "balance/sessions.h"
+#include "balance/stick_hint.h"
 #include "base/mem.h"
 
 _Static_assert(SERVERS_MAX - 1 <= TABLE_SERVER_MAX, "a table keeps 16 bits of a server's number");
@@ -251,8 +252,8 @@ static void read_engineio(struct stick *stick, const struct stick_facts *facts)
 	stick->is_handshake = !stick->has_sid && head->method_id == HTTP_GET;
 	stick->has_key = stick->has_sid && !stick->query.is_sid_too_long && table;
 	if (stick->has_key)
-		stick->key =
-			table_key(table, (struct str){ stick->query.sid, stick->query.sid_len });
+		stick->key = stick_hint_key(table,
+					    (struct str){ stick->query.sid, stick->query.sid_len });
 }
 
 static void ask_rule(struct stick *stick, const struct stick_rule *rule,

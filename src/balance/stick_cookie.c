@@ -4,8 +4,8 @@
 
 #include "balance/stick.h"
 
-#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "balance/lb.h"
 #include "proto/cookie.h"
@@ -100,28 +100,26 @@ void stick_learn_set_cookie(const struct stick *stick, const struct backend *bac
 	table_put(table, &key, &entry, NULL);
 }
 
-/* printf() after *LEN bytes of OUT; *LEN becomes SIZE when it does not fit. */
-static void printf_like(4, 5) append(char *out, size_t size, size_t *len, const char *fmt, ...)
+/* TEXT after *LEN bytes of OUT; *LEN becomes SIZE when it does not fit. */
+static void append(char *out, size_t size, size_t *len, struct str text)
 {
-	va_list ap;
-	int n;
-
-	if (*len >= size)
+	if (*len >= size || text.len >= size - *len) {
+		*len = size;
 		return;
-	va_start(ap, fmt);
-	n = vsnprintf(out + *len, size - *len, fmt, ap);
-	va_end(ap);
-	*len = n < 0 || (size_t)n >= size - *len ? size : *len + (size_t)n;
+	}
+	if (text.len)
+		memcpy(out + *len, text.p, text.len);
+	*len += text.len;
 }
 
 size_t stick_set_cookie(const struct stick *stick, struct srvset *set, const struct server *server,
 			char *out, size_t out_size)
 {
-	static const char *const same_site[] = {
-		[SAME_SITE_UNSET] = "",
-		[SAME_SITE_LAX] = "; SameSite=Lax",
-		[SAME_SITE_STRICT] = "; SameSite=Strict",
-		[SAME_SITE_NONE] = "; SameSite=None",
+	static const struct str same_site[] = {
+		[SAME_SITE_UNSET] = STR_INIT(""),
+		[SAME_SITE_LAX] = STR_INIT("; SameSite=Lax"),
+		[SAME_SITE_STRICT] = STR_INIT("; SameSite=Strict"),
+		[SAME_SITE_NONE] = STR_INIT("; SameSite=None"),
 	};
 	const struct stick_rule *rule = stick->cookie_rule;
 	const struct srvset_member *member;
@@ -132,14 +130,29 @@ size_t stick_set_cookie(const struct stick *stick, struct srvset *set, const str
 	member = srvset_find(set, server);
 	if (!member || !member->cookie[0])
 		return 0;
-	append(out, out_size, &len, "%.*s=%s; Path=%.*s", STR_ARG(rule->cookie_name),
-	       member->cookie, rule->cookie_path.len ? (int)rule->cookie_path.len : 1,
-	       rule->cookie_path.len ? rule->cookie_path.p : "/");
-	if (rule->domain.len)
-		append(out, out_size, &len, "; Domain=%.*s", STR_ARG(rule->domain));
-	if (rule->max_age_s >= 0)
-		append(out, out_size, &len, "; Max-Age=%lld", (long long)rule->max_age_s);
-	append(out, out_size, &len, "%s%s%s", rule->is_http_only ? "; HttpOnly" : "",
-	       rule->is_secure ? "; Secure" : "", same_site[rule->same_site]);
-	return len < out_size ? len : 0;
+	append(out, out_size, &len, rule->cookie_name);
+	append(out, out_size, &len, STR("="));
+	append(out, out_size, &len, str_of(member->cookie));
+	append(out, out_size, &len, STR("; Path="));
+	append(out, out_size, &len, rule->cookie_path.len ? rule->cookie_path : STR("/"));
+	if (rule->domain.len) {
+		append(out, out_size, &len, STR("; Domain="));
+		append(out, out_size, &len, rule->domain);
+	}
+	if (rule->max_age_s >= 0) {
+		char number[32];
+		int n = snprintf(number, sizeof(number), "; Max-Age=%lld",
+				 (long long)rule->max_age_s);
+
+		append(out, out_size, &len, (struct str){ number, (size_t)n });
+	}
+	if (rule->is_http_only)
+		append(out, out_size, &len, STR("; HttpOnly"));
+	if (rule->is_secure)
+		append(out, out_size, &len, STR("; Secure"));
+	append(out, out_size, &len, same_site[rule->same_site]);
+	if (len >= out_size)
+		return 0;
+	out[len] = '\0';
+	return len;
 }

@@ -111,6 +111,21 @@ void table_prefetch(const struct table *table, const struct table_key *key)
 							  sizeof(*cells)));
 }
 
+void table_prefetch_entry(const struct table *table, const struct table_key *key)
+{
+	struct shard *shard = shard_of(table, key);
+	const struct shard_entry *entry;
+
+	pthread_mutex_lock(&shard->mutex); /* cells and chunks may move without it */
+	entry = shard_guess(shard, key);
+	pthread_mutex_unlock(&shard->mutex);
+	/* It may be freed by now, which does a prefetch no harm. */
+	if (entry) {
+		__builtin_prefetch(entry, 1);
+		__builtin_prefetch((const char *)(entry + 1) - 1, 1); /* two lines, mostly */
+	}
+}
+
 struct shard_entry *table_find_any(struct shard *shard, const struct table_key *key, int64_t now,
 				   struct shard_gone *gone, uint32_t *cell)
 {

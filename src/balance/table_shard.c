@@ -104,7 +104,9 @@ static inline uint32_t home_of(uint32_t tag, uint32_t cells_n)
 	return (uint32_t)((uint64_t)tag * cells_n >> 32);
 }
 
-uint32_t shard_find(const struct shard *shard, const struct table_key *key)
+/* Its cell; IS_GUESS: the first that may be it. */
+static inline uint32_t find_cell(const struct shard *shard, const struct table_key *key,
+				 bool is_guess)
 {
 	const struct shard_cell *cells = cells_of(shard);
 	uint32_t cells_n = cells_n_of(shard);
@@ -113,12 +115,24 @@ uint32_t shard_find(const struct shard *shard, const struct table_key *key)
 	if (!cells_n)
 		return UINT32_MAX;
 	for (uint32_t i = home_of(tag, cells_n); cells[i].entry;) {
-		if (cells[i].tag == tag && has_key(shard_at(shard, i), key))
+		if (cells[i].tag == tag && (is_guess || has_key(shard_at(shard, i), key)))
 			return i;
 		if (++i == cells_n)
 			i = 0;
 	}
 	return UINT32_MAX;
+}
+
+uint32_t shard_find(const struct shard *shard, const struct table_key *key)
+{
+	return find_cell(shard, key, false);
+}
+
+const struct shard_entry *shard_guess(const struct shard *shard, const struct table_key *key)
+{
+	uint32_t cell = find_cell(shard, key, true);
+
+	return cell == UINT32_MAX ? NULL : shard_at(shard, cell);
 }
 
 static void cells_put(struct shard_cell *cells, uint32_t cells_n, struct shard_cell cell)

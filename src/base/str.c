@@ -54,17 +54,6 @@ ptrdiff_t str_find(struct str s, struct str needle)
 	return at ? at - s.p : -1;
 }
 
-struct str str_trim(struct str s)
-{
-	while (s.len && (s.p[0] == ' ' || s.p[0] == '\t')) {
-		s.p++;
-		s.len--;
-	}
-	while (s.len && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-		s.len--;
-	return s;
-}
-
 bool str_next_element(struct str *rest, struct str *element)
 {
 	while (rest->len) {

@@ -6,6 +6,7 @@
 
 #include "session/client.h"
 
+#include "balance/stick_hint.h"
 #include "session/capture.h"
 #include "session/txn.h"
 
@@ -118,12 +119,18 @@ static void client_parse_head(struct client *client)
 	size_t length = buf_length(&client->in);
 	const char *why = NULL;
 
+	if (likely(!client->head_seen))
+		stick_hint_begin(client->frontend->backend, buf_str(&client->in));
+	else
+		stick_hint_end();
 	switch (http1_parse_request(buf_bytes(&client->in), length, client->head_seen, &limits,
 				    head, &why)) {
 	case PARSE_DONE:
+		stick_hint_go_on();
 		client->head_seen = 0;
 		client_set_state(client, CLIENT_BUSY);
 		txn_start(client, head);
+		stick_hint_end();
 		return;
 	case PARSE_MORE:
 		slab_put(&traffic->head_slab, head);

@@ -103,7 +103,7 @@ static struct txn *txn_new(struct client *client)
 {
 	struct txn *txn = slab_get(&client->traffic->txn_slab);
 
-	memset(txn, 0, offsetof(struct txn, origin)); /* the texts behind have lengths */
+	memset(txn, 0, offsetof(struct txn, stick) + STICK_CLEARED_SIZE);
 	txn->magic = TXN_MAGIC;
 	txn->client = client;
 	txn->traffic = client->traffic;

@@ -57,3 +57,6 @@ tests_unit_test_table_share_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_table_merge
 tests_unit_test_table_merge_SOURCES = tests/unit/test_table_merge.c
 tests_unit_test_table_merge_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_stick_hint
+tests_unit_test_stick_hint_SOURCES = tests/unit/test_stick_hint.c
+tests_unit_test_stick_hint_LDADD = $(LDADD) $(CMOCKA_LIBS)
