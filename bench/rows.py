@@ -39,7 +39,7 @@ ROWS = [
     Row("close", CLOSE, "a client connection per request", 0.73, D, floor="-1", bare=CLOSE + " -b", smoke=True),
     Row("close-both", CLOSE, "connections on both sides", 0.80, D, vars={"reuse": False}),
     Row("pp2", CLOSE, "the same, PROXY v2 to the server", 0.77, D, vars={"reuse": False}, adds={"pp2": True}),
-    Row("sticky", SIDS, "sid stickiness, ids learned from the responses", 0.43, D, vars={"servers": 4},
+    Row("sticky", SIDS, "sid stickiness, ids learned from the responses", 0.50, D, vars={"servers": 4},
         adds={"stick": "table"}),
     Row("cookie", "-c 64 -p /128 -k", "cookie stickiness", 0.64, D, vars={"servers": 4}, adds={"stick": "cookie"}),
     Row("ws", "-m ws -c 1000", "WebSocket echo, 1,000 tunnels, 64 B", 0.75, D, vars={"ws": True}, smoke=True),
