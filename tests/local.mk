@@ -7,6 +7,7 @@ IT_TESTS = \
 	tests/it/b_big.py \
 	tests/it/b_bulk.py \
 	tests/it/b_chaos.py \
+	tests/it/b_costs.py \
 	tests/it/b_ends.py \
 	tests/it/b_fields.py \
 	tests/it/b_keepalive.py \

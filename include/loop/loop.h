@@ -3,7 +3,7 @@
  * loop - one epoll loop: descriptors, timers, mail from other threads, and deferred freeing.
  *
  * A loop belongs to one thread.  Each turn: wait; clock_update(); events; timers; mail; soon;
- * graves.
+ * late registrations; graves.
  *
  * Descriptors are edge-triggered and registered once.  Nothing is freed inside a callback: what a
  * callback is done with is buried (loop_bury) and freed when the turn ends, so that a later event
@@ -30,10 +30,25 @@ typedef void loop_fd_fn(struct loop_fd *lf, uint32_t events);
 
 /* A registered descriptor; embedded in its object. */
 struct loop_fd {
-	loop_fd_fn *fn;
+	union {
+		loop_fd_fn *fn;
+		struct loop_late *late; /* fd == LOOP_FD_LATE: its place in loop->lates */
+	};
 	int fd;         /* -1 = not registered: events still under way are dropped */
 	uint32_t batch; /* loop->batch when it was registered: older events are not its own */
 };
+#define LOOP_FD_LATE (-2)
+
+/* One that is to be registered when it still stands here at DUE_MS. */
+struct loop_late {
+	struct loop_fd *lf; /* NULL = registered or forgotten meanwhile */
+	loop_fd_fn *fn;
+	int64_t due_ms;
+	int fd;
+	uint32_t events;
+};
+#define LOOP_LATES   256 /* a power of two; who finds no place is registered at once */
+#define LOOP_LATE_MS 2   /* by the clock of turns: one to two of the wall's */
 
 struct grave {
 	struct grave *next;
@@ -62,7 +77,9 @@ struct loop {
 	struct wheel wheel;
 	struct grave *graves;
 	struct list soons;
-	_Atomic(struct mail *) mails; /* newest first; other threads push */
+	struct loop_late lates[LOOP_LATES]; /* a ring, in the order of their due_ms */
+	uint32_t late_first, late_end;      /* running numbers */
+	_Atomic(struct mail *) mails;       /* newest first; other threads push */
 	atomic_bool is_stopping;
 	int64_t turn_started_us;
 	_Atomic uint64_t turns;                 /* read by other threads */
@@ -81,6 +98,13 @@ void loop_stop(struct loop *loop); /* any thread; wakes it */
 /* EVENTS are epoll's; EPOLLET is added.  0 or negative errno. */
 int loop_fd_add(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn,
 		uint32_t events) must_check;
+/*
+ * The same in LOOP_LATE_MS, unless it is registered or forgotten before: what lives shorter than
+ * that costs no epoll_ctl().  0; FN hears EPOLLERR | EPOLLHUP when it fails then.  Or negative
+ * errno.
+ */
+int loop_fd_add_late(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn,
+		     uint32_t events) must_check;
 /* Level-triggered instead, for listeners. */
 int loop_fd_add_level(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn,
 		      uint32_t events) must_check;
@@ -89,6 +113,8 @@ void loop_fd_del(struct loop *loop, struct loop_fd *lf);
 /* For one about to be closed: no epoll_ctl, close() unregisters it. */
 static inline void loop_fd_forget(struct loop_fd *lf)
 {
+	if (lf->fd == LOOP_FD_LATE)
+		lf->late->lf = NULL;
 	lf->fd = -1;
 }
 

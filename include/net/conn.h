@@ -5,7 +5,8 @@
  * A conn remembers what the edges told: can_read and can_write stay true until a call learns
  * otherwise.  A recv() that returns less than was asked for has emptied the socket (epoll(7), for
  * streams), so no second one is made to learn EAGAIN; is_hung_up tells that the end is there to be
- * read and lifts that rule.
+ * read and lifts that rule, unless the event has told that the peer has ended in order: then what a
+ * short read leaves is the end, and no recv() is made to learn that either.
  *
  * Registration is lazy: conn_watch() is called by whoever has to wait, once.
  *
@@ -65,7 +66,7 @@ struct conn {
 	bool is_hung_up : 1; /* the peer has closed its side, or the connection is broken */
 	bool is_broken : 1;  /* EPOLLERR or EPOLLHUP: both sides are gone */
 	bool is_reset : 1;   /* EPOLLERR: it was reset; what is unread may still be read */
-	bool is_eof : 1;     /* recv() has returned 0, or EPIPE: a reset after the peer's FIN */
+	bool is_eof : 1;     /* nothing comes any more: recv() gives 0, or EPIPE behind a FIN */
 	bool is_shut : 1;    /* we have shut our side */
 	/* For faces, which keep can_read true while they hold bytes: the socket itself has none,
 	 * and no edge has come since it was emptied. */
@@ -73,7 +74,11 @@ struct conn {
 	/* The owner's word: what conn_sendv() brings is the last, and shutdown or close follows; a
 	 * face says its own end in the same system call.  Stays true once it is. */
 	bool is_ending : 1;
-	conn_event_fn *on_event;      /* container_of() finds the owner */
+	bool is_ended : 1;       /* the peer has, in order: all that it sent is there to be read */
+	bool has_urgent : 1;     /* TCP's urgent data: a recv() stops short before it */
+	bool lacks_probes : 1;   /* conn_connect_lazily(): conn_probe() has something to do */
+	uint8_t nagle : 2;       /* enum conn_nagle */
+	conn_event_fn *on_event; /* container_of() finds the owner */
 	const struct conn_face *face; /* NULL = a plain socket */
 	union {
 		struct tls *tls; /* (own) face == &tls_face */
@@ -81,12 +86,27 @@ struct conn {
 	};
 	uint64_t sent; /* bytes sent so far, as the owner counts them */
 };
+
+enum conn_nagle {
+	CONN_NAGLE_OFF,   /* TCP_NODELAY is set, or does not matter */
+	CONN_NAGLE_FRESH, /* not set: nothing was sent yet, so nothing waits for an acknowledgement
+			   */
+	CONN_NAGLE_ON,    /* the next send has to set it */
+};
 _Static_assert(sizeof(struct conn) == 56, "an idle tunnel pays for two");
 
 /* Takes over FD, which must be non-blocking. */
 void conn_init(struct conn *conn, int fd, conn_event_fn *on_event);
 /* 0 or negative errno.  Does nothing when it is watched already. */
 int conn_watch(struct loop *loop, struct conn *conn) must_check;
+/* The same in LOOP_LATE_MS, unless it is closed before: for who may be done with it by then. */
+int conn_watch_late(struct loop *loop, struct conn *conn) must_check;
+/* Of one that is not watched: asks now what events would have told. */
+void conn_look(struct conn *conn);
+static inline bool conn_is_unwatched(const struct conn *conn)
+{
+	return conn->fd >= 0 && conn->lf.fd < 0;
+}
 
 /*
  * Opens a connection to ADDR and watches it.  0: CONN_CONNECTED or CONN_FAILED follows, unless
@@ -95,6 +115,16 @@ int conn_watch(struct loop *loop, struct conn *conn) must_check;
  */
 int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
 		 conn_event_fn *on_event) must_check;
+/*
+ * The same, with TCP_NODELAY from the second send on, which is the first that it matters to, and
+ * keep-alive probes from conn_probe() on.
+ */
+int conn_connect_lazily(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+			conn_event_fn *on_event) must_check;
+/* For who sends on conn->fd by itself, before each time; returns send()'s flags. */
+int conn_before_send(struct conn *conn);
+/* Keep-alive probes, if it lacks them: for one that is going to be silent for long. */
+void conn_probe(struct conn *conn);
 /*
  * The same for one question and one answer within a time limit, as a health check: two system
  * calls fewer, without TCP_NODELAY and keep-alive probes.

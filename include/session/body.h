@@ -68,8 +68,8 @@ struct body_path {
 	void *arg;
 	const bool
 		*is_held; /* while true everything is put into OUT and nothing sent; may be NULL */
+	bool is_last;     /* DESTINATION ends behind this body: its is_ending is told so */
 	body_unseen_fn *unseen; /* NULL = the tap has to see all; without a tap nobody does */
-	bool is_last; /* the connection ends behind this message: conn.is_ending is told so */
 };
 
 void body_init(struct body *body, enum http_framing from, uint64_t length, enum http_framing to);

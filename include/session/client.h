@@ -144,7 +144,7 @@ enum client_after {
 };
 void client_next(struct client *client, enum client_after after);
 /* The address that the client connected to; AF_UNSPEC = a Unix socket. */
-const struct ip_addr *client_destination(struct client *client);
+struct ip_addr client_destination(struct client *client);
 /* The port of it, as the bind or a PROXY header tells; 0 = none. */
 uint16_t client_port(const struct client *client);
 void client_set_timer(struct client *client, int64_t in_ms);

@@ -89,6 +89,22 @@ static void run_soons(struct loop *loop)
 	}
 }
 
+/* Those whose time has come; the ring begins with one that still waits, if any does. */
+static void run_lates(struct loop *loop)
+{
+	for (; loop->late_first != loop->late_end; loop->late_first++) {
+		struct loop_late *late = &loop->lates[loop->late_first % LOOP_LATES];
+		struct loop_fd *lf = late->lf;
+
+		if (!lf)
+			continue;
+		if (late->due_ms > clock_ms())
+			return;
+		if (loop_fd_add(loop, lf, late->fd, late->fn, late->events) != 0)
+			late->fn(lf, EPOLLERR | EPOLLHUP);
+	}
+}
+
 void loop_fini(struct loop *loop)
 {
 	run_mails(loop);
@@ -103,6 +119,13 @@ static int wait_ms(const struct loop *loop, int max_ms)
 {
 	int64_t next_ms = wheel_next_ms(&loop->wheel);
 	int64_t in_ms;
+
+	if (loop->late_first != loop->late_end) {
+		int64_t due_ms = loop->lates[loop->late_first % LOOP_LATES].due_ms;
+
+		if (next_ms < 0 || due_ms < next_ms)
+			next_ms = due_ms;
+	}
 
 	if (atomic_load_explicit(&loop->mails, memory_order_relaxed) ||
 	    !list_is_empty(&loop->soons))
@@ -155,6 +178,7 @@ void loop_turn(struct loop *loop, int max_ms)
 	wheel_advance(&loop->wheel, clock_ms());
 	run_mails(loop);
 	run_soons(loop);
+	run_lates(loop);
 	run_graves(loop);
 	count_lag(loop);
 }
@@ -191,6 +215,18 @@ int loop_fd_add(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn, u
 	return loop_fd_add_level(loop, lf, fd, fn, events | EPOLLET);
 }
 
+int loop_fd_add_late(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn, uint32_t events)
+{
+	struct loop_late *late = &loop->lates[loop->late_end % LOOP_LATES];
+
+	if (loop->late_end - loop->late_first >= LOOP_LATES)
+		return loop_fd_add(loop, lf, fd, fn, events);
+	*late = (struct loop_late){ lf, fn, clock_ms() + LOOP_LATE_MS, fd, events };
+	loop->late_end++;
+	*lf = (struct loop_fd){ .late = late, .fd = LOOP_FD_LATE };
+	return 0;
+}
+
 int loop_fd_add_level(struct loop *loop, struct loop_fd *lf, int fd, loop_fd_fn *fn,
 		      uint32_t events)
 {
@@ -207,8 +243,10 @@ int loop_fd_modify_level(struct loop *loop, struct loop_fd *lf, uint32_t events)
 
 void loop_fd_del(struct loop *loop, struct loop_fd *lf)
 {
-	if (lf->fd < 0)
+	if (lf->fd < 0) {
+		loop_fd_forget(lf);
 		return;
+	}
 	fd_control(loop, EPOLL_CTL_DEL, lf, lf->fd, 0);
 	lf->fd = -1;
 }

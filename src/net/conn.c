@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -42,20 +43,29 @@ static void finish_connect(struct conn *conn, uint32_t events)
 	conn->on_event(conn, CONN_CONNECTED);
 }
 
-static void on_ready(struct loop_fd *lf, uint32_t events)
+static void take_events(struct conn *conn, uint32_t events)
 {
-	struct conn *conn = container_of(lf, struct conn, lf);
-
 	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
 		conn->can_read = true;
 		conn->is_drained = false;
 	}
-	if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP))
+	if (events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) {
 		conn->is_hung_up = true;
+		conn->is_ended = events & EPOLLRDHUP && !(events & EPOLLERR);
+	}
+	if (unlikely(events & EPOLLPRI))
+		conn->has_urgent = true;
 	if (events & (EPOLLERR | EPOLLHUP))
 		conn->is_broken = true;
 	if (events & EPOLLERR)
 		conn->is_reset = true;
+}
+
+static void on_ready(struct loop_fd *lf, uint32_t events)
+{
+	struct conn *conn = container_of(lf, struct conn, lf);
+
+	take_events(conn, events);
 	if (conn->is_connecting) {
 		finish_connect(conn, events);
 		return;
@@ -65,30 +75,52 @@ static void on_ready(struct loop_fd *lf, uint32_t events)
 	conn->on_event(conn, CONN_IO);
 }
 
+#define EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI)
+
 int conn_watch(struct loop *loop, struct conn *conn)
 {
 	if (conn->lf.fd >= 0)
 		return 0;
 	if (conn->face && conn->face->watch)
 		return conn->face->watch(loop, conn);
-	return loop_fd_add(loop, &conn->lf, conn->fd, on_ready, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	loop_fd_forget(&conn->lf); /* it may stand among the late ones */
+	return loop_fd_add(loop, &conn->lf, conn->fd, on_ready, EVENTS);
+}
+
+int conn_watch_late(struct loop *loop, struct conn *conn)
+{
+	if (conn->lf.fd != -1)
+		return 0;
+	if (conn->face && conn->face->watch)
+		return conn->face->watch(loop, conn);
+	return loop_fd_add_late(loop, &conn->lf, conn->fd, on_ready, EVENTS);
+}
+
+void conn_look(struct conn *conn)
+{
+	struct pollfd ask = { .fd = conn->fd, .events = POLLIN | POLLRDHUP | POLLPRI };
+
+	if (poll(&ask, 1, 0) > 0) /* its bits are epoll's */
+		take_events(conn, (uint32_t)ask.revents);
+}
+
+static void switch_on(const struct conn *conn, int level, int option)
+{
+	int one = 1;
+
+	(void)setsockopt(conn->fd, level, option, &one, sizeof(one));
 }
 
 static int open_to(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
-		   conn_event_fn *on_event, bool is_brief)
+		   conn_event_fn *on_event)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int one = 1;
 	int rc;
 
 	if (fd < 0)
 		return -errno;
 	conn_init(conn, fd, on_event);
 	conn->can_read = false;
-	if (!is_brief && !sock_addr_is_unix(addr)) {
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
-	}
 	if (connect(fd, &addr->sa, addr->size) != 0) {
 		if (errno != EINPROGRESS) {
 			rc = -errno;
@@ -106,16 +138,62 @@ fail:
 	return rc;
 }
 
+int conn_connect_lazily(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
+			conn_event_fn *on_event)
+{
+	int rc = open_to(loop, conn, addr, on_event);
+
+	if (rc == 0 && !sock_addr_is_unix(addr)) {
+		conn->nagle = CONN_NAGLE_FRESH;
+		conn->lacks_probes = true;
+	}
+	return rc;
+}
+
 int conn_connect(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
 		 conn_event_fn *on_event)
 {
-	return open_to(loop, conn, addr, on_event, false);
+	int rc = conn_connect_lazily(loop, conn, addr, on_event);
+
+	if (rc == 0)
+		conn_probe(conn);
+	return rc;
 }
 
 int conn_connect_briefly(struct loop *loop, struct conn *conn, const struct sock_addr *addr,
 			 conn_event_fn *on_event)
 {
-	return open_to(loop, conn, addr, on_event, true);
+	return open_to(loop, conn, addr, on_event);
+}
+
+void conn_probe(struct conn *conn)
+{
+	if (likely(!conn->lacks_probes))
+		return;
+	conn->lacks_probes = false;
+	switch_on(conn, SOL_SOCKET, SO_KEEPALIVE);
+}
+
+int conn_before_send(struct conn *conn)
+{
+	if (unlikely(conn->nagle == CONN_NAGLE_ON))
+		switch_on(conn, IPPROTO_TCP, TCP_NODELAY);
+	if (conn->nagle)
+		conn->nagle = conn->nagle == CONN_NAGLE_FRESH ? CONN_NAGLE_ON : CONN_NAGLE_OFF;
+	return conn->is_ending && !conn->face ? MSG_NOSIGNAL | MSG_MORE : MSG_NOSIGNAL;
+}
+
+/* A recv() has returned less than was asked for. */
+static void was_emptied(struct conn *conn)
+{
+	if (unlikely(conn->has_urgent))
+		return;
+	if (likely(!conn->is_hung_up)) {
+		conn->can_read = false;
+	} else if (conn->is_ended && !conn->face) {
+		conn->can_read = false;
+		conn->is_eof = true;
+	}
 }
 
 enum io conn_socket_read(struct conn *conn, char *to, size_t room, size_t *got)
@@ -131,8 +209,8 @@ enum io conn_socket_read(struct conn *conn, char *to, size_t room, size_t *got)
 		n = sys_recv(conn->fd, to, room, 0);
 	while (n < 0 && errno == EINTR);
 	if (likely(n > 0)) {
-		if ((size_t)n < room && !conn->is_hung_up)
-			conn->can_read = false;
+		if ((size_t)n < room)
+			was_emptied(conn);
 		*got = (size_t)n;
 		return IO_OK;
 	}
@@ -185,6 +263,7 @@ enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sen
 {
 	struct iovec iov = { (void *)(uintptr_t)bytes, size };
 	ssize_t n;
+	int flags;
 
 	*sent = 0;
 	if (size == 0)
@@ -193,8 +272,9 @@ enum io conn_send(struct conn *conn, const void *bytes, size_t size, size_t *sen
 		return conn->face->sendv(conn, &iov, 1, sent);
 	if (!conn->can_write || conn->fd < 0)
 		return IO_AGAIN;
+	flags = conn_before_send(conn);
 	do
-		n = sys_send(conn->fd, bytes, size, MSG_NOSIGNAL);
+		n = sys_send(conn->fd, bytes, size, flags);
 	while (n < 0 && errno == EINTR);
 	return sent_result(conn, n, size, sent);
 }
@@ -224,12 +304,14 @@ enum io conn_socket_sendv(struct conn *conn, const struct iovec *iov, int iov_n,
 			      .msg_iovlen = (size_t)iov_n };
 	size_t size = iov_size(iov, iov_n);
 	ssize_t n;
+	int flags;
 
 	*sent = 0;
 	if (!conn->can_write || conn->fd < 0)
 		return IO_AGAIN;
+	flags = conn_before_send(conn);
 	do
-		n = sys_sendmsg(conn->fd, &msg, MSG_NOSIGNAL);
+		n = sys_sendmsg(conn->fd, &msg, flags);
 	while (n < 0 && errno == EINTR);
 	return sent_result(conn, n, size, sent);
 }

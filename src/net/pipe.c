@@ -184,6 +184,7 @@ enum io pipe_drain(struct pipe *pipe, struct conn *destination)
 		return IO_OK;
 	if (!destination->can_write || destination->fd < 0)
 		return IO_AGAIN;
+	(void)conn_before_send(destination);
 	do
 		n = splice(pipe->out, NULL, destination->fd, NULL, pipe->held,
 			   SPLICE_F_MOVE | SPLICE_F_NONBLOCK);

@@ -45,6 +45,16 @@ static void consumed(struct body *body, const struct body_path *path, size_t n)
 	buf_consume(path->in, n);
 }
 
+/* When the next N bytes of IN are the last, they may go together with the end behind them. */
+static void tell_end(const struct body *body, const struct body_path *path, size_t n)
+{
+	if (likely(!path->is_last))
+		return;
+	if (body->is_done || (body->from == FRAMING_LENGTH && n == body->left) ||
+	    (body->from == FRAMING_CLOSE && path->source->is_eof && n == buf_length(path->in)))
+		path->destination->is_ending = true;
+}
+
 /* What OUT holds and PIECE in one call; BODY_DONE when all of it went. */
 static enum body_result send_piece(struct body *body, const struct body_path *path,
 				   struct str piece)
@@ -55,9 +65,11 @@ static enum body_result send_piece(struct body *body, const struct body_path *pa
 		{ (void *)(uintptr_t)piece.p, piece.len },
 	};
 	size_t sent;
-	enum io io = before ? conn_sendv(path->destination, iov, 2, &sent)
-			    : conn_send(path->destination, piece.p, piece.len, &sent);
+	enum io io;
 
+	tell_end(body, path, piece.len);
+	io = before ? conn_sendv(path->destination, iov, 2, &sent)
+		    : conn_send(path->destination, piece.p, piece.len, &sent);
 	if (before)
 		buf_consume(path->out, sent < before ? sent : before);
 	if (sent > before)
@@ -115,8 +127,6 @@ static enum body_result pass_identity(struct body *body, const struct body_path 
 		consumed(body, path, n);
 		return BODY_DONE;
 	}
-	if (path->is_last && body->from == FRAMING_LENGTH && n == body->left)
-		path->destination->is_ending = true;
 	return send_piece(body, path, piece);
 }
 
@@ -225,8 +235,7 @@ enum body_result body_relay(struct body *body, const struct body_path *path)
 		if (!is_held(path)) {
 			enum io io;
 
-			if (path->is_last && body->is_done)
-				path->destination->is_ending = true;
+			tell_end(body, path, 0);
 			io = conn_send_buf(path->destination, path->out);
 			if (io == IO_FAIL)
 				return BODY_DESTINATION_FAIL;

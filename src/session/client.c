@@ -45,15 +45,28 @@ void client_set_timer(struct client *client, int64_t in_ms)
 		timer_stop(&client->timer);
 }
 
-const struct ip_addr *client_destination(struct client *client)
+static bool is_any(const struct ip_addr *addr)
 {
-	struct ip_addr *destination = &client_need_rare(client)->destination;
-	struct sock_addr local = { .size = sizeof(local.un) };
+	static const struct ip_addr any;
 
-	if (destination->family == AF_UNSPEC && !client->is_proxied &&
-	    getsockname(client->conn.fd, &local.sa, &local.size) == 0)
-		*destination = sock_addr_ip(&local);
-	return destination;
+	return memcmp(addr->ip, any.ip, sizeof(any.ip)) == 0;
+}
+
+struct ip_addr client_destination(struct client *client)
+{
+	struct sock_addr local = { .size = sizeof(local.un) };
+	struct ip_addr bound;
+
+	if (client->rare && (client->is_proxied || client->rare->destination.family != AF_UNSPEC))
+		return client->rare->destination;
+	/* Who listens on one address knows it. */
+	bound = sock_addr_ip(&client->bind->addr);
+	if (!is_any(&bound) && bound.port)
+		return bound;
+	if (getsockname(client->conn.fd, &local.sa, &local.size) != 0)
+		return (struct ip_addr){ 0 };
+	client_need_rare(client)->destination = sock_addr_ip(&local);
+	return client->rare->destination;
 }
 
 uint16_t client_port(const struct client *client)
@@ -389,7 +402,7 @@ struct client *client_open_stream(struct client *carrier, const struct conn_face
 	client_set_state(client, CLIENT_IDLE);
 	client_need_rare(client)->carrier = carrier;
 	client->source = carrier->source;
-	client->rare->destination = *client_destination(carrier);
+	client->rare->destination = client_destination(carrier);
 	client->is_proxied = true; /* addresses are the carrier's */
 	client->is_tls = carrier->is_tls;
 	conn_init(&client->conn, -1, on_client_event);
@@ -436,4 +449,6 @@ void client_next(struct client *client, enum client_after after)
 	/* Pipelined requests are taken from the loop, not by recursion. */
 	if (buf_length(&client->in) || client->conn.can_read)
 		client_read_head_soon(client);
+	else if (conn_watch(&client->traffic->loop, &client->conn) != 0)
+		client_close(client);
 }

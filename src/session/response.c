@@ -179,6 +179,28 @@ static uint64_t unseen_response(void *arg)
 	return txn->is_scanning || txn->is_watching ? 0 : UINT64_MAX;
 }
 
+/* The whole response is there. */
+static bool is_whole(const struct txn *txn, const struct http_head *head)
+{
+	return txn->response.is_done ||
+	       (txn->response.from == FRAMING_LENGTH &&
+		txn->response.left <= buf_length(&txn->upstream->in) - head->size);
+}
+
+/*
+ * What a client does once it has a part of its response means something else than what it has done
+ * before (is_client_gone()), so that from here on it has to be watched.
+ */
+static void watch_client(struct txn *txn)
+{
+	struct conn *conn = &txn->client->conn;
+
+	conn_look(conn);
+	txn->is_half_closed = conn->is_hung_up;
+	if (conn_watch(&txn->traffic->loop, conn) != 0)
+		conn->is_hung_up = conn->is_broken = true;
+}
+
 static enum step final_head(struct txn *txn, struct http_head *head)
 {
 	struct upstream *upstream = txn->upstream;
@@ -197,6 +219,8 @@ static enum step final_head(struct txn *txn, struct http_head *head)
 	if (!txn->is_keep_alive || !txn->request.is_done || txn->traffic->is_draining ||
 	    txn->response.to == FRAMING_CLOSE)
 		txn->is_closing_client = true;
+	if (conn_is_unwatched(&txn->client->conn) && !is_whole(txn, head))
+		watch_client(txn);
 	txn->sent_before = txn->client->conn.sent;
 	if (txn->wants_upgrade && !head->is_keep_alive)
 		txn->is_closing_client = true; /* a refused upgrade that closes: so it was meant */
@@ -345,8 +369,8 @@ enum step txn_relay_response(struct txn *txn)
 		.tap = tap_response,
 		.arg = txn,
 		.is_held = &txn->is_held,
-		.unseen = unseen_response,
 		.is_last = txn->is_closing_client,
+		.unseen = unseen_response,
 	};
 	struct client *client = txn->client;
 	enum body_result result;

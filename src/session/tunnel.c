@@ -180,7 +180,6 @@ static bool relay(struct tunnel *tunnel, struct body *body, const struct body_pa
 		return true;
 	switch (body_relay(body, path)) {
 	case BODY_DONE:
-		conn_shutdown(path->destination);
 		if (!tunnel->end)
 			tunnel->end = source_end;
 		return true;
@@ -218,6 +217,26 @@ static int64_t silence_limit_ms(const struct tunnel *tunnel)
 	return limit_ms < tunnel->limit_ms ? limit_ms : tunnel->limit_ms;
 }
 
+/* The first silence is to be noticed before it is too long. */
+static bool wants_probes(const struct tunnel *tunnel)
+{
+	return tunnel_upstream(tunnel)->conn.lacks_probes &&
+	       silence_limit_ms(tunnel) > UPSTREAM_SILENT_MS;
+}
+
+static void begin_probes(struct tunnel *tunnel)
+{
+	conn_probe(&tunnel_upstream(tunnel)->conn);
+	client_set_timer(tunnel->client, silence_limit_ms(tunnel) - UPSTREAM_SILENT_MS);
+}
+
+static void set_silence_timer(struct tunnel *tunnel)
+{
+	int64_t limit_ms = silence_limit_ms(tunnel);
+
+	client_set_timer(tunnel->client, wants_probes(tunnel) ? UPSTREAM_SILENT_MS : limit_ms);
+}
+
 static void run(struct tunnel *tunnel)
 {
 	struct client *client = tunnel->client;
@@ -228,6 +247,7 @@ static void run(struct tunnel *tunnel)
 				.out = &upstream->out,
 				.tap = tunnel->is_tcp ? NULL : walk_up,
 				.arg = tunnel,
+				.is_last = !upstream->conn.face,
 				.unseen = unseen_up };
 	struct body_path down = { .source = &upstream->conn,
 				  .in = &upstream->in,
@@ -235,6 +255,7 @@ static void run(struct tunnel *tunnel)
 				  .out = &client->out,
 				  .tap = tunnel->is_tcp ? NULL : walk_down,
 				  .arg = tunnel,
+				  .is_last = !client->conn.face,
 				  .unseen = unseen_down };
 
 	check_magic(upstream, UPSTREAM_MAGIC);
@@ -251,16 +272,20 @@ static void run(struct tunnel *tunnel)
 	if (!relay(tunnel, &tunnel->to_server, &up, END_TUNNEL_CLIENT, END_TUNNEL_SERVER) ||
 	    !relay(tunnel, &tunnel->to_client, &down, END_TUNNEL_SERVER, END_TUNNEL_CLIENT))
 		return;
-	if (is_in_order(tunnel)) {
+	if (is_in_order(tunnel)) { /* closing them says the same as shutting them first */
 		tunnel_end(tunnel, tunnel->end);
 		return;
 	}
+	if (tunnel->to_server.is_done && !buf_length(&upstream->out))
+		conn_shutdown(&upstream->conn);
+	if (tunnel->to_client.is_done && !buf_length(&client->out))
+		conn_shutdown(&client->conn);
 	if (tunnel->has_to_leave && tunnel->is_upgraded) {
 		tunnel_leave(tunnel);
 		return;
 	}
 	if (!tunnel->has_to_leave)
-		client_set_timer(client, silence_limit_ms(tunnel));
+		set_silence_timer(tunnel);
 	if (conn_watch(&client->traffic->loop, &client->conn) != 0)
 		tunnel_end(tunnel, END_TUNNEL_CLIENT);
 }
@@ -281,6 +306,8 @@ void tunnel_on_timer(struct tunnel *tunnel)
 		tunnel_leave_timeout(tunnel);
 	else if (tunnel->has_to_leave)
 		tunnel_leave(tunnel);
+	else if (wants_probes(tunnel))
+		begin_probes(tunnel);
 	else
 		tunnel_end(tunnel, tunnel->end ? tunnel->end : END_TUNNEL_TIMEOUT);
 }

@@ -476,12 +476,29 @@ static void set_wait_timer(struct txn *txn)
 		limit_ms = 1;
 	if (limit_ms > PROBE_MS && wants_probe(txn))
 		limit_ms = PROBE_MS;
+	if (limit_ms > UPSTREAM_SILENT_MS && txn->upstream && txn->upstream->conn.lacks_probes)
+		limit_ms = UPSTREAM_SILENT_MS;
 	client_set_timer(txn->client, limit_ms);
+}
+
+/*
+ * Who has to be told nothing but that his answer has come need not be watched for the short time
+ * that this mostly takes; that he has gone is seen a moment later.  A body may be followed by a
+ * stray line end, which has to be seen before the connection is closed.
+ */
+static int watch_client(struct txn *txn)
+{
+	struct conn *conn = &txn->client->conn;
+	bool is_servers_turn = txn->wait == WAIT_SERVER || txn->wait == WAIT_CONNECT;
+
+	if (is_servers_turn && txn->request.from == FRAMING_NONE && txn->request.is_done &&
+	    !buf_length(&txn->client->out))
+		return conn_watch_late(&txn->traffic->loop, conn);
+	return conn_watch(&txn->traffic->loop, conn);
 }
 
 void txn_run(struct txn *txn)
 {
-	struct client *client = txn->client;
 	enum step step;
 
 	check_magic(txn, TXN_MAGIC);
@@ -496,7 +513,7 @@ void txn_run(struct txn *txn)
 		return;
 	if (txn->wait != WAIT_NOTHING)
 		set_wait_timer(txn);
-	if (conn_watch(&txn->traffic->loop, &client->conn) != 0)
+	if (watch_client(txn) != 0)
 		txn_kill(txn, txn_client_gone(txn));
 }
 
@@ -522,6 +539,8 @@ void txn_on_timer(struct txn *txn)
 	if (clock_ms() < txn->wait_until_ms) {
 		if (wants_probe(txn))
 			probe_client(txn);
+		if (txn->upstream)
+			conn_probe(&txn->upstream->conn);
 		txn_run(txn);
 		return;
 	}

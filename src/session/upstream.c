@@ -185,7 +185,7 @@ static void write_proxy_header(struct txn *txn, struct upstream *upstream)
 
 	if (upstream->send_proxy == PROXY_NONE)
 		return;
-	header.dst = *client_destination(txn->client);
+	header.dst = client_destination(txn->client);
 	header.unique_id =
 		(struct str){ txn->request_id_len ? txn->request_id : NULL, txn->request_id_len };
 	if (txn->head && txn->head->authority.len)
@@ -237,7 +237,7 @@ struct upstream *upstream_open(struct txn *txn, const struct srvset_member *memb
 		.send_proxy = member->send_proxy,
 	};
 	count(&member->server->counters, server_connects);
-	rc = conn_connect(&traffic->loop, &upstream->conn, &member->addr, on_upstream_event);
+	rc = conn_connect_lazily(&traffic->loop, &upstream->conn, &member->addr, on_upstream_event);
 	if (rc != 0) {
 		*error = -rc;
 		slab_put(&traffic->upstream_slab, upstream);
@@ -286,6 +286,7 @@ void upstream_put(struct upstream *upstream, struct client *client)
 		pool->idle_n++;
 	}
 	upstream->state = UPSTREAM_IDLE;
+	conn_probe(&upstream->conn);
 	count(&upstream->server->counters, server_connections_idle);
 	traffic->upstreams_idle++;
 	upstream->idle_until_ms = clock_ms() + upstream->keep_alive_ms;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -222,6 +223,136 @@ static void bytes_before_the_end_are_read_and_then_the_end(void **state)
 	assert_true(conn.is_eof);
 }
 
+static void end_that_came_with_the_last_bytes_needs_no_second_read(void **state)
+{
+	(void)state;
+	connect_to(&tcp_addr);
+	assert_int_equal(write(peer, "last words", 10), 10);
+	close(peer);
+	peer = -1;
+	until(conn.is_hung_up);
+	assert_int_equal(receive(4), IO_OK);
+	assert_true(conn.can_read); /* all the room was used: there may be more */
+	assert_false(conn.is_eof);
+	assert_int_equal(receive(100), IO_OK);
+	assert_int_equal(buf_length(&in), 10);
+	assert_false(conn.can_read);
+	assert_true(conn.is_eof);
+}
+
+static void reset_behind_the_last_bytes_is_no_end(void **state)
+{
+	struct linger linger = { .l_onoff = 1 };
+
+	(void)state;
+	connect_to(&tcp_addr);
+	assert_int_equal(write(peer, "cut", 3), 3);
+	assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+	close(peer);
+	peer = -1;
+	until(conn.is_broken);
+	if (receive(100) == IO_OK) {
+		assert_false(conn.is_eof);
+		assert_int_equal(receive(100), IO_FAIL);
+	}
+	assert_int_equal(conn.error, ECONNRESET);
+}
+
+static void bytes_behind_urgent_ones_are_not_forgotten(void **state)
+{
+	(void)state;
+	connect_to(&tcp_addr);
+	assert_int_equal(write(peer, "abc", 3), 3);
+	assert_int_equal(send(peer, "!", 1, MSG_OOB), 1);
+	assert_int_equal(write(peer, "def", 3), 3);
+	shutdown(peer, SHUT_WR);
+	until(conn.is_hung_up && conn.has_urgent);
+	while (receive(100) == IO_OK)
+		continue;
+	assert_true(conn.is_eof);
+	assert_int_equal(buf_length(&in), 6);
+	assert_memory_equal(buf_bytes(&in), "abcdef", 6);
+}
+
+static int option_of(int level, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	assert_int_equal(getsockopt(conn.fd, level, option, &value, &size), 0);
+	return value;
+}
+
+static void lazy_connection_is_undelayed_from_its_second_send_and_probed_when_told(void **state)
+{
+	size_t sent;
+
+	(void)state;
+	listen_on(&tcp_addr);
+	assert_int_equal(conn_connect_lazily(&loop, &conn, &tcp_addr, on_event), 0);
+	until(!conn.is_connecting && peer >= 0);
+	assert_int_equal(conn_send(&conn, "a", 1, &sent), IO_OK);
+	assert_int_equal(option_of(IPPROTO_TCP, TCP_NODELAY), 0);
+	assert_int_equal(conn_send(&conn, "b", 1, &sent), IO_OK);
+	assert_int_equal(option_of(IPPROTO_TCP, TCP_NODELAY), 1);
+	assert_int_equal(conn.nagle, CONN_NAGLE_OFF);
+	assert_int_equal(option_of(SOL_SOCKET, SO_KEEPALIVE), 0);
+	assert_true(conn.lacks_probes);
+	conn_probe(&conn);
+	assert_int_equal(option_of(SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_false(conn.lacks_probes);
+}
+
+static void connection_is_probed_from_its_start(void **state)
+{
+	(void)state;
+	connect_to(&tcp_addr);
+	assert_int_equal(option_of(SOL_SOCKET, SO_KEEPALIVE), 1);
+}
+
+/* As accepted ones are: without Nagle's delay. */
+static void last_bytes_wait_for_the_end_behind_them(void **state)
+{
+	size_t sent;
+	char got[8];
+
+	(void)state;
+	connect_to(&tcp_addr);
+	assert_int_equal(conn_send(&conn, "a", 1, &sent), IO_OK);
+	assert_int_equal(conn_send(&conn, "b", 1, &sent), IO_OK);
+	until(recv(peer, got, 8, MSG_PEEK | MSG_DONTWAIT) == 2);
+	conn.is_ending = true;
+	assert_int_equal(conn_send(&conn, "c", 1, &sent), IO_OK);
+	assert_int_equal(recv(peer, got, 8, MSG_DONTWAIT), 2);
+	conn_close(&conn);
+	assert_int_equal(recv(peer, got, 8, MSG_DONTWAIT), 1);
+	assert_int_equal(recv(peer, got, 8, MSG_DONTWAIT), 0);
+}
+
+static void unwatched_one_can_be_asked_what_has_happened(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	peer = fds[1];
+	conn_init(&conn, fds[0], on_event);
+	conn.can_read = false;
+	assert_int_equal(conn_watch_late(&loop, &conn), 0);
+	assert_true(conn_is_unwatched(&conn));
+	conn_look(&conn);
+	assert_false(conn.can_read || conn.is_hung_up);
+	assert_int_equal(write(peer, "x", 1), 1);
+	shutdown(peer, SHUT_WR);
+	conn_look(&conn);
+	assert_true(conn.can_read && conn.is_hung_up && !conn.is_broken);
+	assert_int_equal(ios, 0);
+	assert_int_equal(conn_watch(&loop, &conn), 0);
+	assert_int_equal(conn_watch_late(&loop, &conn), 0);
+	assert_false(conn_is_unwatched(&conn));
+	until(ios == 1);
+}
+
 static void reset_is_a_failure_not_an_end(void **state)
 {
 	struct linger linger = { .l_onoff = 1 };
@@ -412,6 +543,13 @@ int main(void)
 		CONN_TEST(short_read_is_known_to_have_emptied_the_socket),
 		CONN_TEST(read_without_room_is_not_the_end),
 		CONN_TEST(bytes_before_the_end_are_read_and_then_the_end),
+		CONN_TEST(end_that_came_with_the_last_bytes_needs_no_second_read),
+		CONN_TEST(reset_behind_the_last_bytes_is_no_end),
+		CONN_TEST(bytes_behind_urgent_ones_are_not_forgotten),
+		CONN_TEST(lazy_connection_is_undelayed_from_its_second_send_and_probed_when_told),
+		CONN_TEST(connection_is_probed_from_its_start),
+		CONN_TEST(last_bytes_wait_for_the_end_behind_them),
+		CONN_TEST(unwatched_one_can_be_asked_what_has_happened),
 		CONN_TEST(reset_is_a_failure_not_an_end),
 		CONN_TEST(our_reset_reaches_the_peer),
 		CONN_TEST(full_socket_waits_and_goes_on_without_losing_a_byte),

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -90,6 +91,73 @@ static void edge_is_told_once_level_again_and_again(void **state)
 	assert_int_equal(loop_fd_modify_level(&loop, &ends[0].lf, 0), 0);
 	loop_turn(&loop, 0);
 	assert_int_equal(ends[0].calls, 3);
+	close_ends();
+}
+
+static void late_one_is_registered_when_its_time_has_come(void **state)
+{
+	int64_t started_ms;
+
+	(void)state;
+	make_ends();
+	clock_update();
+	started_ms = clock_ms();
+	assert_int_equal(write(ends[1].fd, "x", 1), 1);
+	assert_int_equal(loop_fd_add_late(&loop, &ends[0].lf, ends[0].fd, on_end, EPOLLIN), 0);
+	while (!ends[0].calls)
+		loop_turn(&loop, -1); /* without another timer: it bounds the wait itself */
+	assert_in_range(clock_ms() - started_ms, LOOP_LATE_MS, 1000);
+	assert_int_equal(ends[0].lf.fd, ends[0].fd);
+	assert_true(ends[0].events & EPOLLIN); /* what had come before is told */
+	close_ends();
+}
+
+static void late_one_that_is_forgotten_or_registered_has_left_its_place(void **state)
+{
+	(void)state;
+	make_ends();
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(loop_fd_add_late(&loop, &ends[i].lf, ends[i].fd, on_end, EPOLLOUT),
+				 0);
+	loop_fd_forget(&ends[0].lf);
+	memset(&ends[0].lf, 0xff, sizeof(ends[0].lf)); /* its memory is somebody else's */
+	loop_fd_del(&loop, &ends[1].lf);
+	assert_int_equal(loop_fd_add(&loop, &ends[1].lf, ends[1].fd, on_end, EPOLLOUT), 0);
+	for (int64_t end_ms = clock_ms() + 3 * LOOP_LATE_MS; clock_ms() < end_ms;)
+		loop_turn(&loop, 1);
+	assert_int_equal(ends[0].calls, 0);
+	assert_int_equal(ends[1].calls, 1);
+	ends[0].lf.fd = -1;
+	close_ends();
+}
+
+static void late_one_without_a_place_is_registered_at_once(void **state)
+{
+	static struct loop_fd many[LOOP_LATES];
+
+	(void)state;
+	make_ends();
+	for (int i = 0; i < LOOP_LATES; i++)
+		assert_int_equal(loop_fd_add_late(&loop, &many[i], ends[0].fd, on_end, EPOLLIN), 0);
+	assert_int_equal(loop_fd_add_late(&loop, &ends[1].lf, ends[1].fd, on_end, EPOLLIN), 0);
+	assert_int_equal(ends[1].lf.fd, ends[1].fd);
+	for (int i = 0; i < LOOP_LATES; i++)
+		loop_fd_forget(&many[i]);
+	loop_turn(&loop, 0);
+	assert_int_equal(loop.late_first, loop.late_end);
+	close_ends();
+}
+
+static void late_one_that_cannot_be_registered_hears_it(void **state)
+{
+	(void)state;
+	make_ends();
+	close(ends[0].fd);
+	assert_int_equal(loop_fd_add_late(&loop, &ends[0].lf, ends[0].fd, on_end, EPOLLIN), 0);
+	while (!ends[0].calls)
+		loop_turn(&loop, -1);
+	assert_int_equal(ends[0].events, EPOLLERR | EPOLLHUP);
+	assert_int_equal(ends[0].lf.fd, -1);
 	close_ends();
 }
 
@@ -336,6 +404,10 @@ int main(void)
 #define LOOP_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		LOOP_TEST(edge_is_told_once_level_again_and_again),
+		LOOP_TEST(late_one_is_registered_when_its_time_has_come),
+		LOOP_TEST(late_one_that_is_forgotten_or_registered_has_left_its_place),
+		LOOP_TEST(late_one_without_a_place_is_registered_at_once),
+		LOOP_TEST(late_one_that_cannot_be_registered_hears_it),
 		LOOP_TEST(failed_add_leaves_it_unregistered),
 		LOOP_TEST(event_under_way_is_dropped_when_its_descriptor_goes),
 		LOOP_TEST(event_of_the_old_descriptor_is_not_given_to_the_new_one),
