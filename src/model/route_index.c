@@ -7,9 +7,9 @@
 #include "model/load.h"
 #include "model/match_build.h"
 
-#define NAME_MAX_LEN                                                                               \
-	255          /* longer patterns are not indexed, longer names of requests not looked up */
-#define LABELS_MAX 8 /* of a pattern "*.b.test"; those with more are not indexed */
+#define NAME_MAX_LEN 255 /* longer patterns are not indexed; of longer hosts the end is looked up  \
+			  */
+#define LABELS_MAX 8     /* of a pattern "*.b.test"; those with more are not indexed */
 #define LISTS_MAX  (2 * (LABELS_MAX + 1) + 2)
 
 enum name_kind { NAME_HOST, NAME_SNI, NAME_PATH, NAME_KIND_N };
@@ -197,14 +197,19 @@ static void add_host(const struct route_index *index, struct lists *lists, enum 
 		     struct str host)
 {
 	char lower[NAME_MAX_LEN + 1];
-	struct str name = { lower, host.len };
+	struct str name;
 
 	if (!index->has_names[kind] || !host.p)
 		return;
-	if (name.len > 1 && host.p[name.len - 1] == '.')
-		name.len--; /* as match.c has it */
-	if (!name.len || name.len > NAME_MAX_LEN)
+	if (host.len > 1 && host.p[host.len - 1] == '.')
+		host.len--; /* as match.c has it */
+	if (!host.len)
 		return;
+	if (host.len > sizeof(lower)) { /* its end has all that a pattern may ask for */
+		host.p += host.len - sizeof(lower);
+		host.len = sizeof(lower);
+	}
+	name = (struct str){ lower, host.len };
 	for (size_t i = 0; i < name.len; i++)
 		lower[i] = (char)ascii_lower((unsigned char)host.p[i]);
 	lists_add(lists, find(index, kind, name));

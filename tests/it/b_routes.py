@@ -203,6 +203,23 @@ backends:
     same(c.ask(get("/a")).body, b"A", "body")
 
 
+@case("a very long host meets the route of its domain, also behind so many routes that names are looked up")
+def _(t):
+    t.echo()
+    t.limpet("""\
+frontends:
+  web:
+    bind: "127.0.0.1:${PORT}"
+    routes:
+%s      - {match: {host: "*.int.test"}, respond: {status: 403}}
+    backend: app
+backends:
+  app: {hosts: {one: "${A}"}}
+""" % "".join("      - {match: {host: h%d.test}, backend: app}\n" % i for i in range(20)))
+    for length in (20, 255, 256, 257, 1000):
+        same(t.ask(get("/", host="a" * (length - 9) + ".int.test")).status, 403, "status with %d bytes" % length)
+
+
 @case("a regex that backtracks without end is cut short, and other clients are served meanwhile")
 def _(t):
     import time

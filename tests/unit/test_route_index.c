@@ -80,10 +80,14 @@ static struct config *random_routes(unsigned n)
 static struct match_facts random_facts(struct http_head *head)
 {
 	static const struct ip_addr client = { .family = AF_INET, .ip = { 127, 0, 0, 1 } };
-	const char *host =
-		PICK("a.test", "A.TEST", "a.test.", "b.test", "www.b.test", "x.www.B.test",
-		     ".b.test", "c.test", "", "test", ".", "1.2.deep.a.b.test", "::1", "a.b.test.",
-		     "localhost", "deep.a.b.test");
+	static char longer[3][300]; /* than an indexed pattern may be */
+	const char *host;
+
+	for (int i = 0; i < 3; i++)
+		snprintf(longer[i], sizeof(longer[i]), "%0*d%s", 248 + i, 0, ".b.test");
+	host = PICK("a.test", "A.TEST", "a.test.", "b.test", "www.b.test", "x.www.B.test",
+		    ".b.test", "c.test", "", "test", ".", "1.2.deep.a.b.test", "::1", "a.b.test.",
+		    "localhost", "deep.a.b.test", longer[0], longer[1], longer[2]);
 	const char *sni = PICK("a.test", "www.b.test", "x.test", "c.test");
 
 	head->method = up_to(2) ? STR("GET") : STR("POST");
