@@ -43,6 +43,7 @@ struct conn {
 	uint64_t due_ns; /* CLIENT: of the request under way */
 	uint64_t left;   /* bytes of the body to read (CLIENT), to write (SERVER) */
 	bool has_head, is_connecting, is_upgraded;
+	bool is_last; /* the answer says Connection: close */
 	struct conn *next_free;
 };
 
@@ -240,6 +241,10 @@ static void client_done(struct conn *conn)
 		samples[samples_n++] = (struct sample){ conn->due_ns, now_ns() - conn->due_ns };
 	if (mode == RATE) {
 		conn->due_ns = 0;
+		if (conn->is_last) {
+			conn_end(conn);
+			return;
+		}
 		conn->next_free = free_conns;
 		free_conns = conn;
 	} else if (mode == FULL) {
@@ -257,6 +262,7 @@ static bool client_head(struct conn *conn, size_t got, size_t *body)
 	if (!end || (strncmp(room, "HTTP/1.1 200", 12) != 0 && strncmp(room, "HTTP/1.1 101", 12)))
 		return false;
 	conn->is_upgraded = room[9] == '1';
+	conn->is_last = strcasestr(room, "\r\nconnection: close\r\n") != NULL;
 	length = strcasestr(room, "\r\ncontent-length:");
 	if (!conn->is_upgraded && !length)
 		return false;
