@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Limpet as a contestant of the comparison harness: put this file into its contestants/ folder.
-# limpetctl is looked for beside the binary.
+# limpetctl is looked for beside the binary.  +NOSPLICE=1: bulk is copied.
 : "${BIN:=/usr/local/sbin/limpet}"
 
 c_supports() {
@@ -24,6 +24,7 @@ c_conf() {
 	echo "global:"
 	echo "  threads: $THREADS"
 	echo "  max_connections: $MAXCONN"
+	[ "${NOSPLICE:-0}" = 1 ] && echo "  splice: false"
 	echo "  log: {target: stderr, level: warn}"
 	echo "  stats: {socket: \"unix:$DIR/cli.sock\"}"
 	echo "defaults:"
