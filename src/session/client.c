@@ -446,8 +446,9 @@ void client_next(struct client *client, enum client_after after)
 	}
 	client_set_state(client, CLIENT_IDLE);
 	client_wait_head(client);
-	/* Pipelined requests are taken from the loop, not by recursion. */
-	if (buf_length(&client->in) || client->conn.can_read)
+	/* Pipelined requests are taken from the loop, not by recursion.  An end that is known
+	 * already has no event of its own any more. */
+	if (buf_length(&client->in) || client->conn.can_read || client->conn.is_eof)
 		client_read_head_soon(client);
 	else if (conn_watch(&client->traffic->loop, &client->conn) != 0)
 		client_close(client);

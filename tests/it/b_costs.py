@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What saves system calls on short connections (decision 0027) takes nothing from anybody."""
+import signal
 import socket
 import struct
 import time
@@ -33,6 +34,29 @@ def _(t):
         c.send(get(fields=CLOSE))
         c.shut()
         same(c.read_response().body, b"abcdef", "body")
+        check(c.wait_gone(), "in order")
+
+
+def together(limpet, c, data):
+    """DATA and the end behind it come as one event to a client that is watched."""
+    time.sleep(0.02)
+    limpet.signal(signal.SIGSTOP)
+    c.send(data)
+    c.shut()
+    time.sleep(0.02)
+    limpet.signal(signal.SIGCONT)
+
+
+@case("a client whose last requests come together with its end is answered, and closed at once")
+def _(t):
+    t.server(serve(lambda m, p: ok(m.target.encode() + m.body)), serve(lambda m, p: ok(m.target.encode() + m.body)))
+    limpet = t.limpet()
+    for data, bodies in ((get("/a"), [b"/a"]), (get("/a") + get("/b"), [b"/a", b"/b"]),
+                         (post("/p", body=b"hello"), [b"/phello"])):
+        c = t.connect()
+        same(c.ask(get("/0")).body, b"/0", "the first")
+        together(limpet, c, data)
+        same([c.read_response().body for _ in bodies], bodies, "bodies")
         check(c.wait_gone(), "in order")
 
 
