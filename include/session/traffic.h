@@ -19,10 +19,10 @@
 #include "model/config.h"
 #include "model/server.h"
 #include "proto/http1.h"
-#include "session/h2_mem.h"
 
 #define SCRATCH_SIZE 65536
 
+struct h2_mem;
 struct srvpool;
 struct wait_line;
 
@@ -42,7 +42,7 @@ struct traffic {
 	struct list pipelined; /* struct client.turn: idle ones who have sent more already */
 	struct soon next_pipelined;
 	struct slab client_slab, txn_slab, upstream_slab, head_slab, replay_slab;
-	struct h2_mem h2_mem;
+	struct h2_mem *h2_mem;  /* (own) of HTTP/2 sessions: h2_mem.h */
 	struct srvpool **pools; /* (own) by server number; NULL = not met yet */
 	uint32_t pools_n;
 	struct endings *endings; /* (own) ending.c; NULL = there was none yet */

@@ -77,7 +77,7 @@ static inline struct server *tunnel_server(const struct tunnel *tunnel)
 #define UPSTREAM_KEEP_ALIVE_MS 4000
 /* After so long without a word its connection gets keep-alive probes. */
 #define UPSTREAM_SILENT_MS SEC(10)
-#define POOL_IDLE_MAX          512 /* idle connections per server and thread */
+#define POOL_IDLE_MAX      512 /* idle connections per server and thread */
 
 /* An idle connection to MEMBER's server, taken from the pool; NULL when there is none. */
 struct upstream *upstream_from_pool(struct traffic *traffic, const struct srvset_member *member);

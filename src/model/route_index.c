@@ -7,10 +7,10 @@
 #include "model/load.h"
 #include "model/match_build.h"
 
-#define NAME_MAX_LEN 255 /* longer patterns are not indexed; of longer hosts the end is looked up  \
-			  */
-#define LABELS_MAX 8     /* of a pattern "*.b.test"; those with more are not indexed */
-#define LISTS_MAX  (2 * (LABELS_MAX + 1) + 2)
+/* Longer patterns are not indexed; of longer hosts the end is looked up. */
+#define NAME_MAX_LEN 255
+#define LABELS_MAX   8 /* of a pattern "*.b.test"; those with more are not indexed */
+#define LISTS_MAX    (2 * (LABELS_MAX + 1) + 2)
 
 enum name_kind { NAME_HOST, NAME_SNI, NAME_PATH, NAME_KIND_N };
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "session/h2_internal.h"
+#include "session/h2_mem.h"
 
 /* A connection's request bodies, over all its streams. */
 #define CONNECTION_WINDOWS 8
@@ -249,7 +250,7 @@ int h2_session_open(struct h2 *h2)
 {
 	nghttp2_session_callbacks *callbacks = callbacks_new();
 	nghttp2_option *option = h2_limits_option(&h2->limits);
-	nghttp2_mem mem = h2_mem_for_nghttp2(&h2->client->traffic->h2_mem);
+	nghttp2_mem mem = h2_mem_for_nghttp2(h2->client->traffic->h2_mem);
 	int rc = -ENOMEM;
 
 	if (callbacks && option &&

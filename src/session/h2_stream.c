@@ -8,6 +8,7 @@
 
 #include "balance/lb.h"
 #include "session/h2_internal.h"
+#include "session/h2_mem.h"
 #include "session/trace.h"
 #include "session/upstream.h"
 
@@ -15,7 +16,7 @@
 
 struct h2_stream *h2_stream_new(struct h2 *h2, int32_t id)
 {
-	struct h2_mem *mem = &h2->client->traffic->h2_mem;
+	struct h2_mem *mem = h2->client->traffic->h2_mem;
 	struct h2_stream *stream = h2_mem_get_zeroed(mem, sizeof(*stream));
 
 	stream->magic = H2_STREAM_MAGIC;
@@ -33,7 +34,7 @@ static void free_head(struct h2_stream *stream)
 	if (!stream->head)
 		return;
 	h2_head_fini(stream->head);
-	h2_mem_put(&stream->h2->client->traffic->h2_mem, stream->head);
+	h2_mem_put(stream->h2->client->traffic->h2_mem, stream->head);
 	stream->head = NULL;
 }
 
@@ -60,7 +61,7 @@ void h2_stream_let_go(struct h2_stream *stream)
 	stream->magic = 0;
 	if (h2->filled == stream)
 		h2->filled = NULL;
-	h2_mem_put(&h2->client->traffic->h2_mem, stream);
+	h2_mem_put(h2->client->traffic->h2_mem, stream);
 	h2_wake(h2);
 }
 

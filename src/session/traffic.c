@@ -14,6 +14,7 @@
 #include "session/client.h"
 #include "session/ending.h"
 #include "session/h2.h"
+#include "session/h2_mem.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 #include "session/upstream.h"
@@ -63,7 +64,7 @@ int traffic_init(struct traffic *traffic, unsigned index)
 	slab_init(&traffic->txn_slab, "txn", sizeof(struct txn), 1024);
 	slab_init(&traffic->upstream_slab, "upstream", sizeof(struct upstream), 4096);
 	slab_init(&traffic->head_slab, "head", sizeof(struct http_head), 64);
-	traffic->h2_mem = (struct h2_mem){ 0 };
+	traffic->h2_mem = xcalloc(1, sizeof(*traffic->h2_mem));
 	slab_init(&traffic->replay_slab, "replay", sizeof(struct replay), 1024);
 	atomic_store(&traffics[index], traffic);
 	return 0;
@@ -94,7 +95,8 @@ void traffic_fini(struct traffic *traffic)
 	slab_fini(&traffic->upstream_slab);
 	slab_fini(&traffic->head_slab);
 	slab_fini(&traffic->replay_slab);
-	h2_mem_fini(&traffic->h2_mem);
+	h2_mem_fini(traffic->h2_mem);
+	free(traffic->h2_mem);
 }
 
 static void find_bind(struct frontend_acceptor *at)
