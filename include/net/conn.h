@@ -101,11 +101,12 @@ void conn_init(struct conn *conn, int fd, conn_event_fn *on_event);
 int conn_watch(struct loop *loop, struct conn *conn) must_check;
 /* The same in LOOP_LATE_MS, unless it is closed before: for who may be done with it by then. */
 int conn_watch_late(struct loop *loop, struct conn *conn) must_check;
-/* Of one that is not watched: asks now what events would have told. */
+/* Of one that conn_is_unheard(): asks now what events would have told. */
 void conn_look(struct conn *conn);
-static inline bool conn_is_unwatched(const struct conn *conn)
+/* Not watched, or for so short that what happened before may not have been told yet. */
+static inline bool conn_is_unheard(const struct loop *loop, const struct conn *conn)
 {
-	return conn->fd >= 0 && conn->lf.fd < 0;
+	return conn->fd >= 0 && (conn->lf.fd < 0 || loop->batch - conn->lf.batch <= 2);
 }
 
 /*

@@ -196,7 +196,7 @@ static void watch_client(struct txn *txn)
 	struct conn *conn = &txn->client->conn;
 
 	conn_look(conn);
-	txn->is_half_closed = conn->is_hung_up;
+	txn->is_half_closed |= conn->is_hung_up;
 	if (conn_watch(&txn->traffic->loop, conn) != 0)
 		conn->is_hung_up = conn->is_broken = true;
 }
@@ -219,7 +219,7 @@ static enum step final_head(struct txn *txn, struct http_head *head)
 	if (!txn->is_keep_alive || !txn->request.is_done || txn->traffic->is_draining ||
 	    txn->response.to == FRAMING_CLOSE)
 		txn->is_closing_client = true;
-	if (conn_is_unwatched(&txn->client->conn) && !is_whole(txn, head))
+	if (conn_is_unheard(&txn->traffic->loop, &txn->client->conn) && !is_whole(txn, head))
 		watch_client(txn);
 	txn->sent_before = txn->client->conn.sent;
 	if (txn->wants_upgrade && !head->is_keep_alive)
