@@ -124,8 +124,16 @@ class Running:
             self.process = None
 
 
+def on_term(number, frame):
+    """As an interrupt: what runs is ended on the way out."""
+    raise SystemExit(128 + number)
+
+
 class Arena:
+    """Close it in the end; a SIGTERM leads there, too."""
+
     def __init__(self, load, seconds, warm, tries, noise):
+        signal.signal(signal.SIGTERM, on_term)
         self.load_binary, self.seconds, self.warm, self.tries, self.noise = load, seconds, warm, tries, noise
         self.network = own_network()
         self.cpus = sorted(os.sched_getaffinity(0))[:2]

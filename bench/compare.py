@@ -89,6 +89,10 @@ class Outcome:
     def left(self, label):
         return verdict.left(self.ratio(label), self.ratio(self.like("floor", label), label))
 
+    def lost_rounds(self, label):
+        """Rounds in which LABEL alone has no figure."""
+        return verdict.lost(self.of(label), self.of(self.like("haproxy", label)))
+
     def judged_label(self):
         return "limpet+" if self.row.adds else "limpet"
 
@@ -171,7 +175,7 @@ def judged(arena, row, contestants, rounds, entries):
         measure(arena, outcome, rounds * more, entries)
         label = outcome.judged_label()
         said = verdict.judge(row.expected, outcome.ratio(label), failed_of(outcome.samples, label),
-                             len(MORE_ROUNDS) - attempt)
+                             len(MORE_ROUNDS) - attempt, outcome.lost_rounds(label))
         if said.good or said.final:
             break
         say("# %s: %s; again, with more rounds" % (row.name, said.why))

@@ -7,6 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
+import compare  # noqa: E402
 import peers  # noqa: E402
 import rows  # noqa: E402
 import verdict  # noqa: E402
@@ -120,6 +121,32 @@ def in_the_end_median_and_minima_have_to_agree():
 def failed_requests_are_never_good():
     said = judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 9), 1, 2)
     assert not said.good and said.final
+
+
+def a_round_that_limpet_alone_has_lost_is_never_good():
+    said = judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 9), 0, 2, lost_rounds=1)
+    assert not said.good and said.final
+    assert verdict.lost([1, None, 2, None], [3, 4, None, None]) == 1
+    row = next(row for row in rows.ROWS if row.name == "ka-1k")
+    outcome = compare.Outcome(row, [])
+    outcome.samples = {"limpet": [{"cpu_us": 1}, None], "haproxy": [{"cpu_us": 1}, {"cpu_us": 1}]}
+    assert outcome.lost_rounds("limpet") == 1
+
+
+def a_sigterm_leaves_nothing_behind():
+    code = ("import arena, subprocess, time\n"
+            "a = arena.Arena('/bin/true', 1, 0, 1, 5)\n"
+            "try:\n"
+            "    print(a.spawn(['sleep', '60'], True, subprocess.DEVNULL).pid, a.dir, flush=True)\n"
+            "    time.sleep(60)\n"
+            "finally:\n"
+            "    a.close()\n")
+    with subprocess.Popen([sys.executable, "-B", "-c", code], cwd=os.path.dirname(os.path.abspath(__file__)),
+                          stdout=subprocess.PIPE, text=True) as running:
+        pid, scratch = running.stdout.readline().split()
+        running.terminate()
+        running.wait(10)
+    assert not os.path.exists("/proc/" + pid) and not os.path.exists(scratch), (pid, scratch)
 
 
 def too_few_rounds_are_never_good():

@@ -81,16 +81,23 @@ def is_slack(expected, got):
     return got is not None and got.rounds >= ROUNDS_LEAST and got.median * SLACK < expected
 
 
-def judge(expected, got, failed, attempts_left):
-    """EXPECTED ratio, GOT it (a Ratio or None), FAILED requests of ours.
+def lost(mine, other):
+    """Rounds in which OTHER has a figure and we have none: a proxy that has died or hangs, whatever the others say."""
+    return sum(a is None and b is not None for a, b in zip(mine, other))
+
+
+def judge(expected, got, failed, attempts_left, lost_rounds=0):
+    """EXPECTED ratio, GOT it (a Ratio or None), FAILED requests of ours, LOST_ROUNDS without a figure of ours.
 
     The median decides.  One that is too high gets more rounds while there are attempts; at the last one the ratio of
     the minima has a say, as others on the machine make a round slower, never faster: a row fails when both are
-    too high.  Requests that failed are never noise, and too few rounds are no success.
+    too high.  Requests that failed and rounds that are lost are never noise, and too few rounds are no success.
     """
     limit = expected * SLACK
     if failed:
         return Verdict(False, True, "%d requests failed" % failed)
+    if lost_rounds:
+        return Verdict(False, True, "%d rounds without an answer of ours" % lost_rounds)
     if got is None or got.rounds < ROUNDS_LEAST:
         return Verdict(False, attempts_left == 0, "only %d rounds have figures" % (got.rounds if got else 0))
     text = "x %.3f of HAProxy, expected %.3f, at most %.3f" % (got.median, expected, limit)
