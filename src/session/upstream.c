@@ -15,6 +15,10 @@
 
 static timer_fn on_idle_timer;
 
+/* Of a pool, at the least from one look at all of it to the next: kept connections may be as many
+ * as clients.  Far less than the second that keep_alive_ms leaves. */
+#define LOOK_MS MS(250)
+
 struct srvpool *srvpool_of(struct traffic *traffic, const struct server *server)
 {
 	struct srvpool *pool;
@@ -146,8 +150,11 @@ static void on_idle_timer(struct timer *timer)
 	struct srvpool *pool = container_of(timer, struct srvpool, idle_timer);
 	int64_t until_ms = close_idle(&pool->kept, close_idle(&pool->idle, INT64_MAX));
 
-	if (until_ms != INT64_MAX)
-		timer_set(&pool->traffic->loop.wheel, timer, until_ms);
+	if (until_ms == INT64_MAX)
+		return;
+	if (until_ms < clock_ms() + LOOK_MS)
+		until_ms = clock_ms() + LOOK_MS;
+	timer_set(&pool->traffic->loop.wheel, timer, until_ms);
 }
 
 struct upstream *upstream_from_pool(struct traffic *traffic, const struct srvset_member *member)
