@@ -108,7 +108,7 @@ static int begin(struct conn *conn, SSL *ssl, struct tls *tls)
 	tls->ssl = ssl;
 	tls->conn = conn;
 	tls->wire_sent = conn->sent;
-	conn->is_drained = !conn->can_read;
+	conn->is_drained = !conn->can_read && !conn->is_eof;
 	conn->face = &tls_face;
 	conn->tls = tls;
 	return 0;

@@ -5,6 +5,7 @@ import os
 import random
 import re
 import resource
+import signal
 import socket
 import ssl
 import time
@@ -327,6 +328,24 @@ def _(t):
         for peer in peers:
             same(peer.ask(get("/")).status, 200, "status")
         good(t)
+
+
+@case("a ClientHello that comes together with its client's end is given up at once")
+def _(t):
+    t.echo()
+    limpet = t.limpet(CERTS.config(BASE, bind="accept_proxy: true"))
+    for size in (None, 50):
+        c = t.connect()
+        c.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
+        time.sleep(0.1)  # until it is watched; sooner the case is an easier one
+        limpet.signal(signal.SIGSTOP)
+        c.send(hello()[:size])
+        c.shut()
+        time.sleep(0.02)
+        limpet.signal(signal.SIGCONT)
+        started = time.monotonic()
+        c.read_all()
+        check(time.monotonic() - started < 2 * SLOW, "closed")
 
 
 @case("why handshakes fail stands in the log and in the counters")
