@@ -31,12 +31,12 @@ SHAKE = "-t -m close -c 32 -p /128"
 RESUME = "-t -r -m close -c 32 -p /128"
 SIDS = "-c 64 -E poll -N {entries} -F {sids}"
 ROWS = [
-    Row("ka-1k", "-c 64", "keep-alive, 1 KiB, 64 connections", 0.65, D, smoke=True),
+    Row("ka-1k", "-c 64", "keep-alive, 1 KiB, 64 connections", 0.62, D, smoke=True),
     Row("ka-1k-512", "-c 512", "the same, 512 connections", 0.56, D),
     Row("user-1k", "-c 64", "user space alone of ka-1k", 0.16, D, "user_us", kind="user"),
     Row("lat-1k", "-c 64 -R 5000", "5,000 requests/s, open loop", 0.73, D),
     Row("unix-1k", "-c 64", "keep-alive, servers on Unix sockets", 0.59, D, vars={"origin": "unix"}),
-    Row("close", CLOSE, "a client connection per request", 0.73, D, floor="-1", bare=CLOSE + " -b", smoke=True),
+    Row("close", CLOSE, "a client connection per request", 0.69, D, floor="-1", bare=CLOSE + " -b", smoke=True),
     Row("close-both", CLOSE, "connections on both sides", 0.80, D, vars={"reuse": False}),
     Row("pp2", CLOSE, "the same, PROXY v2 to the server", 0.77, D, vars={"reuse": False}, adds={"pp2": True}),
     Row("sticky", SIDS, "sid stickiness, ids learned from the responses", 0.50, D, vars={"servers": 4},
@@ -57,7 +57,7 @@ ROWS = [
         vars={"tls": "ecdsa"}, floor="-B 131072"),
     Row("h2-1k", "-t1 -c 16 -m 16 -n 40000", "HTTP/2 over TLS, 1 KiB, h2load", 0.67, D, kind="h2",
         vars={"tls": "ecdsa", "h2": True}, floor=None),
-    Row("mem-ka", "", "idle keep-alive connection", 0.22, D, "bytes", "bytes", "memory", smoke=True),
+    Row("mem-ka", "", "idle keep-alive connection", 0.20, D, "bytes", "bytes", "memory", smoke=True),
     Row("mem-ws", "-U", "idle WebSocket", 0.19, D, "bytes", "bytes", "memory", {"ws": True}),
     Row("mem-tcp", "", "idle layer 4 connection", 0.26, D, "bytes", "bytes", "memory", {"mode": "tcp"}),
     Row("mem-tls", "-t", "idle TLS connection", 0.93, D, "bytes", "bytes", "memory", {"tls": "ecdsa"}),
