@@ -88,7 +88,9 @@ static inline uint32_t body_room(const struct body *body)
 }
 #define BODY_ROOM_MAX  (256u * 1024)
 #define BODY_ROOM_BULK (2 * BUF_SIZE) /* from here on it is bulk: a whole BUF_SIZE came at once */
-#define BODY_TURNS_MAX 16             /* reads of one call, before others have their turn */
+/* Reads and bytes of one call, before others have their turn. */
+#define BODY_TURNS_MAX 16
+#define BODY_BYTES_MAX (512u * 1024)
 
 /* body_splice.c.  Sends what OUT and the pipe hold; BODY_DONE: all of it. */
 enum body_result body_flush(struct body *body, const struct body_path *path);

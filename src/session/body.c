@@ -219,6 +219,8 @@ static enum body_result receive(struct body *body, const struct body_path *path)
 
 enum body_result body_relay(struct body *body, const struct body_path *path)
 {
+	uint64_t before = body->bytes;
+
 	if (unlikely(body->is_piped)) {
 		enum body_result result = body_flush(body, path);
 
@@ -244,7 +246,7 @@ enum body_result body_relay(struct body *body, const struct body_path *path)
 		}
 		if (body->is_done)
 			return BODY_DONE;
-		if (turns >= BODY_TURNS_MAX)
+		if (turns >= BODY_TURNS_MAX || body->bytes - before >= BODY_BYTES_MAX)
 			return BODY_YIELD;
 		if (!is_starved && is_held(path))
 			return BODY_WAIT_WRITE;

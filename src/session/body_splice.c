@@ -151,15 +151,17 @@ static enum body_result fill(struct body *body, const struct body_path *path, ui
 
 enum body_result body_splice(struct body *body, const struct body_path *path)
 {
+	uint64_t before = body->bytes;
+
 	if (path->is_held && *path->is_held)
 		return BODY_DONE;
 	for (unsigned turns = 0;; turns++) {
-		uint64_t max;
+		uint64_t passed = body->bytes - before, max;
 		enum body_result result = body_flush(body, path);
 
 		if (result != BODY_DONE || body->is_done)
 			return result;
-		if (turns >= BODY_TURNS_MAX)
+		if (turns >= BODY_TURNS_MAX || passed + BUF_SIZE > BODY_BYTES_MAX)
 			return BODY_YIELD;
 		if (!may_splice(body, path) || path->source->is_eof)
 			return BODY_DONE;
@@ -168,6 +170,8 @@ enum body_result body_splice(struct body *body, const struct body_path *path)
 		max = unseen(body, path);
 		if (max < BUF_SIZE)
 			return BODY_DONE;
+		if (max > BODY_BYTES_MAX - passed)
+			max = BODY_BYTES_MAX - passed;
 		result = fill(body, path, max);
 		if (result != BODY_DONE || !body->is_piped)
 			return result;

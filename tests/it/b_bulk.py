@@ -4,6 +4,7 @@
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -322,6 +323,19 @@ def _(t):
     same((seen["TotalSplicedBytesOut"], seen["PipesUsed"], seen["PipesFree"]), ("0", "0", "0"), "pipes")
 
 
+def moved_per_turn(path):
+    """Bytes that splice(2) has moved between two waits of the loop."""
+    turns = [0]
+    with open(path) as trace:
+        for line in trace:
+            done = re.search(r"splice.* = (\d+)$", line)
+            if "epoll_" in line:
+                turns.append(0)
+            elif done:
+                turns[-1] += int(done.group(1))
+    return turns
+
+
 @case("splice(2) is what is called, and in bulk alone")
 def _(t):
     if not shutil.which("strace"):
@@ -337,7 +351,7 @@ def _(t):
     t.server(script)
     limpet = t.limpet(CONFIG)
     path = os.path.join(t.directory, "trace")
-    tracer = subprocess.Popen(["strace", "-f", "-o", path, "-e", "trace=splice,pipe2,recvfrom",
+    tracer = subprocess.Popen(["strace", "-f", "-o", path, "-e", "trace=splice,pipe2,recvfrom,epoll_wait,epoll_pwait",
                                "-p", str(limpet.pid)], stderr=subprocess.PIPE)
     if b"attached" not in tracer.stderr.readline():
         tracer.kill()
@@ -359,6 +373,8 @@ def _(t):
     same(small, (0, 0), "splice and pipe2 for small answers")
     check(calls("splice") > 20, "splice in bulk: %d" % calls("splice"))
     check(calls("recvfrom") < 100, "recv in bulk: %d" % calls("recvfrom"))
+    # Each byte is moved twice: into the pipe and out of it.  A pipe holds 1 MiB.
+    check(max(moved_per_turn(path)) // 2 < 1600 * 1024, "others have their turn: %r" % moved_per_turn(path))
 
 
 # WebSockets.
