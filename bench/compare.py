@@ -17,9 +17,10 @@ The proxy is pinned to the first processor of this process and the load to the s
 namespace of its own, else on the host's loopback.
 
 --smoke judges each row by the ratio that bench/rows.py expects.  The median must be at most a fifth above it.  A row
-that is above is measured again, up to three times with more rounds each, all rounds counting; in the end it fails
-when both the median and the ratio of the minima are too high (bench/verdict.py).  Exit status 1 then.  Without HAProxy, or
-with one processor, there is nothing to compare: a reason, and status 0.
+that is above is measured again, up to three times with more rounds each, from the second on beside the floor and with
+all rounds of these counting: a machine whose kernel takes more of HAProxy's cost is no step back.  In the end it fails
+when both the median and the ratio of the minima are too high (bench/verdict.py).  Exit status 1 then.  Without
+HAProxy, or with one processor, there is nothing to compare: a reason, and status 0.
 """
 import argparse
 import datetime
@@ -168,17 +169,21 @@ def measure(arena, outcome, rounds, entries):
         say("# %s: %s" % (row.name, failure))
 
 
-def judged(arena, row, contestants, rounds, entries):
-    """Measures until the verdict is final; prints it as a test case."""
+def judged(arena, row, contestants, floor, rounds, entries):
+    """Measures until the verdict is final; prints it as a test case.  A row that is not good at once begins anew,
+    beside the floor."""
     outcome = Outcome(row, kinds.slots_of(row, contestants))
     for attempt, more in enumerate(MORE_ROUNDS, 1):
         measure(arena, outcome, rounds * more, entries)
         label = outcome.judged_label()
-        said = verdict.judge(row.expected, outcome.ratio(label), failed_of(outcome.samples, label),
+        expected = verdict.expected_here(row.expected, row.share, outcome.ratio("floor"))
+        said = verdict.judge(expected, outcome.ratio(label), failed_of(outcome.samples, label),
                              len(MORE_ROUNDS) - attempt, outcome.lost_rounds(label))
         if said.good or said.final:
             break
         say("# %s: %s; again, with more rounds" % (row.name, said.why))
+        if attempt == 1 and floor and row.share is not None:
+            outcome = Outcome(row, kinds.slots_of(row, contestants + [floor]))
     outcome.tell()
     if verdict.is_slack(row.expected, outcome.ratio(label)):
         say("# %s: lower what bench/rows.py expects; the next step back would not be seen" % row.name)
@@ -188,9 +193,10 @@ def judged(arena, row, contestants, rounds, entries):
 
 def smoke(arena, chosen, contestants, options):
     passed = failed = 0
+    floor = peers.find("floor", binaries_of(options))
     for row in chosen:
         rounds = options.rounds or {"load": 7, "startup": 5}.get(row.kind, 3)
-        _, good = judged(arena, row, contestants, rounds, options.entries)
+        _, good = judged(arena, row, contestants, floor, rounds, options.entries)
         passed, failed = passed + good, failed + (not good)
     say("# PASS:  %d" % passed)
     say("# FAIL:  %d" % failed)
@@ -225,9 +231,12 @@ def arguments(argv):
     return options
 
 
+def binaries_of(options):
+    return {"limpet": options.limpet, "floor": os.path.join(options.build, "bench/bench_floor")}
+
+
 def contestants_of(options):
-    binaries = {"limpet": options.limpet, "floor": os.path.join(options.build, "bench/bench_floor")}
-    found = {spec: peers.find(spec, binaries) for spec in options.contestants}
+    found = {spec: peers.find(spec, binaries_of(options)) for spec in options.contestants}
     for spec, peer in found.items():
         say("# %s" % (peer.name + ": " + (peer.version() or peer.binary) if peer else spec + ": not installed"))
     return [peer for peer in found.values() if peer]

@@ -118,6 +118,14 @@ def in_the_end_median_and_minima_have_to_agree():
     assert not said.good and said.final
 
 
+def a_dearer_kernel_is_no_step_back_and_a_cheaper_one_no_excuse():
+    dear, cheap = Ratio(0.8, 0, 0, 0, 7), Ratio(0.4, 0, 0, 0, 7)
+    assert verdict.expected_here(0.62, 0.25, dear) == 0.8 + 0.25 * (1 - 0.8)
+    assert verdict.expected_here(0.62, 0.25, cheap) == 0.62
+    assert verdict.expected_here(0.62, 0.25, None) == verdict.expected_here(0.62, None, dear) == 0.62
+    assert all(row.share is None or 0 < row.share <= 0.3 for row in rows.ROWS)
+
+
 def failed_requests_are_never_good():
     said = judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 9), 1, 2)
     assert not said.good and said.final

@@ -69,6 +69,15 @@ def left(mine, floor):
     return (mine.median - floor.median) / (1 - floor.median)
 
 
+def expected_here(expected, share, floor):
+    """EXPECTED was measured where the kernel took a certain part of HAProxy's cost.  FLOOR (a Ratio or None) tells the
+    part that it takes here: of the rest Limpet may have SHARE.  Never less than EXPECTED.
+    """
+    if share is None or floor is None:
+        return expected
+    return max(expected, floor.median + share * (1 - floor.median))
+
+
 @dataclasses.dataclass
 class Verdict:
     good: bool
