@@ -38,24 +38,23 @@ static inline size_t buf_length(const struct buf *buf)
 {
 	return buf->block ? buf->block->end - buf->block->start : 0;
 }
-static inline char *buf_bytes(const struct buf *buf) /* NULL when it has no storage */
+/* Of no bytes: never NULL, so that nobody has to ask before memcpy() and the like. */
+extern char buf_nothing[];
+static inline char *buf_bytes(const struct buf *buf)
 {
-	return buf->block ? buf->block->bytes + buf->block->start : NULL;
+	return buf->block ? buf->block->bytes + buf->block->start : buf_nothing;
 }
 static inline struct str buf_str(const struct buf *buf)
 {
-	const struct buf_block *block = buf->block;
-
-	return block ? (struct str){ block->bytes + block->start, block->end - block->start }
-		     : (struct str){ "", 0 };
+	return (struct str){ buf_bytes(buf), buf_length(buf) };
 }
 static inline size_t buf_room(const struct buf *buf)
 {
 	return buf->block ? buf->block->size - buf->block->end : 0;
 }
-static inline char *buf_tail(struct buf *buf) /* NULL when it has no storage */
+static inline char *buf_tail(struct buf *buf) /* where buf_room() begins */
 {
-	return buf->block ? buf->block->bytes + buf->block->end : NULL;
+	return buf->block ? buf->block->bytes + buf->block->end : buf_nothing;
 }
 
 /*

@@ -23,17 +23,15 @@ static struct str find_sid(struct str bytes)
 
 	if (!end)
 		end = bytes.p + n;
-	at = memchr(bytes.p, '?', (size_t)(end - bytes.p));
-	while (at && end - at > 5) {
-		const char *from = at + 5;
+	for (at = memchr(bytes.p, '?', (size_t)(end - bytes.p)); at && end - at > 5;
+	     at = memchr(at + 1, '&', (size_t)(end - at - 1))) {
+		const char *from = at + 5, *to = from;
 
-		if (memcmp(at + 1, "sid=", 4) != 0) {
-			at = memchr(at + 1, '&', (size_t)(end - at - 1));
+		if (memcmp(at + 1, "sid=", 4) != 0)
 			continue;
-		}
-		for (at = from; at < end && *at != '&' && *at != ' ';)
-			at++;
-		return at < end ? str_sub(from, at) : STR_NONE;
+		while (to < end && *to != '&' && *to != ' ')
+			to++;
+		return to < end ? str_sub(from, to) : STR_NONE;
 	}
 	return STR_NONE;
 }

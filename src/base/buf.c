@@ -7,6 +7,8 @@
 
 #include "base/mem.h"
 
+char buf_nothing[1];
+
 /* The thread's spare blocks of BUF_SIZE, linked through their first bytes: the last is warm. */
 #define POOL_MAX 256
 static __thread void *pool;

@@ -242,11 +242,10 @@ static enum run_step write_piece(struct http_client *client)
 	struct buf piece = { 0 };
 	struct buf *to = client->is_chunked ? &piece : &client->out;
 	enum run_step step = client->write(client, to);
-	char line[20];
 
 	if (client->is_chunked) {
 		if (buf_length(&piece)) {
-			buf_append(&client->out, line, http1_chunk_line(line, buf_length(&piece)));
+			http1_put_chunk_line(&client->out, buf_length(&piece));
 			buf_append_str(&client->out, buf_str(&piece));
 			buf_append(&client->out, "\r\n", 2);
 		}

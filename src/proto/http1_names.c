@@ -293,3 +293,11 @@ size_t http1_chunk_line(char *out, uint64_t size)
 	out[digits + 1] = '\n';
 	return digits + 2;
 }
+
+void http1_put_chunk_line(struct buf *to, uint64_t size)
+{
+	char line[20];
+	size_t n = http1_chunk_line(line, size);
+
+	buf_append(to, line, n);
+}

@@ -81,12 +81,10 @@ static enum body_result send_piece(struct body *body, const struct body_path *pa
 
 static void encode(struct body *body, struct buf *out, struct str piece)
 {
-	char line[24];
-
 	if (body->is_dropped || !piece.len)
 		return;
 	if (body->to == FRAMING_CHUNKED)
-		buf_append(out, line, http1_chunk_line(line, piece.len));
+		http1_put_chunk_line(out, piece.len);
 	buf_append_str(out, piece);
 	if (body->to == FRAMING_CHUNKED)
 		buf_append(out, "\r\n", 2);

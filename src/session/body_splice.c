@@ -110,14 +110,12 @@ static bool may_splice(const struct body *body, const struct body_path *path)
 
 static void took(struct body *body, const struct body_path *path, uint64_t n)
 {
-	char line[24];
-
 	if (body->from == FRAMING_LENGTH)
 		body->left -= n;
 	if (body->from == FRAMING_CHUNKED)
 		http1_chunked_skip(&body->chunked, n);
 	if (body->to == FRAMING_CHUNKED)
-		buf_append(path->out, line, http1_chunk_line(line, n));
+		http1_put_chunk_line(path->out, n);
 	body->bytes += n;
 	count_add(&process_state.counters, process_spliced_bytes, n);
 	if (path->tap)

@@ -233,14 +233,13 @@ static void take_body(struct h2_stream *stream, struct buf *buf, size_t room)
 {
 	struct h2 *h2 = stream->h2;
 	size_t n = buf_length(&stream->body);
-	char line[CHUNK_OVERHEAD];
 
 	if (stream->is_chunked)
 		room -= CHUNK_OVERHEAD;
 	if (n > room)
 		n = room;
 	if (stream->is_chunked)
-		buf_append(buf, line, http1_chunk_line(line, n));
+		http1_put_chunk_line(buf, n);
 	buf_append(buf, buf_bytes(&stream->body), n);
 	if (stream->is_chunked)
 		buf_append(buf, "\r\n", 2);

@@ -337,6 +337,7 @@ static enum step txn_both_ways(struct txn *txn)
 {
 	enum step step = STEP_NEXT;
 
+	bug_on(!txn->upstream);
 	txn->wait = WAIT_NOTHING;
 	if (!txn->request.is_done || buf_length(&txn->upstream->out))
 		step = txn_relay_request(txn);

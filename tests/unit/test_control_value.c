@@ -226,7 +226,7 @@ static void a_reader_that_takes_nothing_costs_two_pieces_at_most(void **state)
 	assert_false(f->console->conn.can_write);
 	assert_int_equal(f->console->state, CONSOLE_RUN);
 	assert_in_range(buf_length(&f->console->out), RUN_PIECE, 2 * RUN_PIECE);
-	assert_in_range(f->console->out.size, RUN_PIECE, 2 * RUN_PIECE);
+	assert_in_range(f->console->out.block->size, RUN_PIECE, 2 * RUN_PIECE);
 }
 
 static void a_slow_reader_gets_all_of_it(void **state)
