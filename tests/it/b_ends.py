@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Sides that end early, half, late or by reset: never a fake end, never a server kept for nobody."""
 import re
+import socket
 import time
 
 from lib import *
@@ -116,8 +117,8 @@ def _(t):
     t.server([request(), send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"), pause(0.05), send(b"cd")])
     t.limpet()
     c = t.connect()
-    c.send(get())
-    c.shut()
+    c.sock.send(get(), socket.MSG_MORE)
+    c.shut()  # in the same segment: who ends when its answer has begun is taken to have left
     same(c.read_response().body, b"abcd", "body")
     check(c.wait_gone(), "then the connection ends in order")
 
