@@ -105,24 +105,26 @@ def settled(pid):
     return before
 
 
-def measure_memory(arena, row, slots, rounds, say, entries):
-    """Growth for each of HELD idle connections of a process that has served before."""
+def one_by_one(arena, slots, rounds, say, figures_of):
+    """A fresh process for each slot of each round, and what FIGURES_OF says of it (a function of slot and running)."""
     samples = {slot.label: [] for slot in slots}
-    options = row.load.split()
     for _ in range(rounds):
         for slot in slots:
-            (pair,) = started(arena, [slot], say) or [None]
             figures = None
-            if pair is not None:
-                running = pair[1]
+            for _, running in started(arena, [slot], say):
                 try:
-                    figures = held(arena, running, options)
+                    figures = figures_of(slot, running)
                 except place.Failed as failure:
                     say("# %s" % failure)
                 finally:
                     running.stop()
             samples[slot.label].append(figures)
     return samples
+
+
+def measure_memory(arena, row, slots, rounds, say, entries):
+    """Growth for each of HELD idle connections of a process that has served before."""
+    return one_by_one(arena, slots, rounds, say, lambda _, running: held(arena, running, row.load.split()))
 
 
 def held(arena, running, options):
@@ -147,23 +149,12 @@ def held(arena, running, options):
 
 
 def measure_table(arena, row, slots, rounds, say, entries):
-    samples = {slot.label: [] for slot in slots}
-    for _ in range(rounds):
-        for slot in slots:
-            figures = None
-            for _, running in started(arena, [slot], say):
-                try:
-                    arena.load(running, ["-w", "0", "-d", "0.3"])
-                    before = settled(running.process.pid)
-                    learn(arena, row, slot, running, entries)
-                    after = settled(running.process.pid)
-                    figures = {"bytes": (after - before) / entries, "failed": 0}
-                except place.Failed as failure:
-                    say("# %s" % failure)
-                finally:
-                    running.stop()
-            samples[slot.label].append(figures)
-    return samples
+    def figures_of(slot, running):
+        arena.load(running, ["-w", "0", "-d", "0.3"])
+        before = settled(running.process.pid)
+        learn(arena, row, slot, running, entries)
+        return {"bytes": (settled(running.process.pid) - before) / entries, "failed": 0}
+    return one_by_one(arena, slots, rounds, say, figures_of)
 
 
 def measure_h2(arena, row, slots, rounds, say, entries):
@@ -223,19 +214,7 @@ def reload_once(running):
 
 
 def measure_reload(arena, row, slots, rounds, say, entries):
-    samples = {slot.label: [] for slot in slots}
-    for _ in range(rounds):
-        for slot in slots:
-            figures = None
-            for _, running in started(arena, [slot], say):
-                try:
-                    figures = reloads(arena, row, running)
-                except place.Failed as failure:
-                    say("# %s" % failure)
-                finally:
-                    running.stop()
-            samples[slot.label].append(figures)
-    return samples
+    return one_by_one(arena, slots, rounds, say, lambda _, running: reloads(arena, row, running))
 
 
 def reloads(arena, row, running):
