@@ -331,7 +331,7 @@ static bool on_close(struct reader *reader)
 {
 	struct level *level = &reader->levels[reader->levels_n - 1];
 	struct yaml_node *node = level->node;
-	struct yaml_node **nodes = reader->stack + level->first;
+	struct yaml_node **nodes = reader->stack ? reader->stack + level->first : NULL;
 	size_t nodes_n = reader->stack_n - level->first;
 	yaml_mark_t start = { .line = node->line - 1, .column = node->column - 1 };
 
