@@ -109,7 +109,7 @@ static bool node_place(struct reader *reader, struct yaml_node *node, yaml_mark_
 	if (reader->levels_n + node->depth > YAML_DEPTH_MAX)
 		return read_fail(reader, mark, "nested too deeply");
 	if (reader->stack_n == reader->stack_size) {
-		reader->stack_size = reader->stack_size ? reader->stack_size * 2 : 256;
+		reader->stack_size *= 2;
 		reader->stack = xrealloc_array(reader->stack, reader->stack_size,
 					       sizeof(struct yaml_node *));
 	}
@@ -331,7 +331,7 @@ static bool on_close(struct reader *reader)
 {
 	struct level *level = &reader->levels[reader->levels_n - 1];
 	struct yaml_node *node = level->node;
-	struct yaml_node **nodes = reader->stack ? reader->stack + level->first : NULL;
+	struct yaml_node **nodes = reader->stack + level->first;
 	size_t nodes_n = reader->stack_n - level->first;
 	yaml_mark_t start = { .line = node->line - 1, .column = node->column - 1 };
 
@@ -405,6 +405,8 @@ struct yaml_node *yaml_read(struct str text, struct arena *arena, struct diag *d
 
 	reader->arena = arena;
 	reader->diag = diag;
+	reader->stack_size = 256;
+	reader->stack = xcalloc(reader->stack_size, sizeof(struct yaml_node *));
 	names_init(&reader->anchor_names, arena, 16);
 	bug_on(!yaml_parser_initialize(&reader->parser));
 	yaml_parser_set_input_string(&reader->parser, (const unsigned char *)(text.p ? text.p : ""),
