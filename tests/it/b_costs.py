@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What saves system calls on short connections (decision 0027) takes nothing from anybody."""
-import signal
 import socket
 import struct
+import threading
 import time
 
 from lib import *
@@ -26,25 +26,25 @@ def _(t):
 
 @case("a client that shuts its side before it is watched gets an answer that comes in parts")
 def _(t):
-    t.server([request(), send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\nab"),
-              pause(0.03), send(b"cd"), pause(0.03), send(b"ef"), close()])
+    goes_on = threading.Semaphore(0)
+
+    def script(peer):
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 6\r\n\r\n")
+        for part in (b"ab", b"cd", b"ef"):
+            peer.send(part)
+            check(goes_on.acquire(timeout=DEADLINE), "the client has it")
+    t.server(script)
     t.limpet()
     for _ in range(30):
         c = t.connect()
         c.sock.send(get(fields=CLOSE), socket.MSG_MORE)
         c.shut()  # in the same segment: else the first part may be there before it
-        same(c.read_response().body, b"abcdef", "body")
+        c.read_head()
+        for part in (b"ab", b"cd", b"ef"):
+            same(c.read(2), part, "part")
+            goes_on.release()
         check(c.wait_gone(), "in order")
-
-
-def together(limpet, c, data):
-    """DATA and the end behind it come as one event to a client that is watched."""
-    time.sleep(0.02)
-    limpet.signal(signal.SIGSTOP)
-    c.send(data)
-    c.shut()
-    time.sleep(0.02)
-    limpet.signal(signal.SIGCONT)
 
 
 @case("a client whose last requests come together with its end is answered, and closed at once")
@@ -55,7 +55,7 @@ def _(t):
                          (post("/p", body=b"hello"), [b"/phello"])):
         c = t.connect()
         same(c.ask(get("/0")).body, b"/0", "the first")
-        together(limpet, c, data)
+        limpet.hear_at_once(c, data)
         same([c.read_response().body for _ in bodies], bodies, "bodies")
         check(c.wait_gone(), "in order")
 
@@ -89,16 +89,20 @@ def _(t):
 
 @case("requests that wait longer than a client stays unwatched: pipelined ones are answered in order")
 def _(t):
+    answer = threading.Semaphore(0)
+
     def handler(message, peer):
-        time.sleep(0.02)
+        check(answer.acquire(timeout=DEADLINE), "to be answered")
         return ok(message.target)
     t.server(serve(handler))
-    t.limpet()
+    limpet = t.limpet()
     c = t.connect()
     c.send(get("/0"))
+    until(lambda: limpet.watches(c.sock), "the client is watched")
     for n in range(1, 4):
-        time.sleep(0.005)
         c.send(get("/%d" % n))
+        answer.release()
+    answer.release()
     same([c.read_response().body for _ in range(4)], [b"/0", b"/1", b"/2", b"/3"], "bodies")
 
 

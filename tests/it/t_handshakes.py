@@ -5,7 +5,6 @@ import os
 import random
 import re
 import resource
-import signal
 import socket
 import ssl
 import time
@@ -337,12 +336,7 @@ def _(t):
     for size in (None, 50):
         c = t.connect()
         c.send(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
-        time.sleep(0.1)  # until it is watched; sooner the case is an easier one
-        limpet.signal(signal.SIGSTOP)
-        c.send(hello()[:size])
-        c.shut()
-        time.sleep(0.02)
-        limpet.signal(signal.SIGCONT)
+        limpet.hear_at_once(c, hello()[:size])
         started = time.monotonic()
         c.read_all()
         check(time.monotonic() - started < 2 * SLOW, "closed")

@@ -14,7 +14,7 @@ import termios
 import time
 
 from .msg import Fail
-from .peer import DEADLINE, connect
+from .peer import DEADLINE, connect, tcp_end, tcp_row
 
 __all__ = ["Limpet", "find_limpet", "free_port", "run_limpet", "until", "held_up", "is_sanitized", "SLOW"]
 
@@ -229,6 +229,31 @@ class Limpet:
             with open("/proc/%d/task/%s/stat" % (self.process.pid, task)) as f:
                 states.append(f.read().rsplit(")", 1)[1].split()[0])
         return states
+
+    def watches(self, sock):
+        """Whether one of its epoll sets has the other end of SOCK, and all that SOCK has sent was read."""
+        row = tcp_row(sock.getpeername(), sock.getsockname())
+        if not row or not row[4].endswith(":00000000"):
+            return False
+        ino = "ino:%x " % int(row[9])
+        for fd in os.listdir("/proc/%d/fdinfo" % self.pid):
+            try:
+                with open("/proc/%d/fdinfo/%s" % (self.pid, fd)) as f:
+                    if any(line.startswith("tfd:") and ino in line for line in f):
+                        return True
+            except FileNotFoundError:
+                pass
+        return False
+
+    def hear_at_once(self, c, data):
+        """DATA and the end behind it come as one event from the Peer C, which is watched."""
+        until(lambda: self.watches(c.sock), "the client is watched")
+        self.signal(signal.SIGSTOP)
+        until(lambda: set(self.thread_states()) == {"T"}, "all its threads stand")
+        c.send(data)
+        c.shut()
+        until(lambda: tcp_end(*c.names[::-1])[0] == "08", "the end is there: CLOSE_WAIT")
+        self.signal(signal.SIGCONT)
 
     def fds(self, pipes=True):
         """Descriptors; without pipes those that stand ready for bulk (net/pipe.h) do not count."""

@@ -46,8 +46,8 @@ class Ended(Fail):
     """The other side ended the connection in the middle of something."""
 
 
-def tcp_end(here, there):
-    """(state, bytes not yet acknowledged, not yet read) of one end of a TCP connection; None: it is no more."""
+def tcp_row(here, there):
+    """The words of /proc/net/tcp on one end of a TCP connection; None: it is no more."""
     here, there = ":%04X" % here[1], ":%04X" % there[1]
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -55,10 +55,16 @@ def tcp_end(here, there):
                 for line in f:
                     part = line.split()
                     if part[1].endswith(here) and part[2].endswith(there):
-                        return (part[3],) + tuple(int(n, 16) for n in part[4].split(":"))
+                        return part
         except OSError:
             pass
     return None
+
+
+def tcp_end(here, there):
+    """(state, bytes not yet acknowledged, not yet read) of one end of a TCP connection; None: it is no more."""
+    row = tcp_row(here, there)
+    return row and (row[3],) + tuple(int(n, 16) for n in row[4].split(":"))
 
 
 class Peer:
