@@ -186,18 +186,22 @@ def _(t):
         same(t.ask(get(target)).status, 200, "status of " + target)
 
 
-@case("no route and no backend of the frontend: 404 or 503, and the connection goes on")
-def _(t):
+def routes_to_one(t, routes):
+    """One backend; ROUTES, each as YAML, and nothing else decides what goes to it."""
     t.echo()
     t.limpet("""\
 frontends:
   web:
     bind: "127.0.0.1:${PORT}"
     routes:
-      - {match: {path: /a}, backend: app}
-backends:
+%sbackends:
   app: {hosts: {one: "${A}"}}
-""")
+""" % "".join("      - {%s}\n" % route for route in routes))
+
+
+@case("no route and no backend of the frontend: 404 or 503, and the connection goes on")
+def _(t):
+    routes_to_one(t, ["match: {path: /a}, backend: app"])
     c = t.connect()
     check(c.ask(get("/b")).status in (404, 503))
     same(c.ask(get("/a")).body, b"A", "body")
@@ -205,17 +209,8 @@ backends:
 
 @case("a very long host meets the route of its domain, also behind so many routes that names are looked up")
 def _(t):
-    t.echo()
-    t.limpet("""\
-frontends:
-  web:
-    bind: "127.0.0.1:${PORT}"
-    routes:
-%s      - {match: {host: "*.int.test"}, respond: {status: 403}}
-    backend: app
-backends:
-  app: {hosts: {one: "${A}"}}
-""" % "".join("      - {match: {host: h%d.test}, backend: app}\n" % i for i in range(20)))
+    routes_to_one(t, ["match: {host: h%d.test}, backend: app" % i for i in range(20)] +
+                  ['match: {host: "*.int.test"}, respond: {status: 403}', "match: {}, backend: app"])
     for length in (20, 255, 256, 257, 1000):
         same(t.ask(get("/", host="a" * (length - 9) + ".int.test")).status, 403, "status with %d bytes" % length)
 

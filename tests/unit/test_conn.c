@@ -207,14 +207,19 @@ static void read_without_room_is_not_the_end(void **state)
 	assert_int_equal(buf_length(&in), 3);
 }
 
-static void bytes_before_the_end_are_read_and_then_the_end(void **state)
+static void hear_last_words(void)
 {
-	(void)state;
 	connect_to(&tcp_addr);
 	assert_int_equal(write(peer, "last words", 10), 10);
 	close(peer);
 	peer = -1;
 	until(conn.is_hung_up);
+}
+
+static void bytes_before_the_end_are_read_and_then_the_end(void **state)
+{
+	(void)state;
+	hear_last_words();
 	assert_int_equal(receive(100), IO_OK);
 	assert_int_equal(buf_length(&in), 10);
 	/* No further edge will come: the end has to be there for the asking. */
@@ -226,11 +231,7 @@ static void bytes_before_the_end_are_read_and_then_the_end(void **state)
 static void end_that_came_with_the_last_bytes_needs_no_second_read(void **state)
 {
 	(void)state;
-	connect_to(&tcp_addr);
-	assert_int_equal(write(peer, "last words", 10), 10);
-	close(peer);
-	peer = -1;
-	until(conn.is_hung_up);
+	hear_last_words();
 	assert_int_equal(receive(4), IO_OK);
 	assert_true(conn.can_read); /* all the room was used: there may be more */
 	assert_false(conn.is_eof);

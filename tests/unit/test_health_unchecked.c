@@ -6,15 +6,20 @@
 
 #include "health_rig.h"
 
+/* A server of PEER's address in a backend without checks. */
+static struct server *unchecked(struct rig *rig, const struct peer *peer)
+{
+	rig->backend->health.kind = CHECK_NONE;
+	return rig_add(rig, &peer->addr);
+}
+
 static void a_server_that_is_well_and_not_checked_costs_no_check(void **state)
 {
 	struct rig *rig = *state;
 	struct peer *peer = rig_peer(rig);
+	struct server *server = unchecked(rig, peer);
 	struct health_info info;
-	struct server *server;
 
-	rig->backend->health.kind = CHECK_NONE;
-	server = rig_add(rig, &peer->addr);
 	rig_while_ms(rig, 20);
 	assert_null(server->check);
 	assert_true(health_info(server, &info));
@@ -36,11 +41,9 @@ static void a_server_in_no_set_gets_no_check(void **state)
 {
 	struct rig *rig = *state;
 	struct peer *peer = rig_peer(rig);
+	struct server *server = unchecked(rig, peer);
 	struct health_info info;
-	struct server *server;
 
-	rig->backend->health.kind = CHECK_NONE;
-	server = rig_add(rig, &peer->addr);
 	rig->specs_n = 0;
 	rig_publish(rig);
 	assert_false(health_info(server, &info));
@@ -54,11 +57,9 @@ static void checks_that_a_reload_brings_begin(void **state)
 {
 	struct rig *rig = *state;
 	struct peer *peer = rig_peer(rig);
+	struct server *server = unchecked(rig, peer);
 	struct health_info info;
-	struct server *server;
 
-	rig->backend->health.kind = CHECK_NONE;
-	server = rig_add(rig, &peer->addr);
 	assert_null(server->check);
 	rig->backend->health.kind = CHECK_TCP;
 	rig_publish(rig);
