@@ -216,10 +216,10 @@ class Arena:
             command += ["-o", at]
         return command + options
 
-    def load(self, target, options, limit=60):
-        """Figures of one run of bench_load against TARGET."""
-        with open(os.path.join(self.dir, "load"), "w+", encoding="ascii") as out:
-            process = self.spawn(self.load_command(target, options), False, out, peer=False)
+    def run(self, target, command, limit=60):
+        """COMMAND, which loads TARGET, to its end: its status and what it wrote."""
+        with open(os.path.join(self.dir, "load"), "w+", encoding="utf-8") as out:
+            process = self.spawn(command, False, out, peer=False)
             try:
                 process.wait(limit)
             except subprocess.TimeoutExpired:
@@ -227,8 +227,12 @@ class Arena:
             finally:
                 self.stop(process)
             out.seek(0)
-            text = out.read()
-        if process.returncode != 0:
+            return process.returncode, out.read()
+
+    def load(self, target, options, limit=60):
+        """Figures of one run of bench_load against TARGET."""
+        status, text = self.run(target, self.load_command(target, options), limit)
+        if status != 0:
             raise Failed("the load against %s: %s" % (target.peer.name, text[-300:]))
         return verdict.parse_line(text.splitlines()[-1])
 

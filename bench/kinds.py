@@ -171,15 +171,15 @@ def measure_h2(arena, row, slots, rounds, say, entries):
         for _ in range(rounds):
             for slot, running in ready:
                 command = ["h2load"] + row.load.split() + ["https://127.0.0.1:%d/1024" % running.place.port]
-                with open(running.place.path("h2load"), "w+", encoding="utf-8") as out:
-                    before = place.cpu_seconds(running.process.pid)
-                    process = arena.spawn(command, False, out, peer=False)
-                    process.wait(60)
+                before = place.cpu_seconds(running.process.pid)
+                figures = None
+                try:
+                    _, text = arena.run(running, command)
                     spent = place.cpu_seconds(running.process.pid) - before
-                    arena.stop(process)
-                    out.seek(0)
-                    figures = verdict.parse_h2load(out.read())
-                figures["cpu_us"] = spent * 1e6 / max(figures["requests"], 1)
+                    figures = verdict.parse_h2load(text)
+                    figures["cpu_us"] = spent * 1e6 / max(figures["requests"], 1)
+                except place.Failed as failure:
+                    say("# %s" % failure)
                 samples[slot.label].append(figures)
     finally:
         for process in origins:
@@ -285,19 +285,15 @@ def system_calls(arena, row, slots, say, entries):
                    ",".join(["raw_syscalls:sys_enter"] + ["syscalls:sys_enter_" + name for name in names]), "-p",
                    ",".join(map(str, place.family(running.process.pid))), "-o", path, "--"]
         options = ["-w", "0", "-d", str(arena.seconds)] + slot.options(row, entries, running.sids)
-        with open(running.place.path("load"), "w+", encoding="ascii") as file:
-            process = arena.spawn(command + arena.load_command(running, options), False, file, peer=False)
-            process.wait(60)
-            arena.stop(process)
-            file.seek(0)
-            text = file.read()
-        running.stop()
         try:
+            _, text = arena.run(running, command + arena.load_command(running, options))
             requests = verdict.parse_line(text.splitlines()[-1])["requests"]
             with open(path, encoding="utf-8") as file:
                 out[slot.label] = verdict.parse_perf(file.read(), requests)
-        except (ValueError, IndexError, OSError) as error:
+        except (ValueError, IndexError, OSError, place.Failed) as error:
             say("# perf: %s" % error)
+        finally:
+            running.stop()
     return out
 
 

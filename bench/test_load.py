@@ -161,9 +161,10 @@ def processor_time_is_that_of_the_proxy():
 
 def who_waits_for_a_processor_is_told():
     with floor() as (process, port, server):
-        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=on_cpu(CPUS[0]))
+        busy = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE,
+                                preexec_fn=on_cpu(CPUS[0]))
         try:
-            time.sleep(0.1)
+            busy.stdout.readline()  # it is at its loop
             got = clean(figures(load_starts(port, [server], "-c 32 -d 0.6", process.pid)))
         finally:
             busy.kill()
@@ -239,7 +240,11 @@ def an_answer_that_does_not_come_whole_is_a_failure():
     def reset(s):
         s.recv(1)  # the rest is unread: a reset
     blamed(reset, "reset")
-    blamed(lambda s: (s.recv(4096), time.sleep(3)), "stuck", "-c 2 -p /10 -d 1.4 -w 0")
+
+    def silent(s):
+        while s.recv(4096):
+            pass
+    blamed(silent, "stuck", "-c 2 -p /10 -d 1.4 -w 0")
 
 
 def a_proxy_that_is_not_there_is_a_failure():
@@ -262,7 +267,6 @@ def an_end_while_nothing_is_under_way_is_no_failure():
         for _ in range(3):
             s.recv(4096)
             s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789")
-        time.sleep(0.005)
     with bad_proxy(behave) as port:
         got = figures(load_starts(port, [], "-c 4 -p /10 -R 20 -d 1"))
     assert got["failed"] == 0 and got["idle_closed"] > 0 and got["requests"] > 10, got
