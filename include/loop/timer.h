@@ -2,13 +2,24 @@
 /*
  * timer - a hierarchical wheel of one-shot timers with millisecond ticks.
  *
- * Seven levels of 64 slots: a timer stands at the level of the highest six-bit digit in which its
- * time differs from the wheel's, and moves down a level when the wheel reaches its slot.  Setting
- * and stopping are O(1).
+ * Seven levels.  A slot of level L is as long as 64 slots of the level below, and a timer stands at
+ * the lowest level that reaches it: there are 128 slots, one half for the block of 64 that is
+ * running and one for the block after it.  So the timers of a slot may move down at any time
+ * while the slot before it runs, and they do so a few at a time (WHEEL_MOVES): a million timers
+ * never move in one step.  What has not moved when the slot itself begins (a loop that had no
+ * time, or slept) moves then, whatever it costs, for no timer may be late.
  *
- * Timers are lazy: timer_set() to a later time than the one queued only stores the wish; the timer
- * is queued again when the earlier time comes.  So a deadline that every request pushes ahead
- * costs one store.
+ *   now                                    level 1: slots of 64 ms
+ *    |  running  |   next    |    ...
+ *    +-----------+-----------+--           the timers of "next" go to level 0 while "running" runs,
+ *                                          the earliest of them before their time
+ *
+ * Setting and stopping are O(1).  Timers are lazy: timer_set() to a later time than the one queued
+ * only stores the wish; the timer is queued again when the earlier time comes.  So a deadline that
+ * every request pushes ahead costs one store.
+ *
+ * Always true between calls: a slot that has begun is empty, and at levels above 0 the next one has
+ * timers only while they are moving down.
  */
 #ifndef LOOP_TIMER_H
 #define LOOP_TIMER_H
@@ -30,11 +41,15 @@ _Static_assert(sizeof(struct timer) == 32, "every connection pays for one");
 #define TIMER_AT_MAX_MS ((INT64_C(1) << 47) - 1) /* later is then: in 4,460 years */
 
 #define WHEEL_LEVELS 7 /* 2^42 ms: 139 years of uptime; with six the wheel's end came after two */
-#define WHEEL_SLOTS  64
+#define WHEEL_SLOTS  128
+#define WHEEL_MOVES  256 /* timers that a step moves down ahead of time, for each millisecond... */
+#define WHEEL_MS_MAX 4   /* ...of this many at most */
 
 struct wheel {
 	int64_t now_ms;
-	uint64_t used[WHEEL_LEVELS]; /* bit s: slot s has timers */
+	uint32_t levels;  /* bit L: level L has timers */
+	uint32_t moved_n; /* timers moved down by the last wheel_advance() */
+	uint64_t used[WHEEL_LEVELS][WHEEL_SLOTS / 64]; /* bit: the slot has timers */
 	struct timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };
 

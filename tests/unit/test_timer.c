@@ -39,7 +39,7 @@ static void bell_init(struct bell *bell)
 static int bounded(void **state)
 {
 	(void)state;
-	alarm(20); /* a wheel that turns for ever ends the test */
+	alarm(60); /* a wheel that turns for ever ends the test */
 	return 0;
 }
 
@@ -329,6 +329,102 @@ static void time_further_away_than_the_wheel_is_kept(void **state)
 	assert_int_equal(wheel_next_ms(&wheel), -1);
 }
 
+/*
+ * A crowd of timers within a minute.
+ */
+#define CROWD_N 1000000u
+
+static struct timer *crowd;
+static int64_t crowd_late_ms_max, crowd_early_n;
+static uint32_t crowd_ran_n;
+
+static int64_t crowd_at_ms(size_t i)
+{
+	return 1000000 + 1 + (int64_t)(i * 7919 % 60000);
+}
+
+static void on_crowd(struct timer *timer)
+{
+	int64_t late_ms = wheel.now_ms - crowd_at_ms((size_t)(timer - crowd));
+
+	crowd_ran_n++;
+	crowd_early_n += late_ms < 0;
+	if (late_ms > crowd_late_ms_max)
+		crowd_late_ms_max = late_ms;
+}
+
+static void crowd_set(void)
+{
+	crowd = calloc(CROWD_N, sizeof(*crowd));
+	assert_non_null(crowd);
+	crowd_late_ms_max = crowd_early_n = 0;
+	crowd_ran_n = 0;
+	wheel_init(&wheel, 1000000);
+	for (size_t i = 0; i < CROWD_N; i++) {
+		timer_init(&crowd[i], on_crowd);
+		timer_set(&wheel, &crowd[i], crowd_at_ms(i));
+	}
+}
+
+static void crowd_end(void)
+{
+	assert_int_equal(crowd_ran_n, CROWD_N);
+	assert_int_equal(crowd_early_n, 0);
+	assert_int_equal(crowd_late_ms_max, 0); /* by the wheel's own time: nothing was overtaken */
+	assert_int_equal(wheel_next_ms(&wheel), -1);
+	free(crowd);
+}
+
+static void a_million_timers_move_down_a_few_at_a_time(void **state)
+{
+	(void)state;
+	for (int64_t step_ms = 1; step_ms <= 16; step_ms *= 4) {
+		crowd_set();
+		for (int64_t now = wheel.now_ms; now < 1000000 + 60016;) {
+			uint32_t before = crowd_ran_n;
+
+			now += step_ms;
+			wheel_advance(&wheel, now);
+			assert_true(wheel.moved_n <= WHEEL_MOVES * WHEEL_MS_MAX);
+			assert_true(step_ms > 1 || wheel.moved_n <= WHEEL_MOVES);
+			assert_true(crowd_ran_n - before <= 17 * step_ms);
+		}
+		crowd_end();
+	}
+}
+
+static void a_million_timers_of_a_loop_that_sleeps_move_down_a_few_at_a_time(void **state)
+{
+	uint32_t gone = 0;
+	int64_t next;
+
+	(void)state;
+	crowd_set();
+	/* Nothing is due for half a minute. */
+	for (size_t i = 0; i < CROWD_N; i++)
+		if (crowd_at_ms(i) < 1030000)
+			timer_fini(&wheel, &crowd[i]), gone++;
+	crowd_ran_n = gone;
+	while ((next = wheel_next_ms(&wheel)) != -1) {
+		assert_true(next > wheel.now_ms);
+		wheel_advance(&wheel, next);
+		assert_true(wheel.moved_n <= WHEEL_MOVES * WHEEL_MS_MAX);
+	}
+	crowd_end();
+}
+
+static void a_million_timers_are_in_time_when_the_loop_had_none(void **state)
+{
+	(void)state;
+	crowd_set();
+	/* Past slots of every level that nobody could move ahead of their time. */
+	wheel_advance(&wheel, 1000000 + 45678);
+	assert_true(wheel.moved_n > WHEEL_MOVES * WHEEL_MS_MAX);
+	for (int64_t now = wheel.now_ms; now < 1000000 + 60000;)
+		wheel_advance(&wheel, ++now);
+	crowd_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -345,6 +441,9 @@ int main(void)
 		cmocka_unit_test(timer_may_take_out_another_of_the_same_moment),
 		cmocka_unit_test(timer_that_sets_itself_keeps_its_pace_when_time_jumps),
 		cmocka_unit_test(time_further_away_than_the_wheel_is_kept),
+		cmocka_unit_test(a_million_timers_move_down_a_few_at_a_time),
+		cmocka_unit_test(a_million_timers_of_a_loop_that_sleeps_move_down_a_few_at_a_time),
+		cmocka_unit_test(a_million_timers_are_in_time_when_the_loop_had_none),
 	};
 
 	return cmocka_run_group_tests_name("timer", tests, bounded, NULL);
