@@ -147,6 +147,7 @@ int64_t wheel_next_ms(const struct wheel *wheel)
  */
 static bool earliest(const struct wheel *wheel, unsigned *level, int64_t *at_ms)
 {
+	*level = 0;
 	*at_ms = INT64_MAX;
 	for (uint32_t left = wheel->levels; left; left &= left - 1) {
 		unsigned l = (unsigned)__builtin_ctz(left);
