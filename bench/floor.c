@@ -4,16 +4,19 @@
  *
  *	bench_floor [-1] [-s] [-2] [-c FILE.pem] [-B BYTES] 127.0.0.1:8000 127.0.0.1:9001
  *
- *	-1	one exchange a client: its connection is closed behind the first answer, which must
- *come in one piece, and the server's goes to the next client.  The least for "a connection per
- *request" where a proxy would know the answer's end -s	bulk by splice, over pipes of 1 MiB -2	a
- *PROXY v2 header before the first bytes to the server, in the same send -c	TLS towards the
- *clients -B	bytes of a receive (65536)
+ *	-1	one exchange a client: its connection is closed behind the first answer,
+ *		which must come in one piece, and the server's goes to the next client.
+ *		The least for "a connection per request" where a proxy would know the
+ *		answer's end
+ *	-s	bulk by splice, over pipes of 1 MiB
+ *	-2	a PROXY v2 header before the first bytes to the server, in the same send
+ *	-c	TLS towards the clients
+ *	-B	bytes of a receive (65536)
  *
  * It is no proxy: it takes one server, ends both sides when one has ended, and has no time limits.
  * One thread, edge-triggered: each socket is registered once, the first receive comes straight
- *after the accept, the first send straight after the connect, and a receive that filled less than
- *its room is the last until the next event.
+ * after the accept, the first send straight after the connect, and a receive that filled less than
+ * its room is the last until the next event.
  */
 #include "config.h"
 

@@ -18,21 +18,27 @@
  *	-p PATH		/1024: so many bytes of answer (the default)
  *	-w, -d SECONDS	warm-up (0.2) and window (1)
  *	-n N		so many requests at most
- *	-R RATE		open loop: so many requests a second, at fixed instants.  A latency counts
- *from the instant at which the request was due, also when no connection was free then: what a stall
- *holds up is seen (no coordinated omission) -i SECONDS	also a line for each such interval: at=,
- *requests=, p50_us= ... max_us=, failed= -t, -2, -r	TLS 1.3; TLS 1.2 instead; resume -b
- *close: do not say "Connection: close", but close when the answer is there -k		cookies:
- *Set-Cookie comes back with each later request; astray= counts answers of another server than
- *before -E WHAT		Engine.IO: fill (handshakes), ask (ids 0, 1, 2 ... one after the
- *other), poll (random ids); -N how many ids there are, -F FILE whose they are, between runs;
- *astray= counts requests that came to another server than their handshake -S		sleep in
- *epoll_wait
+ *	-R RATE		open loop: so many requests a second, at fixed instants.
+ *			A latency counts from the instant at which the request was due,
+ *			also when no connection was free then: what a stall holds up is
+ *			seen (no coordinated omission)
+ *	-i SECONDS	also a line for each such interval:
+ *			at=, requests=, p50_us= ... max_us=, failed=
+ *	-t, -2, -r	TLS 1.3; TLS 1.2 instead; resume
+ *	-b		close: do not say "Connection: close", but close when the answer
+ *			is there
+ *	-k		cookies: Set-Cookie comes back with each later request; astray=
+ *			counts answers of another server than before
+ *	-E WHAT		Engine.IO: fill (handshakes), ask (ids 0, 1, 2 ... one after the
+ *			other), poll (random ids); astray= counts requests that came to
+ *			another server than their handshake
+ *	-N N, -F FILE	how many ids there are; whose they are, between runs
+ *	-S		sleep in epoll_wait
  *
  * Prints one line of key=value.  cpu_us: processor time of the proxy for a request; cpu_s_per_gb:
- *for 10^9 bytes of bodies; wait_pct, load_wait_pct, steal_pct: shares of the window in which the
- *proxy, the load or the machine waited for a processor that others had; busy_pct: share in which
- *the load had something to do; failed: the sum of the kinds that follow it.
+ * for 10^9 bytes of bodies; wait_pct, load_wait_pct, steal_pct: shares of the window in which the
+ * proxy, the load or the machine waited for a processor that others had; busy_pct: share in which
+ * the load had something to do; failed: the sum of the kinds that follow it.
  */
 #include "config.h"
 
