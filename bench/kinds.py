@@ -178,7 +178,7 @@ def measure_h2(arena, row, slots, rounds, say, entries):
                     spent = place.cpu_seconds(running.process.pid) - before
                     figures = verdict.parse_h2load(text)
                     figures["cpu_us"] = spent * 1e6 / max(figures["requests"], 1)
-                except place.Failed as failure:
+                except (ValueError, place.Failed) as failure:
                     say("# %s" % failure)
                 samples[slot.label].append(figures)
     finally:

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The parts of the comparison that could lie without anybody noticing: parsing, statistics, the judgement."""
+import argparse
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -8,6 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import compare  # noqa: E402
+import kinds  # noqa: E402
 import peers  # noqa: E402
 import rows  # noqa: E402
 import verdict  # noqa: E402
@@ -126,6 +130,51 @@ def a_dearer_kernel_is_no_step_back_and_a_cheaper_one_no_excuse():
     assert all(row.share is None or 0 < row.share <= 0.3 for row in rows.ROWS)
 
 
+@contextlib.contextmanager
+def measured(**us):
+    """Rounds of kind "load" have these figures for Limpet, HAProxy, the floor; gives who was measured, and how often."""
+    seen = []
+
+    def measure_load(arena, row, slots, rounds, *_):
+        seen.append(([slot.label for slot in slots], rounds))
+        return {slot.label: [{"cpu_us": us[slot.label], "failed": 0}] * rounds for slot in slots}
+    measure, kinds.KINDS["load"] = kinds.KINDS["load"], measure_load
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield seen
+    finally:
+        kinds.KINDS["load"] = measure
+
+
+TWO = [peers.Limpet("limpet", "/x"), peers.HAProxy("haproxy", "/x")]
+ROW = rows.Row("r", "", "a row", 0.6, "", share=0.2)
+
+
+def good_with(**us):
+    with measured(**us) as seen:
+        _, good = compare.judged(None, ROW, TWO, peers.Floor("floor", "/x"), 7, 0)
+    return good, seen
+
+
+def a_row_that_is_not_good_begins_anew_beside_the_floor():
+    good, seen = good_with(limpet=7.1, haproxy=10, floor=5)
+    assert good and seen == [(["limpet", "haproxy"], 7)], seen
+    good, seen = good_with(limpet=7.3, haproxy=10, floor=5)
+    beside = ["limpet", "haproxy", "floor"]
+    assert not good and seen == [(beside[:2], 7), (beside, 14), (beside, 21)], seen
+    good, seen = good_with(limpet=7.3, haproxy=10, floor=8)
+    assert good and seen == [(beside[:2], 7), (beside, 14)], seen
+
+
+def one_row_that_has_become_a_fifth_worse_fails_the_smoke():
+    worse = rows.Row("w", "", "another", 0.5, "")
+    options = argparse.Namespace(limpet="/x", build="/does/not/exist", rounds=0, entries=0)
+    with measured(limpet=6.1, haproxy=10):
+        assert compare.smoke(None, [ROW], TWO, options) == 0
+        assert compare.smoke(None, [ROW, worse], TWO, options) == 1
+        assert compare.smoke(None, [worse, ROW], TWO, options) == 1
+
+
 def failed_requests_are_never_good():
     said = judge(0.7, Ratio(0.5, 0.5, 0.5, 0.5, 9), 1, 2)
     assert not said.good and said.final
@@ -206,8 +255,9 @@ def each_contestant_can_be_told_every_row():
                 assert kind == "floor" or all(at in text for at in servers), (kind, row.name)
 
 
+HELPERS = ("near", "refuses", "measured", "good_with")
 TESTS = [value for name, value in list(globals().items())
-         if callable(value) and getattr(value, "__module__", "") == __name__ and name not in ("near", "refuses")]
+         if callable(value) and getattr(value, "__module__", "") == __name__ and name not in HELPERS]
 
 
 def main():
