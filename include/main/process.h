@@ -16,6 +16,11 @@ uint64_t process_raise_fd_limit(void);
 /* Descriptors that CONFIG needs before the first client comes: listeners, checks, stats sockets. */
 uint64_t process_fds_needed(const struct config *config);
 /*
+ * Descriptors of that many connections, and what CONFIG needs, will fit at once (base/fds.h); when
+ * it says nothing of max_connections, up to a bound.  Before any thread starts.
+ */
+void process_make_room_for_fds(const struct config *config, uint32_t connections);
+/*
  * Client connections that the limit allows: two descriptors each, NEEDED (at least 200, or a
  * quarter of a low limit) for everything else.
  */

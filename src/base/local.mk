@@ -3,6 +3,7 @@ liblimpet_a_SOURCES += \
 	include/base/buf.h src/base/buf.c \
 	include/base/bug.h src/base/bug.c \
 	include/base/clock.h src/base/clock.c \
+	include/base/fds.h src/base/fds.c \
 	include/base/list.h \
 	include/base/log.h src/base/log.c \
 	include/base/log_ring.h src/base/log_ring.c \

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/fds.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "control/commands.h"
@@ -72,6 +73,7 @@ static void forget(struct frontend_state *state)
 void frontends_apply(const struct config *old, const struct config *config)
 {
 	if (old->global.max_connections != config->global.max_connections) {
+		fds_make_room(2 * (uint64_t)config->global.max_connections);
 		process_state.max_connections = configured_max(config);
 		if (config->global.max_connections > process_state.max_connections)
 			log_warn("global.max_connections %u is more than the descriptors allow: it "
@@ -139,6 +141,7 @@ enum run_step command_set_maxconn_global(struct run *run)
 		return run_error(run, "Expects an integer value.");
 	if (str_to_u64(run->args[0], process_state.max_connections_possible, &n) != 0)
 		return run_error(run, "Value out of range.");
+	fds_make_room(2 * n);
 	process_state.max_connections = n ? (uint32_t)n : configured_max(control_config());
 	tell_traffic();
 	return RUN_DONE;

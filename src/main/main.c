@@ -270,6 +270,7 @@ static int set_limits(struct config *config)
 			"global.max_connections needs more descriptors than it may have");
 		return -EMFILE;
 	}
+	process_make_room_for_fds(config, process_state.max_connections);
 	return 0;
 }
 

@@ -18,10 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fds.h"
+
 #define FDS_BASE             32 /* standard, control loop, logs, signals, an upgrade */
 #define FDS_PER_THREAD       4
 #define FDS_PER_STATS_SOCKET 11
 #define FDS_RESERVED         200 /* listeners, checks, logs, stats sockets; a quarter of a low limit */
+#define FDS_UNASKED          65536 /* room for more costs the kernel half a MiB and more */
 
 uint64_t process_raise_fd_limit(void)
 {
@@ -33,6 +36,17 @@ uint64_t process_raise_fd_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
 	(void)getrlimit(RLIMIT_NOFILE, &limit);
 	return limit.rlim_cur;
+}
+
+void process_make_room_for_fds(const struct config *config, uint32_t connections)
+{
+	uint64_t needed = process_fds_needed(config);
+	uint64_t n = (needed > FDS_RESERVED ? needed : FDS_RESERVED) + 2 * (uint64_t)connections;
+
+	/* Nobody has said that there will be so many. */
+	if (!config->global.max_connections && n > FDS_UNASKED)
+		n = FDS_UNASKED;
+	fds_make_room(n);
 }
 
 uint64_t process_fds_needed(const struct config *config)

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Running out of things, and standing still: nothing spins, nothing is lost, all comes back."""
+import re
+import signal
 import time
 
 from lib import *
@@ -57,6 +59,22 @@ def _(t):
         extra.fill()
         check(extra.is_ended or b" 503 " in extra.buf, bytes(extra.buf))
     quiet(limpet, 0.2)
+
+
+@case("the table of descriptors has room for max_connections from the start, and for more after a reload")
+def _(t):
+    def room():
+        with open("/proc/%d/status" % limpet.pid) as f:
+            return int(re.search(r"^FDSize:\s+(\d+)", f.read(), re.M).group(1))
+    t.echo()
+    few, more = (config(global_="max_connections: %d" % n, hosts='{A: "${A}"}') for n in (600, 1500))
+    limpet = t.limpet(few, max_fds=4000)
+    check(1200 <= room() < 3000, "room for %d descriptors" % room())
+    same(t.ask(get()).body, b"A", "body")
+    limpet.write(more)
+    limpet.signal(signal.SIGHUP)
+    until(lambda: room() >= 3000, "the table grows")
+    same(t.ask(get()).body, b"A", "body")
 
 
 @case("idle connections, an idle WebSocket, a pending request: nothing spins")
