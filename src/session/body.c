@@ -45,13 +45,17 @@ static void consumed(struct body *body, const struct body_path *path, size_t n)
 	buf_consume(path->in, n);
 }
 
-/* When the next N bytes of IN are the last, they may go together with the end behind them. */
+/*
+ * When the next N bytes of IN are the last, they may go together with the end behind them.  Behind
+ * chunks made of a body that ends with its connection the last chunk is still to come.
+ */
 static void tell_end(const struct body *body, const struct body_path *path, size_t n)
 {
 	if (likely(!path->is_last))
 		return;
 	if (body->is_done || (body->from == FRAMING_LENGTH && n == body->left) ||
-	    (body->from == FRAMING_CLOSE && path->source->is_eof && n == buf_length(path->in)))
+	    (body->from == FRAMING_CLOSE && body->to == FRAMING_CLOSE && path->source->is_eof &&
+	     n == buf_length(path->in)))
 		path->destination->is_ending = true;
 }
 

@@ -87,6 +87,23 @@ def _(t):
     check(bytes(got) == big, "the body is whole")
 
 
+def end_at_once(peer):
+    """Answers, and ends with the same segment."""
+    peer.read_request()
+    peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+    peer.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+    peer.close()
+
+
+@case("an answer that ends with its server's connection comes whole, the last chunk before the close_notify")
+def _(t):
+    t.server(end_at_once, name="A")
+    site(t)
+    peer = tls(t, CERTS.client())
+    same(peer.ask(get("/", [("Connection", "close")])).body, b"hello", "body")
+    same(peer.read_all(), b"", "what comes behind it")
+
+
 @case("WebSocket frames go both ways over TLS, and a close_notify ends the tunnel")
 def _(t):
     def script(peer):
