@@ -64,6 +64,7 @@ static void hint_never_changes_an_answer(void **state)
 		"GET /socket.io/?EIO=4&transport=polling&sid=abcd HTTP/1.1\r\n\r\n",
 		"GET /socket.io/?sid=abcd&t=1 HTTP/1.1\r\n",
 		"GET /socket.io/?sid=other HTTP/1.1\r\n",
+		"GET /socket.io/?sid=abce HTTP/1.1\r\n", /* as long as another */
 		"GET /socket.io/?sid=other&sid=abcd HTTP/1.1\r\n",
 		"GET /socket.io/?sid=%61bcd HTTP/1.1\r\n",
 		"GET /socket.io/?xsid=abcd&&sid= HTTP/1.1\r\n",
@@ -80,9 +81,11 @@ static void hint_never_changes_an_answer(void **state)
 	(void)state;
 	put(table, STR("abcd"), 7);
 	put(table, STR("other"), 8);
+	put(table, STR("abce"), 9);
 	for (size_t i = 0; i < ARRAY_N(lines); i++) {
 		assert_int_equal(server_of(table, lines[i], STR("abcd")), 7);
 		assert_int_equal(server_of(table, lines[i], STR("other")), 8);
+		assert_int_equal(server_of(table, lines[i], STR("abce")), 9);
 		assert_int_equal(server_of(table, lines[i], STR("abc")), -1);
 	}
 }
