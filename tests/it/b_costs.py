@@ -76,15 +76,16 @@ def _(t):
 def _(t):
     t.server(serve(lambda m, p: ok(m.target)))
     t.limpet()
-    took = []
-    for _ in range(20):
+    took = [[], [], []]
+    for _ in range(21):
         c = t.connect()
-        for n in range(3):
+        for n, each in enumerate(took):
             started = time.monotonic()
             same(c.ask(get("/%d" % n)).body, b"/%d" % n, "body")
-            took.append(time.monotonic() - started)
+            each.append(time.monotonic() - started)
         c.close()
-    check(sorted(took)[30] < 0.05 * SLOW, lambda: "median %.3f s" % sorted(took)[30])
+    medians = [sorted(each)[10] for each in took]
+    check(max(medians) < 0.05 * SLOW, "medians of the first, second, third: %s s" % medians)
 
 
 @case("requests that wait longer than a client stays unwatched: pipelined ones are answered in order")
@@ -160,18 +161,19 @@ def _(t):
     arrived = []
 
     def script(peer):
-        for _ in range(6):
+        for _ in range(12):
+            peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)  # an ACK by itself comes 40 ms late
             peer.read(1)
             arrived.append(time.monotonic())
         peer.send(b".")
     t.server(script)
     t.limpet(conf())
     c = t.connect()
-    for n in range(6):
+    for n in range(12):
         c.send(b"a")
         until(lambda: len(arrived) > n, "there")
     same(c.read(1), b".", "answer")
-    check(arrived[-1] - arrived[0] < 0.15 * SLOW, lambda: "%.3f s for six" % (arrived[-1] - arrived[0]))
+    check(arrived[-1] - arrived[0] < 0.15 * SLOW, "%.3f s for twelve" % (arrived[-1] - arrived[0]))
 
 
 def proxy_header(bind, to):
