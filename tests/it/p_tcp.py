@@ -143,7 +143,7 @@ def bulk(t, slow):
 
     def drink(peer):
         before = limpet.rss()
-        held_up(peer.sock)
+        held_up(peer.sock, limpet)
         grown = limpet.rss() - before
         total = 0
         while peer.fill(30):

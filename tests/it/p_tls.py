@@ -143,7 +143,7 @@ def _(t):
     limpet = t.limpet(conf())
     c = tls(t, CERTS.client())
     before = limpet.rss()
-    held_up(c.sock)
+    held_up(c.sock, limpet)
     grown = limpet.rss() - before
     check(is_sanitized or grown < 4 << 20, "it grew by %d" % grown)     # a sanitizer keeps what was freed
     sent = total = 0

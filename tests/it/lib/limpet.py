@@ -61,15 +61,17 @@ def until(condition, what, timeout=None):
         time.sleep(0.003)
 
 
-def held_up(sock):
-    """Waits until what stands unread in SOCK grows no more: whoever sends has ended, or is held up."""
+def held_up(sock, limpet=None):
+    """Waits until what stands unread in SOCK grows no more: whoever sends has ended, or is held up.  With LIMPET: when
+    bytes have come, and its memory grows no more either, for a full socket alone tells nothing of who is behind it."""
     looks = []
 
     def is_steady():
         size = bytearray(4)
         fcntl.ioctl(sock.fileno(), termios.FIONREAD, size)
-        looks.append(int.from_bytes(size, sys.byteorder))
-        return len(looks) > 8 and len(set(looks[-8:])) == 1
+        unread = int.from_bytes(size, sys.byteorder)
+        looks.append((unread, limpet and limpet.rss()))
+        return len(looks) > 8 and len(set(looks[-8:])) == 1 and (unread or not limpet)
     until(is_steady, "the sender is held up")
 
 
