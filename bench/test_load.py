@@ -22,6 +22,7 @@ BUILD = os.environ.get("top_builddir", ".")
 LOAD, FLOOR = (os.path.join(BUILD, "bench", name) for name in ("bench_load", "bench_floor"))
 KINDS = ("connect", "reset", "cut", "status", "length", "tls", "astray", "stuck")
 CPUS = sorted(os.sched_getaffinity(0))
+GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"
 work = tempfile.TemporaryDirectory(prefix="load.")
 PEM = os.path.join(work.name, "site.pem")
 
@@ -89,6 +90,17 @@ def a_connection_for_each_request():
 
 def servers_connections_outlive_their_clients():
     clean(through("-1", "-m close -b -c 8 -p /128"))
+    met = []
+
+    def behave(s):
+        met.append(s)
+        answers(GOOD)(s)
+    with bad_proxy(behave) as server, floor("-1", "127.0.0.1:%d" % server) as (_, port, _):
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", port), 10) as s:
+                s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                assert s.recv(4096) == GOOD and s.recv(1) == b""
+    assert 1 <= len(met) <= 2, "%d for ten clients, and for who saw whether the floor is there" % len(met)
 
 
 def a_proxy_header_is_taken_off():
@@ -104,10 +116,24 @@ def messages_come_back():
     assert abs(got["bytes"] - 66 * got["requests"]) <= 66 * 50
 
 
+def pipes_of(pid):
+    links = []
+    for fd in os.listdir("/proc/%d/fd" % pid):
+        with contextlib.suppress(FileNotFoundError):
+            links.append(os.readlink("/proc/%d/fd/%s" % (pid, fd)))
+    return sum(link.startswith("pipe:") for link in links)
+
+
 def bulk_is_whole_copied_and_spliced():
     for options in ("", "-s"):
-        got = clean(through(options, "-c 2 -p /3000000"))
-        assert got["bytes"] > 3e6
+        with floor(options) as (process, port, server):
+            seen = {pipes_of(process.pid)}
+            load = load_starts(port, [server], "-c 2 -p /3000000", process.pid)
+            while load.poll() is None:
+                seen.add(pipes_of(process.pid))
+                time.sleep(0.005)
+            assert clean(figures(load))["bytes"] > 3e6
+        assert (len(seen) > 1) == (options == "-s"), "pipes with %r: %s" % (options, seen)
 
 
 def handshakes_are_full_unless_they_resume():
@@ -222,11 +248,10 @@ def blamed(behave, kind, options="-c 2 -p /10 -d 0.3"):
 
 
 def an_answer_that_is_wrong_is_a_failure():
-    good = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"
-    blamed(answers(good.replace(b"200 OK", b"503 No")), "status")
+    blamed(answers(GOOD.replace(b"200 OK", b"503 No")), "status")
     blamed(answers(b"nonsense\r\n\r\n"), "status")
-    blamed(answers(good.replace(b": 10", b": 9")), "length")
-    blamed(answers(good + b"x"), "length")
+    blamed(answers(GOOD.replace(b": 10", b": 9")), "length")
+    blamed(answers(GOOD + b"x"), "length")
     blamed(answers(b"HTTP/1.1 200 OK\r\n\r\n"), "length")
 
 
@@ -266,7 +291,7 @@ def an_end_while_nothing_is_under_way_is_no_failure():
     def behave(s):
         for _ in range(3):
             s.recv(4096)
-            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789")
+            s.sendall(GOOD)
     with bad_proxy(behave) as port:
         got = figures(load_starts(port, [], "-c 4 -p /10 -R 20 -d 1"))
     assert got["failed"] == 0 and got["idle_closed"] > 0 and got["requests"] > 10, got
