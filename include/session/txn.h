@@ -80,7 +80,7 @@ struct txn {
 	struct client *client; /* (view) owns us */
 	struct traffic *traffic;
 	struct upstream *upstream;     /* (own) while CONNECT..RELAY */
-	const struct route *route;     /* (view) in client->config; NULL = the frontend's default */
+	const struct route *route;     /* (view) in the config; NULL = the frontend's default */
 	const struct backend *backend; /* (view) NULL = answered by us */
 	struct server *server;         /* (view) */
 	struct http_head

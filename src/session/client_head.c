@@ -121,8 +121,6 @@ static void client_parse_head(struct client *client)
 
 	if (likely(!client->head_seen))
 		stick_hint_begin(client->frontend->backend, buf_str(&client->in));
-	else
-		stick_hint_end();
 	switch (http1_parse_request(buf_bytes(&client->in), length, client->head_seen, &limits,
 				    head, &why)) {
 	case PARSE_DONE:
@@ -130,18 +128,18 @@ static void client_parse_head(struct client *client)
 		client->head_seen = 0;
 		client_set_state(client, CLIENT_BUSY);
 		txn_start(client, head);
-		stick_hint_end();
-		return;
+		break;
 	case PARSE_MORE:
 		slab_put(&traffic->head_slab, head);
 		client->head_seen = (uint16_t)(length < SEEN_MAX ? length : SEEN_MAX);
-		return;
+		break;
 	case PARSE_BAD:
 		slab_put(&traffic->head_slab, head);
 		client_capture_head(client, why);
 		client_refuse(client, http1_status_of(why), why);
-		return;
+		break;
 	}
+	stick_hint_end();
 }
 
 void client_read_head(struct client *client)
