@@ -2,7 +2,7 @@
 /*
  * bench_table [full] - memory and speed of full session tables of 20-byte sids, one thread; the
  * keys are digests, as those of all sids are.  "shared": changes are marked for a mirror.  Bytes
- * are those of an entry, index and empty table included, as malloc sees them.
+ * are resident memory of an entry, index and empty table included.
  *
  * Keys are made from their number while the clock runs (the cost of that alone is taken off), in an
  * order that no cache can foresee.
@@ -10,6 +10,7 @@
 #include "config.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include "balance/lb.h"
 #include "balance/table.h"
@@ -33,6 +34,16 @@ static void make_sid(uint64_t number, char sid[20])
 	x = number;
 	for (int i = 10; i < 20; i++, x >>= 6)
 		sid[i] = alphabet[x & 63];
+}
+
+static double resident_bytes(void)
+{
+	FILE *file = fopen("/proc/self/statm", "r");
+	long pages = 0;
+
+	must(file && fscanf(file, "%*s %ld", &pages) == 1);
+	fclose(file);
+	return (double)pages * (double)sysconf(_SC_PAGESIZE);
 }
 
 enum what { KEYS_ALONE, KEYS_AND_HASH, FIND, FIND_MISS, OPEN_CLOSE, PUT_AGAIN, WHAT_N };
@@ -186,18 +197,16 @@ static void row(uint32_t n, bool is_shared, const char *what, double ns, double 
 
 static void bench(uint32_t n, bool is_shared)
 {
-	size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	double before = (malloc_trim(0), resident_bytes()), keys_ns = 0, fill_ns, bytes;
 	struct table *table = table_new(
 		&(struct table_options){ .name = "bench", .max_entries = n, .is_secret = true });
-	double keys_ns = 0, fill_ns, bytes;
 	struct table_stats stats;
 
 	table_share(table, is_shared);
 	fill_ns = fill(table, n);
 	table_stats(table, &stats);
 	must(stats.entries == n && stats.evictions == 0);
-	bytes = (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) /
-		(double)stats.entries;
+	bytes = (resident_bytes() - before) / (double)stats.entries;
 	for (int what = 0; what < WHAT_N; what++) {
 		double ns = run(table, n, (enum what)what);
 

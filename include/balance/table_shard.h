@@ -36,6 +36,7 @@
 #include <stdatomic.h>
 
 #include "balance/table.h"
+#include "balance/table_mem.h"
 
 #define SHARD_CHUNK_N   64
 #define SHARD_WHEEL_N   64
@@ -70,36 +71,53 @@ struct shard_entry {
 	uint16_t epoch;     /* of the table, then */
 };
 _Static_assert(sizeof(struct shard_entry) == 52, "the budget is 64 bytes with the index");
+_Static_assert(sizeof(struct shard_entry) * SHARD_CHUNK_N == TABLE_CHUNK_SIZE, "of table_mem.h");
 
 struct shard_cell {
 	uint32_t tag;   /* low half of the key's hash; its home is tag * cells_n / 2^32 */
 	uint32_t entry; /* number + 1; 0 = empty */
 };
 
+/* Where a shard is at home: what it has of its table. */
+struct shard_place {
+	bool is_secret;              /* keys are digests */
+	uint32_t part, parts_n;      /* which of the shards it is */
+	struct index_maps *maps;     /* (view) */
+	_Atomic uint32_t *dirty_all; /* (view) of all shards */
+	_Atomic uint32_t *urgent_all;
+};
+
 struct shard {
+	/* One cache line, and what a look-up reads of the shard but for its figures. */
 	pthread_mutex_t mutex;
 	/* Read without the mutex by table_prefetch() alone. */
 	_Atomic(struct shard_cell *) cells; /* (own) */
 	_Atomic uint32_t cells_n;
-	_Atomic uint32_t entries_n; /* written under the mutex */
-	uint32_t chunks_n, chunks_cap;
-	uint32_t free_head;          /* number + 1 */
-	uint32_t numbers_n;          /* numbers ever given out of chunks[] */
+	_Atomic uint32_t entries_n;  /* written under the mutex */
 	struct shard_entry **chunks; /* (own) */
-	uint64_t *dirty, *urgent;    /* (own) one word for each chunk */
-	_Atomic uint32_t dirty_n;    /* bits there; written under the mutex */
-	_Atomic uint32_t urgent_n;   /* likewise */
-	uint32_t dirty_at;           /* chunk where table_collect() goes on */
-	_Atomic uint32_t *dirty_all; /* (view) of all shards of the table */
-	_Atomic uint32_t *urgent_all;
-	uint32_t tombs_n;         /* of entries_n */
-	bool is_shared;           /* changes are marked */
-	bool is_secret;           /* (const) keys are digests */
-	struct shard_link *links; /* (own) NULL until the first entry */
-	int64_t tick;             /* slots up to this second have been emptied */
-	uint64_t size_bytes;      /* all that is owned but for the shard itself */
+
 	uint64_t lookups, hits, inserts, evictions, expirations;
+	uint32_t chunks_n, chunks_cap;
+	uint32_t free_head; /* number + 1 */
+	uint32_t numbers_n; /* numbers ever given out of chunks[] */
+	bool is_shared;     /* changes are marked */
+
+	struct index_map *map;     /* (ref) cells[] are a part of it; NULL = they are malloc's */
+	struct shard_place place;  /* (const) */
+	uint64_t *dirty, *urgent;  /* (own) one word for each chunk */
+	_Atomic uint32_t dirty_n;  /* bits there; written under the mutex */
+	_Atomic uint32_t urgent_n; /* likewise */
+	uint32_t dirty_at;         /* chunk where table_collect() goes on */
+	uint32_t tombs_n;          /* of entries_n */
+	struct shard_link *links;  /* (own) NULL until the first entry */
+	int64_t tick;              /* slots up to this second have been emptied */
+	uint64_t size_bytes;       /* all that is owned but for the shard itself */
 } __attribute__((aligned(64)));
+
+#define shard_cells(shard)     atomic_load_explicit(&(shard)->cells, memory_order_relaxed)
+#define shard_cells_n(shard)   atomic_load_explicit(&(shard)->cells_n, memory_order_relaxed)
+#define shard_entries_n(shard) atomic_load_explicit(&(shard)->entries_n, memory_order_relaxed)
+#define shard_dirty_n(shard)   atomic_load_explicit(&(shard)->dirty_n, memory_order_relaxed)
 
 /* What ended under the mutex, to be told when it is free. */
 #define SHARD_GONE_N 16
@@ -125,8 +143,7 @@ static inline bool shard_gone_is_full(const struct shard_gone *gone)
 uint64_t shard_hash(bool is_secret, const unsigned char *kept, uint8_t len);
 
 /* All with the mutex held; NOW is ms since the table was made. */
-void shard_init(struct shard *shard, bool is_secret, _Atomic uint32_t *dirty_all,
-		_Atomic uint32_t *urgent_all);
+void shard_init(struct shard *shard, const struct shard_place *place);
 void shard_fini(struct shard *shard);
 struct shard_entry *shard_entry(const struct shard *shard, uint32_t number);
 /* Position in cells[], or UINT32_MAX. */
@@ -138,6 +155,8 @@ uint32_t shard_number_at(const struct shard *shard, uint32_t cell);
 struct table_key shard_key_of(const struct shard *shard, const struct shard_entry *entry);
 /* What is left of its idle time; <= 0 = expired.  Not for entries with opens. */
 int64_t shard_left_ms(const struct shard_entry *entry, int64_t now);
+/* The first second that begins after its deadline. */
+int64_t shard_due_tick(const struct shard_entry *entry, int64_t now);
 void shard_value(const struct shard_entry *entry, int64_t now, struct table_value *value);
 /* KEY must be absent.  CELLS_FINAL: cells that the shard will need when the table is full. */
 struct shard_entry *shard_insert(struct shard *shard, const struct table_key *key,

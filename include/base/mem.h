@@ -32,6 +32,9 @@ char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *xstrndup(struct str s) __attribute__((malloc, returns_nonnull));
 char *xasprintf(const char *fmt, ...) printf_like(1, 2);
 
+/* For those who ask the kernel themselves: says that SIZE bytes were not to be had, and aborts. */
+_Noreturn void mem_exhausted(size_t size);
+
 struct slab {
 	const char *name;   /* (const) for the memory report */
 	size_t object_size; /* (const) bytes */

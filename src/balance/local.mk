@@ -14,3 +14,4 @@ liblimpet_a_SOURCES += include/balance/stick_hint.h src/balance/stick_hint.c
 liblimpet_a_SOURCES += include/balance/stick_hold.h src/balance/stick_hold.c
 liblimpet_a_SOURCES += include/balance/table_copy.h src/balance/table_copy.c
 liblimpet_a_SOURCES += include/balance/share.h src/balance/share.c
+liblimpet_a_SOURCES += include/balance/table_mem.h src/balance/table_mem.c src/balance/table_sane.c

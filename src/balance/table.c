@@ -42,9 +42,16 @@ struct table *table_new(const struct table_options *options)
 	table->shards_n = shards_for(options->max_entries);
 	table->shards = aligned_alloc(64, table->shards_n * sizeof(*table->shards));
 	bug_on(!table->shards);
+	index_maps_init(&table->index_maps);
 	for (uint32_t i = 0; i < table->shards_n; i++)
-		shard_init(&table->shards[i], options->is_secret, &table->dirty_n,
-			   &table->urgent_n);
+		shard_init(&table->shards[i], &(struct shard_place){
+						      .is_secret = options->is_secret,
+						      .part = i,
+						      .parts_n = table->shards_n,
+						      .maps = &table->index_maps,
+						      .dirty_all = &table->dirty_n,
+						      .urgent_all = &table->urgent_n,
+					      });
 	table_set_max(table, options->max_entries);
 	return table;
 }
@@ -56,6 +63,7 @@ void table_free(struct table *table)
 	check_magic(table, TABLE_MAGIC);
 	for (uint32_t i = 0; i < table->shards_n; i++)
 		shard_fini(&table->shards[i]);
+	index_maps_fini(&table->index_maps);
 	free(table->shards);
 	table->magic = 0;
 	free(table);

@@ -23,7 +23,7 @@ void shard_mark_later(struct shard *shard, uint32_t number, enum shard_push push
 	if (shard_is_dirty(shard, number))
 		return;
 	shard->dirty[number / SHARD_CHUNK_N] |= UINT64_C(1) << number % SHARD_CHUNK_N;
-	if (count_one(&shard->dirty_n, shard->dirty_all, 1) == 0)
+	if (count_one(&shard->dirty_n, shard->place.dirty_all, 1) == 0)
 		gone->is_woken = true;
 }
 
@@ -36,7 +36,7 @@ void shard_mark(struct shard *shard, uint32_t number, enum shard_push push, stru
 	if (*word & bit)
 		return;
 	*word |= bit;
-	if (count_one(&shard->urgent_n, shard->urgent_all, 1) == 0)
+	if (count_one(&shard->urgent_n, shard->place.urgent_all, 1) == 0)
 		gone->is_woken = true;
 }
 
@@ -47,11 +47,11 @@ void shard_unmark(struct shard *shard, uint32_t number)
 	if (!shard_is_dirty(shard, number))
 		return;
 	shard->dirty[number / SHARD_CHUNK_N] &= ~bit;
-	count_one(&shard->dirty_n, shard->dirty_all, -1);
+	count_one(&shard->dirty_n, shard->place.dirty_all, -1);
 	if (!(shard->urgent[number / SHARD_CHUNK_N] & bit))
 		return;
 	shard->urgent[number / SHARD_CHUNK_N] &= ~bit;
-	count_one(&shard->urgent_n, shard->urgent_all, -1);
+	count_one(&shard->urgent_n, shard->place.urgent_all, -1);
 }
 
 uint32_t shard_next_dirty(struct shard *shard, bool is_urgent)

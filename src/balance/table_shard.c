@@ -12,31 +12,36 @@
 #define CELLS_MIN    16
 #define EVICT_VISITS 16
 
-#define cells_of(shard)       atomic_load_explicit(&(shard)->cells, memory_order_relaxed)
-#define cells_n_of(shard)     atomic_load_explicit(&(shard)->cells_n, memory_order_relaxed)
-#define entries_of(shard)     atomic_load_explicit(&(shard)->entries_n, memory_order_relaxed)
-#define dirty_of(shard)       atomic_load_explicit(&(shard)->dirty_n, memory_order_relaxed)
 #define set_entries(shard, n) atomic_store_explicit(&(shard)->entries_n, n, memory_order_relaxed)
 
-void shard_init(struct shard *shard, bool is_secret, _Atomic uint32_t *dirty_all,
-		_Atomic uint32_t *urgent_all)
+void shard_init(struct shard *shard, const struct shard_place *place)
 {
 	memset(shard, 0, sizeof(*shard));
 	pthread_mutex_init(&shard->mutex, NULL);
-	shard->is_secret = is_secret;
-	shard->dirty_all = dirty_all;
-	shard->urgent_all = urgent_all;
+	shard->place = *place;
+}
+
+static void cells_free(struct shard *shard)
+{
+	struct shard_cell *cells = shard_cells(shard);
+	size_t size = shard_cells_n(shard) * sizeof(*cells);
+
+	if (shard->map)
+		index_part_give(shard->place.maps, shard->map, cells, size);
+	else
+		index_free(cells, size);
+	shard->map = NULL;
 }
 
 static void shard_free_memory(struct shard *shard)
 {
 	for (uint32_t i = 0; i < shard->chunks_n; i++)
-		free(shard->chunks[i]);
+		table_chunk_put(shard->chunks[i]);
 	free(shard->chunks);
 	free(shard->dirty);
 	free(shard->urgent);
 	free(shard->links);
-	free(cells_of(shard));
+	cells_free(shard);
 }
 
 void shard_fini(struct shard *shard)
@@ -66,12 +71,12 @@ struct shard_entry *shard_entry(const struct shard *shard, uint32_t number)
 
 struct shard_entry *shard_at(const struct shard *shard, uint32_t cell)
 {
-	return shard_entry(shard, cells_of(shard)[cell].entry - 1);
+	return shard_entry(shard, shard_cells(shard)[cell].entry - 1);
 }
 
 uint32_t shard_number_at(const struct shard *shard, uint32_t cell)
 {
-	return cells_of(shard)[cell].entry - 1;
+	return shard_cells(shard)[cell].entry - 1;
 }
 
 uint64_t shard_hash(bool is_secret, const unsigned char *kept, uint8_t len)
@@ -108,8 +113,8 @@ static inline uint32_t home_of(uint32_t tag, uint32_t cells_n)
 static inline uint32_t find_cell(const struct shard *shard, const struct table_key *key,
 				 bool is_guess)
 {
-	const struct shard_cell *cells = cells_of(shard);
-	uint32_t cells_n = cells_n_of(shard);
+	const struct shard_cell *cells = shard_cells(shard);
+	uint32_t cells_n = shard_cells_n(shard);
 	uint32_t tag = (uint32_t)key->hash;
 
 	if (!cells_n)
@@ -168,23 +173,30 @@ static void cells_remove(struct shard_cell *cells, uint32_t cells_n, uint32_t ho
  * above. */
 static void shard_grow_cells(struct shard *shard, uint32_t cells_final)
 {
-	struct shard_cell *old_cells = cells_of(shard);
-	uint32_t old_n = cells_n_of(shard);
+	struct shard_cell *old_cells = shard_cells(shard);
+	uint32_t old_n = shard_cells_n(shard);
 	uint32_t n = old_n < CELLS_MIN ? CELLS_MIN : old_n + old_n / (old_n < cells_final ? 2 : 8);
 
-	if ((uint64_t)(entries_of(shard) + 1) * 5 <= (uint64_t)old_n * 4)
+	if ((uint64_t)(shard_entries_n(shard) + 1) * 5 <= (uint64_t)old_n * 4)
 		return;
 	if (old_n < cells_final && n > cells_final / 4 * 3)
 		n = cells_final < CELLS_MIN ? CELLS_MIN : cells_final;
-	struct shard_cell *cells = xcalloc(n, sizeof(*cells));
+	struct index_map *map = NULL;
+	struct shard_cell *cells = NULL;
 
+	if (n == cells_final) /* it will stay this large for long */
+		cells = index_part_take(shard->place.maps, shard->map, shard->place.part,
+					shard->place.parts_n, n * sizeof(*cells), &map);
+	if (!cells)
+		cells = index_new(n * sizeof(*cells));
 	for (uint32_t i = 0; i < old_n; i++)
 		if (old_cells[i].entry)
 			cells_put(cells, n, old_cells[i]);
 	shard->size_bytes += ((uint64_t)n - old_n) * sizeof(*cells);
+	cells_free(shard);
+	shard->map = map;
 	atomic_store_explicit(&shard->cells, cells, memory_order_relaxed);
 	atomic_store_explicit(&shard->cells_n, n, memory_order_relaxed);
-	free(old_cells);
 }
 
 /*
@@ -228,8 +240,7 @@ int64_t shard_left_ms(const struct shard_entry *entry, int64_t now)
 	return (int64_t)entry->idle_ms - (elapsed > 0 ? elapsed : 0);
 }
 
-/* The first second that begins after the deadline. */
-static int64_t due_tick(const struct shard_entry *entry, int64_t now)
+int64_t shard_due_tick(const struct shard_entry *entry, int64_t now)
 {
 	int64_t left = shard_left_ms(entry, now);
 
@@ -238,7 +249,7 @@ static int64_t due_tick(const struct shard_entry *entry, int64_t now)
 
 static void wheel_add(struct shard *shard, struct shard_entry *entry, uint32_t number, int64_t now)
 {
-	int64_t tick = due_tick(entry, now);
+	int64_t tick = shard_due_tick(entry, now);
 
 	if (tick <= shard->tick)
 		tick = shard->tick + 1;
@@ -272,7 +283,7 @@ static void shard_make_links(struct shard *shard, int64_t now)
 		for (uint32_t i = 0; i <= SHARD_WHEEL_N; i++)
 			shard->links[i].prev = shard->links[i].next = SHARD_LIST + i;
 	}
-	if (!entries_of(shard))
+	if (!shard_entries_n(shard))
 		shard->tick = now / SHARD_TICK_MS;
 }
 
@@ -286,8 +297,6 @@ static uint32_t shard_take_number(struct shard *shard)
 	}
 	number = shard->numbers_n;
 	if (number == shard->chunks_n * SHARD_CHUNK_N) {
-		size_t size = SHARD_CHUNK_N * sizeof(struct shard_entry);
-
 		if (shard->chunks_n == shard->chunks_cap) {
 			uint32_t cap = shard->chunks_cap + shard->chunks_cap / 2 + 4;
 
@@ -299,8 +308,8 @@ static uint32_t shard_take_number(struct shard *shard)
 			shard->chunks_cap = cap;
 		}
 		shard->dirty[shard->chunks_n] = shard->urgent[shard->chunks_n] = 0;
-		shard->chunks[shard->chunks_n++] = xcalloc(1, size);
-		shard->size_bytes += size;
+		shard->chunks[shard->chunks_n++] = table_chunk_get();
+		shard->size_bytes += TABLE_CHUNK_SIZE;
 	}
 	bug_on(number >= SHARD_LIST);
 	shard->numbers_n++;
@@ -324,10 +333,10 @@ struct shard_entry *shard_insert(struct shard *shard, const struct table_key *ke
 		.key_len = key->len & 31u,
 	};
 	memcpy(entry->key, key->bytes, sizeof(entry->key));
-	cells_put(cells_of(shard), cells_n_of(shard),
+	cells_put(shard_cells(shard), shard_cells_n(shard),
 		  (struct shard_cell){ (uint32_t)key->hash, number + 1 });
 	wheel_add(shard, entry, number, now);
-	set_entries(shard, entries_of(shard) + 1);
+	set_entries(shard, shard_entries_n(shard) + 1);
 	shard->inserts++;
 	return entry;
 }
@@ -366,7 +375,7 @@ void shard_note_gone(const struct shard_entry *entry, enum table_gone why, int64
 void shard_remove(struct shard *shard, uint32_t cell, enum table_gone why, int64_t now,
 		  struct shard_gone *gone)
 {
-	uint32_t number = cells_of(shard)[cell].entry - 1;
+	uint32_t number = shard_cells(shard)[cell].entry - 1;
 	struct shard_entry *entry = shard_entry(shard, number);
 
 	gone->left_n++;
@@ -379,12 +388,12 @@ void shard_remove(struct shard *shard, uint32_t cell, enum table_gone why, int64
 	}
 	shard_unmark(shard, number);
 	link_remove(shard, &entry->link);
-	cells_remove(cells_of(shard), cells_n_of(shard), cell);
+	cells_remove(shard_cells(shard), shard_cells_n(shard), cell);
 	entry->key_len = 0;
 	entry->link.next = shard->free_head;
 	shard->free_head = number + 1;
-	set_entries(shard, entries_of(shard) - 1);
-	if (!entries_of(shard) && shard->chunks_n > 4)
+	set_entries(shard, shard_entries_n(shard) - 1);
+	if (!shard_entries_n(shard) && shard->chunks_n > 4)
 		shard_reset(shard);
 }
 
@@ -392,7 +401,7 @@ struct table_key shard_key_of(const struct shard *shard, const struct shard_entr
 {
 	struct table_key key = { .len = entry->key_len };
 
-	key.hash = shard_hash(shard->is_secret, entry->key, entry->key_len);
+	key.hash = shard_hash(shard->place.is_secret, entry->key, entry->key_len);
 	memcpy(key.bytes, entry->key, sizeof(key.bytes));
 	return key;
 }
@@ -410,7 +419,7 @@ bool shard_drop_some(struct shard *shard, int64_t now, struct shard_gone *gone)
 	for (uint32_t list = 0; shard->links && list <= SHARD_WHEEL_N; list++) {
 		uint32_t number;
 
-		while (entries_of(shard) && (number = list_first(shard, list)) != UINT32_MAX) {
+		while (shard_entries_n(shard) && (number = list_first(shard, list)) != UINT32_MAX) {
 			if (shard_gone_is_full(gone))
 				return true;
 			remove_number(shard, number, TABLE_GONE_DROPPED, now, gone);
@@ -440,7 +449,7 @@ static uint32_t find_victim(struct shard *shard, int64_t now)
 				move_to_open_list(shard, entry, number);
 				continue;
 			}
-			if (due_tick(entry, now) <= tick || number == best ||
+			if (shard_due_tick(entry, now) <= tick || number == best ||
 			    (entry->is_tomb && !shard_is_dirty(shard, number)))
 				return number;
 			if (shard_left_ms(entry, now) < best_left) {
@@ -459,7 +468,7 @@ static uint32_t find_victim(struct shard *shard, int64_t now)
 
 bool shard_evict(struct shard *shard, int64_t now, struct shard_gone *gone)
 {
-	if (!entries_of(shard))
+	if (!shard_entries_n(shard))
 		return false;
 	uint32_t number = find_victim(shard, now);
 	struct shard_entry *entry = shard_entry(shard, number);
@@ -474,7 +483,7 @@ bool shard_turn(struct shard *shard, int64_t now, uint32_t *visits, struct shard
 {
 	int64_t until = now / SHARD_TICK_MS;
 
-	if (!entries_of(shard))
+	if (!shard_entries_n(shard))
 		return false;
 	if (shard->tick < until - SHARD_WHEEL_N)
 		shard->tick = until - SHARD_WHEEL_N; /* every slot once */
@@ -491,7 +500,7 @@ bool shard_turn(struct shard *shard, int64_t now, uint32_t *visits, struct shard
 				move_to_open_list(shard, entry, number);
 			} else if (shard_left_ms(entry, now) <= 0) {
 				remove_number(shard, number, TABLE_GONE_EXPIRED, now, gone);
-				if (!entries_of(shard))
+				if (!shard_entries_n(shard))
 					return false;
 			} else {
 				/* This slot is being emptied: the next one at the earliest. */
@@ -502,97 +511,4 @@ bool shard_turn(struct shard *shard, int64_t now, uint32_t *visits, struct shard
 		}
 	}
 	return false;
-}
-
-/*
- * For tests.
- */
-static bool cells_are_sane(struct shard *shard)
-{
-	const struct shard_cell *cells = cells_of(shard);
-	uint32_t used = 0;
-
-	for (uint32_t i = 0; i < cells_n_of(shard); i++) {
-		if (!cells[i].entry)
-			continue;
-		struct table_key key = shard_key_of(shard, shard_at(shard, i));
-
-		used++;
-		if (!key.len || shard_find(shard, &key) != i)
-			return false;
-	}
-	return used == entries_of(shard);
-}
-
-/* True, and *N grows, when LIST is well linked and the wheel comes by each entry in time. */
-static bool list_is_sane(struct shard *shard, uint32_t list, int64_t now, uint32_t *n)
-{
-	uint32_t prev = SHARD_LIST + list;
-	/* The tick at which the wheel comes by this slot next. */
-	int64_t tick = shard->tick + 1 +
-		       (list + SHARD_WHEEL_N - (shard->tick + 1) % SHARD_WHEEL_N) % SHARD_WHEEL_N;
-
-	for (uint32_t at = shard->links[list].next; at < SHARD_LIST;) {
-		const struct shard_entry *entry = shard_entry(shard, at);
-		int64_t due = due_tick(entry, now);
-
-		if (entry->link.prev != prev || !entry->key_len ||
-		    entry->is_in_open_list != (list == SHARD_LIST_OPEN) ||
-		    (entry->is_in_open_list && !entry->opens) || (entry->is_tomb && entry->opens))
-			return false;
-		if (list != SHARD_LIST_OPEN && !entry->opens && tick > due + 1 &&
-		    tick > shard->tick + 1)
-			return false;
-		++*n;
-		prev = at;
-		at = entry->link.next;
-	}
-	return shard->links[list].prev == prev;
-}
-
-static bool marks_are_sane(const struct shard *shard)
-{
-	uint32_t dirty_n = 0, urgent_n = 0, tombs_n = 0;
-
-	for (uint32_t number = 0; number < shard->chunks_n * SHARD_CHUNK_N; number++) {
-		const struct shard_entry *entry = shard_entry(shard, number);
-		bool is_used = number < shard->numbers_n && entry->key_len;
-
-		if (shard_is_dirty(shard, number)) {
-			if (!is_used || !shard->is_shared || entry->push == SHARD_PUSH_NONE)
-				return false;
-			dirty_n++;
-		}
-		if (shard->urgent[number / SHARD_CHUNK_N] >> number % SHARD_CHUNK_N & 1) {
-			if (!shard_is_dirty(shard, number))
-				return false;
-			urgent_n++;
-		}
-		if (!is_used)
-			continue;
-		if (entry->is_tomb && !shard->is_shared)
-			return false;
-		if (!entry->is_sent && !shard_is_dirty(shard, number) && entry->push)
-			return false;
-		tombs_n += entry->is_tomb;
-	}
-	return dirty_n == dirty_of(shard) && tombs_n == shard->tombs_n &&
-	       urgent_n == atomic_load_explicit(&shard->urgent_n, memory_order_relaxed);
-}
-
-bool shard_is_sane(struct shard *shard, int64_t now)
-{
-	uint32_t listed = 0, free_n = 0;
-
-	if (!cells_are_sane(shard) || !marks_are_sane(shard))
-		return false;
-	for (uint32_t list = 0; shard->links && list <= SHARD_WHEEL_N; list++)
-		if (!list_is_sane(shard, list, now, &listed))
-			return false;
-	for (uint32_t at = shard->free_head; at;
-	     at = shard_entry(shard, at - 1)->link.next, free_n++)
-		if (shard_entry(shard, at - 1)->key_len)
-			return false;
-	return listed == entries_of(shard) && listed + free_n == shard->numbers_n &&
-	       shard->numbers_n <= shard->chunks_n * SHARD_CHUNK_N;
 }

@@ -16,7 +16,7 @@ struct arena_block {
 	_Alignas(16) char data[];
 };
 
-static _Noreturn void out_of_memory(size_t size)
+_Noreturn void mem_exhausted(size_t size)
 {
 	fprintf(stderr, "limpet: out of memory: %zu bytes asked\n", size);
 	abort();
@@ -27,7 +27,7 @@ void *xmalloc(size_t size)
 	void *p = malloc(size ? size : 1);
 
 	if (!p)
-		out_of_memory(size);
+		mem_exhausted(size);
 	return p;
 }
 
@@ -36,7 +36,7 @@ void *xcalloc(size_t n, size_t size)
 	void *p = calloc(n ? n : 1, size ? size : 1);
 
 	if (!p)
-		out_of_memory(size);
+		mem_exhausted(size);
 	return p;
 }
 
@@ -45,7 +45,7 @@ void *xrealloc(void *p, size_t size)
 	void *q = realloc(p, size ? size : 1);
 
 	if (!q)
-		out_of_memory(size);
+		mem_exhausted(size);
 	return q;
 }
 
@@ -54,7 +54,7 @@ void *xrealloc_array(void *p, size_t n, size_t size)
 	size_t total;
 
 	if (__builtin_mul_overflow(n, size, &total))
-		out_of_memory(SIZE_MAX);
+		mem_exhausted(SIZE_MAX);
 	return xrealloc(p, total);
 }
 
@@ -83,7 +83,7 @@ char *xasprintf(const char *fmt, ...)
 	n = vasprintf(&text, fmt, ap);
 	va_end(ap);
 	if (n < 0)
-		out_of_memory(0);
+		mem_exhausted(0);
 	return text;
 }
 
@@ -193,7 +193,7 @@ static struct arena_block *block_new(const struct arena *arena, size_t need)
 			     MAP_PRIVATE | MAP_ANONYMOUS | (arena->is_populated ? MAP_POPULATE : 0),
 			     -1, 0);
 		if (block == MAP_FAILED)
-			out_of_memory(size);
+			mem_exhausted(size);
 		block->mapped_size = sizeof(*block) + size;
 	}
 	block->size = size;

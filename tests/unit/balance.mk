@@ -60,3 +60,6 @@ tests_unit_test_table_merge_LDADD = $(LDADD) $(CMOCKA_LIBS)
 UNIT_TESTS += tests/unit/test_stick_hint
 tests_unit_test_stick_hint_SOURCES = tests/unit/test_stick_hint.c
 tests_unit_test_stick_hint_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_TESTS += tests/unit/test_table_mem
+tests_unit_test_table_mem_SOURCES = tests/unit/test_table_mem.c
+tests_unit_test_table_mem_LDADD = $(LDADD) $(CMOCKA_LIBS)
