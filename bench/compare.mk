@@ -7,7 +7,7 @@ bench_bench_load_SOURCES = bench/load.h bench/load.c bench/load_client.c bench/l
 bench_bench_load_LDADD = $(OPENSSL_LIBS)
 bench_bench_floor_SOURCES = bench/floor.c
 bench_bench_floor_LDADD = $(OPENSSL_LIBS)
-COMPARE_FILES = bench/compare.py bench/arena.py bench/kinds.py bench/peers.py bench/rows.py bench/verdict.py
+COMPARE_FILES = bench/compare.py bench/arena.py bench/stage.py bench/kinds.py bench/peers.py bench/rows.py bench/verdict.py
 EXTRA_DIST += $(COMPARE_FILES)
 # What could lie unseen: statistics and judgement; the load against the floor.
 COMPARE_TESTS = bench/test_compare.py bench/test_load.py

@@ -20,10 +20,10 @@ import os
 import random
 import select
 import socket
-import subprocess
 import sys
-import tempfile
 import time
+
+from stage import Redis, Stage, ask, free_port, mirror, until
 
 CONFIG = """\
 global: {node: %(node)s, threads: 1, log: {target: stderr, requests: false}, stats: {socket: "unix:%(dir)s/%(node)s.sock"}%(mirror)s}
@@ -64,79 +64,25 @@ def worker(listener):
                 conns[fd].send(answer(b"plain"))
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def until(condition, what, limit=120):
-    end = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() > end:
-            sys.exit("mirror.py: not in %d s: %s" % (limit, what))
-        time.sleep(0.01)
-
-
-class Redis:
-    def __init__(self, directory):
-        self.path = directory + "/redis.sock"
-        self.process = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--dir",
-                                         directory], stdout=subprocess.DEVNULL)
-        until(lambda: os.path.exists(self.path), "redis-server")
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
-
-    def send(self, commands):
-        """Pipelined; their answers, all of one line, are read."""
-        self.sock.sendall(b"".join(b"*%d\r\n" % len(c) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in c)
-                                   for c in commands))
-        lines = 0
-        while lines < len(commands):
-            data = self.sock.recv(1 << 20)
-            if b"-" in data[:1]:
-                sys.exit("redis: %r" % data[:100])
-            lines += data.count(b"\r\n")
-
-    def fill(self, n):
-        """N sessions at A, as a node writes them."""
-        self.send([(b"FLUSHALL",)])
-        version = int(time.time() * 1000 - 60000) * 64
-        for at in range(0, n, 1000):
-            self.send([(b"SET", b"{limpet}:e:chat/engineio:%032x" % random.getrandbits(128),
-                        b"1 l %016x 3600000 A" % ((version + at) << 16 | 7), b"PX", b"3600000")
-                       for _ in range(min(1000, n - at))])
-
-
 class Limpet:
-    def __init__(self, binary, directory, node, mirror=True):
+    def __init__(self, binary, stage, node, has_mirror=True):
+        directory = stage.dir
         self.socket, self.log = "%s/%s.sock" % (directory, node), "%s/%s.log" % (directory, node)
         self.port = free_port()
         path = "%s/%s.yaml" % (directory, node)
         with open(path, "w") as f:
             f.write(CONFIG % {"node": node, "dir": directory, "port": self.port, "mirror":
-                              ', mirror: {redis: "unix:%s/redis.sock"}' % directory if mirror else ""})
+                              ', mirror: {redis: "unix:%s/redis.sock"}' % directory if has_mirror else ""})
         self.began = time.monotonic()
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([binary, "-f", path], stdout=log, stderr=log)
+            self.process = stage.start([binary, "-f", path], stdout=log, stderr=log)
         until(lambda: self.ask("show info"), "limpet starts")
 
     def ask(self, command):
-        with socket.socket(socket.AF_UNIX) as s:
-            try:
-                s.connect(self.socket)
-            except OSError:
-                return ""
-            s.sendall(command.encode() + b"\n")
-            text = b""
-            while True:
-                data = s.recv(65536)
-                if not data:
-                    return text.decode()
-                text += data
+        return ask(self.socket, command)
 
     def mirror(self):
-        return dict(l.split(": ", 1) for l in self.ask("show mirror").split("\n") if ": " in l)
+        return mirror(self.socket)
 
     def loaded(self):
         until(lambda: self.mirror().get("Loaded") == "1", "the first load")
@@ -146,13 +92,12 @@ class Limpet:
         return int(self.ask("show table chat/engineio").split("used:")[1].split()[0].rstrip(","))
 
     def end(self):
-        self.process.terminate()
-        self.process.wait()
+        Stage.end(self.process)
 
 
-def load(options, directory, redis):
-    redis.fill(options.entries)
-    limpet = Limpet(options.limpet, directory, "one")
+def load(options, stage, redis):
+    redis.fill("chat", options.entries)
+    limpet = Limpet(options.limpet, stage, "one")
     took = limpet.loaded()
     have = int(limpet.mirror()["ResyncKeys"])
     limpet.end()
@@ -160,10 +105,10 @@ def load(options, directory, redis):
     return have == options.entries and took <= max(options.load_limit * options.entries / 1e6, 5)
 
 
-def changes(options, directory, redis):
+def changes(options, stage, redis):
     n = options.changes
-    redis.fill(n)
-    nodes = [Limpet(options.limpet, directory, name) for name in ("one", "two")]
+    redis.fill("chat", n)
+    nodes = [Limpet(options.limpet, stage, name) for name in ("one", "two")]
     for node in nodes:
         node.loaded()
     before = int(nodes[0].mirror()["Applied"])
@@ -186,8 +131,8 @@ def changes(options, directory, redis):
     return n / passed >= options.rate_limit or n < 50000
 
 
-def requests(options, directory):
-    nodes = [Limpet(options.limpet, directory, "with"), Limpet(options.limpet, directory, "without", False)]
+def requests(options, stage):
+    nodes = [Limpet(options.limpet, stage, "with"), Limpet(options.limpet, stage, "without", False)]
     nodes[0].loaded()
     conns = [socket.create_connection(("127.0.0.1", node.port)) for node in nodes]
     for what, data in (("handshakes", HANDSHAKE), ("plain", PLAIN)):
@@ -217,21 +162,15 @@ def main():
     parser.add_argument("--rate-limit", type=int, default=20000)
     options = parser.parse_args()
     options.limpet = os.path.abspath(options.limpet)
-    with tempfile.TemporaryDirectory(prefix="limpet-bench-") as directory:
+    with Stage("limpet-bench-") as stage:
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(directory + "/worker.sock")
+        listener.bind(stage.dir + "/worker.sock")
         listener.listen(64)
-        child = multiprocessing.Process(target=worker, args=(listener,), daemon=True)
-        child.start()
-        redis = Redis(directory)
-        try:
-            good = load(options, directory, redis)
-            good = changes(options, directory, redis) and good
-            requests(options, directory)
-        finally:
-            redis.process.terminate()
-            redis.process.wait()
-            child.terminate()
+        multiprocessing.Process(target=worker, args=(listener,), daemon=True).start()
+        redis = Redis(stage)
+        good = load(options, stage, redis)
+        good = changes(options, stage, redis) and good
+        requests(options, stage)
     sys.exit(0 if good else 1)
 
 
