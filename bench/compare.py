@@ -11,7 +11,8 @@
 Absolute times mean nothing on a shared machine.  One slot is one window of load against one contestant; slots are
 interleaved, round by round, and what counts is the median of the ratios to HAProxy within each round.  Processor time is
 the proxy's own, from the kernel.  G = (Limpet - floor) / (HAProxy - floor) is the share of HAProxy's own cost that is left.
-A slot in which proxy or load waited for a processor is repeated, --tries times at most.
+A slot in which proxy or load waited for a processor is repeated, --tries times at most; a round in which that did not
+help is left out where five others remain.
 
 The proxy is pinned to the first processor of this process and the load to the second; with root's rights in a network
 namespace of its own, else on the host's loopback.
@@ -85,7 +86,10 @@ class Outcome:
 
     def ratio(self, label, like=None):
         """To HAProxy that does what LIKE (by default LABEL itself) does."""
-        return verdict.ratio(self.of(label), self.of(self.like("haproxy", like or label)))
+        other = self.like("haproxy", like or label)
+        noises = [self.of(each, "noise") for each in (label, other)] if self.row.quiet else []
+        mine = verdict.undisturbed(self.of(label), noises, verdict.NOISE_MOST) if noises else self.of(label)
+        return verdict.ratio(mine, self.of(other))
 
     def left(self, label):
         return verdict.left(self.ratio(label), self.ratio(self.like("floor", label), label))
@@ -222,7 +226,8 @@ def arguments(argv):
     parser.add_argument("--seconds", type=float, default=0, help="a window [0.8]")
     parser.add_argument("--warm", type=float, default=0.15)
     parser.add_argument("--tries", type=int, default=3, help="of a slot that others disturb [3]")
-    parser.add_argument("--noise", type=float, default=5, help="percent of waiting that makes a slot noisy [5]")
+    parser.add_argument("--noise", type=float, default=verdict.NOISE_MOST,
+                        help="percent of waiting that makes a slot noisy [%d]" % verdict.NOISE_MOST)
     parser.add_argument("--entries", type=int, default=1000000, help="learned sessions [1000000]")
     parser.add_argument("--calls", action="store_true", help="system calls for each request, too (perf)")
     parser.add_argument("--markdown", metavar="MACHINE", help="rows for doc/performance.md in the end")

@@ -83,6 +83,17 @@ def ratios_are_taken_within_each_round():
     assert near(got.median, 0.75) and near(got.low, 0.5) and near(got.high, 0.8)
 
 
+def rounds_that_others_disturbed_are_left_out_where_five_remain():
+    values, calm = [1, 2, 3, 4, 5, 6], [0, None, 5, 0, 0, 0]
+    assert verdict.undisturbed(values, [calm, [0, 0, 0, 0, 5.1, 0]], 5) == [1, 2, 3, 4, None, 6]
+    assert verdict.undisturbed(values, [[9, 0, 0, 0, 0, 0], [0, 9, 0, 0, 0, 0]], 5) == values
+    outcome = compare.Outcome(ROW, [])
+    rounds = [{"cpu_us": 6, "noise": 1}] * 5 + [{"cpu_us": 30, "noise": 40}] * 6
+    outcome.samples = {"limpet": rounds, "haproxy": [{"cpu_us": 10, "noise": 0}] * 11}
+    assert near(outcome.ratio("limpet").median, 0.6) and outcome.ratio("limpet").rounds == 5
+    assert outcome.lost_rounds("limpet") == 0
+
+
 def a_round_without_both_figures_does_not_count():
     got = ratio([7, None, 7, 9], [10, 10, None, 10])
     assert got.rounds == 2 and near(got.median, 0.8) and near(got.of_minima, 0.7)

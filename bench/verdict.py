@@ -9,6 +9,8 @@ import statistics
 
 SLACK = 1.2  # a row fails when it is a fifth above what is expected
 ROUNDS_LEAST = 3  # fewer rounds with both figures decide nothing
+ROUNDS_QUIET = 5  # so many make the rounds in which others disturbed superfluous
+NOISE_MOST = 5  # percent of a window in which somebody waited for a processor
 
 
 def parse_line(line):
@@ -32,6 +34,15 @@ def parse_h2load(text):
 def noise(figures):
     """The largest share, in percent, of a window in which somebody waited for a processor that others had."""
     return max(figures.get(key, 0) for key in ("wait_pct", "load_wait_pct", "steal_pct"))
+
+
+def undisturbed(values, noises, limit):
+    """VALUES (one a round) without those of rounds whose noise, the worst of NOISES (a list for each contestant), is
+    above LIMIT: they tell of others on the machine.  All of them where too few would remain.
+    """
+    worst = [max((noise or 0) for noise in each) for each in zip(*noises)]
+    kept = [value if noise <= limit else None for value, noise in zip(values, worst)]
+    return kept if sum(value is not None for value in kept) >= ROUNDS_QUIET else values
 
 
 @dataclasses.dataclass
