@@ -84,5 +84,7 @@ bool str_next_element(struct str *rest, struct str *element);
  * Returns 0, -EINVAL (not a number, or empty) or -ERANGE (larger than MAX).
  */
 int str_to_u64(struct str s, uint64_t max, uint64_t *value);
+/* Writes the decimal digits of N, without a NUL, to OUT (at least 10 bytes); how many. */
+size_t str_put_u32(char *out, uint32_t n);
 
 #endif

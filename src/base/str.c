@@ -101,3 +101,15 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *value)
 	*value = v;
 	return 0;
 }
+
+size_t str_put_u32(char *out, uint32_t n)
+{
+	char digits[10];
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	memcpy(out, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
+}

@@ -18,8 +18,23 @@ bool ip_addr_same_ip(const struct ip_addr *a, const struct ip_addr *b)
 	return a->family == b->family && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
 }
 
+/* As inet_ntop() writes it, but that goes through printf, too dear for each request. */
+static struct str text_v4(const uint8_t ip[4], char out[ADDR_TEXT_SIZE])
+{
+	char *at = out;
+
+	for (int i = 0; i < 4; i++) {
+		at += str_put_u32(at, ip[i]);
+		*at++ = '.';
+	}
+	at[-1] = '\0';
+	return str_sub(out, at - 1);
+}
+
 struct str ip_addr_ip_text(const struct ip_addr *addr, char out[ADDR_TEXT_SIZE])
 {
+	if (addr->family == AF_INET)
+		return text_v4(addr->ip, out);
 	if (addr->family == AF_UNSPEC || !inet_ntop(addr->family, addr->ip, out, ADDR_TEXT_SIZE))
 		snprintf(out, ADDR_TEXT_SIZE, "unix");
 	return str_of(out);

@@ -3,8 +3,6 @@
 
 #include "session/forwarded.h"
 
-#include <stdio.h>
-
 static bool is_trusted(const struct frontend *frontend, const struct ip_addr *addr)
 {
 	return ip_nets_have(frontend->trusted_proxies, frontend->trusted_proxies_n, addr);
@@ -133,12 +131,6 @@ static bool is_missing(const struct txn *txn, enum http_field_id id)
 	return !txn->is_peer_trusted || !http_head_first(txn->head, id);
 }
 
-static struct str port_text(struct txn *txn, char text[8])
-{
-	snprintf(text, 8, "%u", client_port(txn->client));
-	return str_of(text);
-}
-
 /* Who is connected to us: "unknown" on a Unix socket. */
 static struct str source_text(const struct txn *txn, char text[ADDR_TEXT_SIZE])
 {
@@ -150,7 +142,7 @@ static struct str source_text(const struct txn *txn, char text[ADDR_TEXT_SIZE])
 static void write_x(struct txn *txn, struct buf *out)
 {
 	char text[ADDR_TEXT_SIZE];
-	char port[8];
+	char port[10];
 
 	buf_append_str(out, STR("X-Forwarded-For: "));
 	if (txn->is_peer_trusted)
@@ -162,8 +154,10 @@ static void write_x(struct txn *txn, struct buf *out)
 			     txn->client->is_tls ? STR("https") : STR("http"));
 	if (is_missing(txn, FIELD_X_FORWARDED_HOST) && txn->head->authority.len)
 		append_field(out, STR("X-Forwarded-Host"), txn->head->authority);
-	if (is_missing(txn, FIELD_X_FORWARDED_PORT) && !sock_addr_is_unix(&txn->client->bind->addr))
-		append_field(out, STR("X-Forwarded-Port"), port_text(txn, port));
+	if (is_missing(txn, FIELD_X_FORWARDED_PORT) &&
+	    !sock_addr_is_unix(&txn->client->bind->addr) && client_port(txn->client))
+		append_field(out, STR("X-Forwarded-Port"),
+			     (struct str){ port, str_put_u32(port, client_port(txn->client)) });
 }
 
 static void write_rfc7239(struct txn *txn, struct buf *out)

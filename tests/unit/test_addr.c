@@ -255,12 +255,31 @@ static void peer_without_a_name_is_told_without_reading_further(void **state)
 	assert_int_equal(sock_addr_ip(&addr).family, AF_UNSPEC);
 }
 
+static void addresses_of_ipv4_are_written_as_inet_ntop_does(void **state)
+{
+	static const uint8_t bytes[] = { 0, 1, 9, 10, 99, 100, 199, 255 };
+
+	(void)state;
+	for (unsigned i = 0; i < 4096; i++) {
+		struct ip_addr addr = { .family = AF_INET,
+					.ip = { bytes[i & 7], bytes[i >> 3 & 7], bytes[i >> 6 & 7],
+						bytes[i >> 9] } };
+		char got[ADDR_TEXT_SIZE], want[INET_ADDRSTRLEN];
+		struct str text = ip_addr_ip_text(&addr, got);
+
+		assert_non_null(inet_ntop(AF_INET, addr.ip, want, sizeof(want)));
+		assert_string_equal(got, want);
+		assert_int_equal(text.len, strlen(want));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_read_and_written),
 		cmocka_unit_test(what_is_no_address_is_refused),
 		cmocka_unit_test(addresses_of_ipv4_are_those_of_inet_pton),
+		cmocka_unit_test(addresses_of_ipv4_are_written_as_inet_ntop_does),
 		cmocka_unit_test(networks_hold_their_addresses_alone),
 		cmocka_unit_test(peer_on_a_unix_socket_is_in_no_network),
 		cmocka_unit_test(bad_prefixes_are_refused),

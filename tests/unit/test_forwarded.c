@@ -174,6 +174,21 @@ static void what_an_untrusted_client_says_of_itself_is_replaced(void **state)
 	assert_false(forwarded_replaces(&rig->txn, FIELD_X_FORWARDED_FOR));
 }
 
+/* A bind to port 0 is known to the kernel alone. */
+static void port_that_is_not_known_is_not_told(void **state)
+{
+	struct rig *rig = *state;
+	char text[512];
+
+	ask(rig, "1.2.3.4", "", text, sizeof(text));
+	rig->backend.forwarded = FORWARDED_X;
+	rig->bind.addr.in.sin_port = 0;
+	forwarded_write(&rig->txn, &rig->out);
+	assert_true(str_eq(buf_str(&rig->out),
+			   STR("X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: http\r\n"
+			       "X-Forwarded-Host: h:8\r\n")));
+}
+
 #define FORWARDED_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -182,6 +197,7 @@ int main(void)
 		FORWARDED_TEST(client_is_the_rightmost_that_no_trusted_proxy_is),
 		FORWARDED_TEST(server_is_told_the_chain),
 		FORWARDED_TEST(what_an_untrusted_client_says_of_itself_is_replaced),
+		FORWARDED_TEST(port_that_is_not_known_is_not_told),
 	};
 
 	return cmocka_run_group_tests_name("forwarded", tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -127,6 +128,21 @@ static void numbers_are_digits_and_nothing_else(void **state)
 	}
 }
 
+static void numbers_are_written_as_they_are_read(void **state)
+{
+	static const uint32_t numbers[] = { 0,   1,     9,         10,         99,
+					    100, 65535, 999999999, 1000000000, UINT32_MAX };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_N(numbers); i++) {
+		char want[16], got[16] = "";
+
+		snprintf(want, sizeof(want), "%u", numbers[i]);
+		assert_int_equal(str_put_u32(got, numbers[i]), strlen(want));
+		assert_string_equal(got, want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -136,6 +152,7 @@ int main(void)
 		cmocka_unit_test(trim_takes_spaces_and_tabs_alone),
 		cmocka_unit_test(list_elements_are_taken_one_by_one),
 		cmocka_unit_test(numbers_are_digits_and_nothing_else),
+		cmocka_unit_test(numbers_are_written_as_they_are_read),
 	};
 
 	return cmocka_run_group_tests_name("str", tests, NULL, NULL);
