@@ -84,13 +84,12 @@ struct conn {
 		struct tls *tls; /* (own) face == &tls_face */
 		void *stream;    /* (own) of another face */
 	};
-	uint64_t sent; /* bytes sent so far, as the owner counts them */
+	uint64_t sent; /* the owner's bytes that have gone, since it has set this to 0 */
 };
 
 enum conn_nagle {
 	CONN_NAGLE_OFF,   /* TCP_NODELAY is set, or does not matter */
-	CONN_NAGLE_FRESH, /* not set: nothing was sent yet, so nothing waits for an acknowledgement
-			   */
+	CONN_NAGLE_FRESH, /* not set: nothing was sent yet that could have to be acknowledged */
 	CONN_NAGLE_ON,    /* the next send has to set it */
 };
 _Static_assert(sizeof(struct conn) == 56, "an idle tunnel pays for two");

@@ -9,8 +9,8 @@
  *
  * Between requests a client costs this struct alone: no buffer, no txn.  Hence no field that can be
  * had from another, and a few rules:
- *   1. `turn`, `txn`, `tunnel`, `h2` and `grave` are one place: the state tells which of them it
- * is. client_set_state() is the only door; behind it the place is empty.
+ *   1. `turn`, `txn`, `tunnel`, `h2` and `grave` are one place; the state tells which it is.
+ *      client_set_state() is the only door; behind it the place is empty.
  *   2. What only few clients have is in `rare`, which is made when it is needed first.
  *   3. The configuration is that of the frontend; the client holds a reference of it.
  */
