@@ -62,6 +62,8 @@ struct h2 {
 	bool is_leaving;     /* GOAWAY was submitted: no more streams */
 	bool has_failed;     /* likewise, and what is under way is given up */
 	bool is_over;        /* no more calls of nghttp2 */
+	bool has_told;       /* why one of its streams was reset */
+	const char *invalid; /* constant: what nghttp2 said of the last bad frame */
 };
 #define H2_MAGIC 0x48325345u
 
@@ -122,8 +124,11 @@ void h2_leave(struct h2 *h2);
 /* GOAWAY with CODE, and the connection is closed; WHY is logged.  Once. */
 void h2_fail(struct h2 *h2, uint32_t code, const char *why);
 
-/* nghttp2 has sent its own GOAWAY, for WHY. */
+/* nghttp2 has sent its own GOAWAY, for WHY; or it is given up without one. */
 void h2_failed(struct h2 *h2, struct str why);
+/* The stream is reset, not for the engine's or the client's wish: the first one of a connection is
+ * logged with WHY. */
+void h2_tell(struct h2 *h2, int32_t id, const char *why);
 
 /* h2_session.c: nghttp2's session with our callbacks, and our SETTINGS submitted.  0 or -ENOMEM. */
 int h2_session_open(struct h2 *h2) must_check;

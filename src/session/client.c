@@ -3,7 +3,6 @@
 
 #include "session/client.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -11,6 +10,7 @@
 #include "session/client_tcp.h"
 #include "session/client_tls.h"
 #include "session/h2.h"
+#include "session/h2_mem.h"
 #include "session/source_limit.h"
 #include "session/trace.h"
 #include "session/tunnel.h"
@@ -78,8 +78,8 @@ uint16_t client_port(const struct client *client)
 
 struct client_rare *client_need_rare(struct client *client)
 {
-	if (!client->rare)
-		client->rare = xcalloc(1, sizeof(*client->rare));
+	if (!client->rare) /* every stream has one */
+		client->rare = h2_mem_get_zeroed(client->traffic->h2_mem, sizeof(*client->rare));
 	return client->rare;
 }
 
@@ -105,7 +105,7 @@ static void client_free(struct grave *grave)
 	struct traffic *traffic = client->traffic;
 
 	client->magic = 0;
-	free(client->rare);
+	h2_mem_put(traffic->h2_mem, client->rare);
 	config_unref(client->frontend->config);
 	slab_put(&traffic->client_slab, client);
 }

@@ -14,6 +14,10 @@
 #define TURNS_MAX 16  /* reads, or sends, before other connections have their turn */
 #define QUEUE_MAX 256 /* frames of ours that may wait while the client takes none */
 
+static const char *const cannot_watch = "its socket cannot be watched";
+static const char *const no_session = "no memory for its session";
+static const char *const takes_nothing = "the client takes nothing of what it is sent";
+
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #define PREFACE_SIZE (sizeof(preface) - 1)
 
@@ -67,6 +71,25 @@ void h2_fail(struct h2 *h2, uint32_t code, const char *why)
 	h2_failed(h2, str_of(why));
 	(void)nghttp2_session_terminate_session(h2->session, code);
 	h2_wake(h2);
+}
+
+void h2_tell(struct h2 *h2, int32_t id, const char *why)
+{
+	struct client *client = h2->client;
+	char text[ADDR_TEXT_SIZE];
+
+	if (h2->has_told)
+		return;
+	h2->has_told = true;
+	log_warn("frontend %s: HTTP/2 stream %d of %s reset: %s", client->frontend->state->name,
+		 (int)id, ip_addr_text(&client->source, text).p, why);
+}
+
+/* Of its own doing, not the client's: who sees it end shall know why. */
+static void give_up(struct h2 *h2, const char *why)
+{
+	if (!h2->has_failed)
+		h2_failed(h2, str_of(why));
 }
 
 static void h2_free(struct grave *grave)
@@ -124,6 +147,17 @@ static void run_news(struct h2 *h2)
 		h2_stream_run(list_entry(batch.next, struct h2_stream, news_link));
 }
 
+/* The client has gone; or what it sends is no TLS any more. */
+static void lost(struct h2 *h2)
+{
+	struct client *client = h2->client;
+	struct tls_about about;
+
+	if (client_tls_about(client, &about) && about.why)
+		give_up(h2, about.why);
+	client_close(client);
+}
+
 /* Frames to client->out and out of it.  IO_OK: nothing is left. */
 static enum io flush(struct h2 *h2)
 {
@@ -142,8 +176,10 @@ static enum io flush(struct h2 *h2)
 			buf_append(&client->out, bytes, (size_t)n);
 		}
 		before = buf_length(&client->out);
-		if (n < 0)
+		if (n < 0) {
+			give_up(h2, nghttp2_strerror((int)n));
 			return IO_FAIL;
+		}
 		if (!before) {
 			h2->moved_at_ms = clock_ms();
 			return IO_OK;
@@ -216,7 +252,7 @@ static void turn(struct h2 *h2)
 	}
 	h2->is_running = false;
 	if (io == IO_FAIL || io == IO_EOF) {
-		client_close(client);
+		lost(h2);
 		return;
 	}
 	if (!list_is_empty(&h2->news))
@@ -228,8 +264,10 @@ static void turn(struct h2 *h2)
 	if (may_read(h2))
 		h2_wake(h2); /* what had to wait until the client took our frames */
 	set_timer(h2);
-	if (conn_watch(&client->traffic->loop, &client->conn) != 0)
+	if (conn_watch(&client->traffic->loop, &client->conn) != 0) {
+		give_up(h2, cannot_watch);
 		client_close(client);
+	}
 }
 
 /* Bytes of the client to nghttp2. */
@@ -273,7 +311,7 @@ static void run(struct h2 *h2)
 		buf_release(&client->in);
 		if (io == IO_AGAIN)
 			break;
-		client_close(client);
+		lost(h2);
 		return;
 	}
 	turn(h2);
@@ -296,6 +334,7 @@ static void begin(struct client *client)
 	count(&client->frontend->state->counters, frontend_h2_connections);
 	trace_client(client, "h2");
 	if (h2_session_open(h2) != 0) {
+		give_up(h2, no_session);
 		client_reset(client);
 		return;
 	}
@@ -362,8 +401,10 @@ static void reset_stalled(struct h2 *h2)
 		struct h2_stream *stream = list_entry(node, struct h2_stream, link);
 
 		if (!stream->client && stream->is_headed &&
-		    clock_ms() - stream->moved_at_ms >= limit_ms)
+		    clock_ms() - stream->moved_at_ms >= limit_ms) {
+			h2_tell(h2, stream->id, "the client takes nothing of its response");
 			h2_stream_reset(stream, NGHTTP2_CANCEL);
+		}
 	}
 	h2->check_at_ms = 0;
 }
@@ -396,6 +437,7 @@ void h2_on_timer(struct client *client)
 		return;
 	}
 	if (buf_length(&client->out) && now_ms - h2->moved_at_ms >= timeouts->client_ms) {
+		give_up(h2, takes_nothing);
 		end_requests(h2, END_CLIENT_TIMEOUT_DATA);
 		client_reset(client);
 		return;

@@ -41,6 +41,8 @@ static void response_done(struct h2_stream *stream)
 /* Its peer is told that it is broken, and so is the engine by the next call. */
 static void fail(struct h2_stream *stream, uint32_t code)
 {
+	if (!stream->is_broken && !stream->is_closed)
+		h2_tell(stream->h2, stream->id, "a response that HTTP/2 cannot carry");
 	h2_stream_reset(stream, code);
 	stream->is_broken = true;
 	h2_stream_has_news(stream);

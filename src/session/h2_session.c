@@ -143,9 +143,9 @@ static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame
 	struct h2 *h2 = arg;
 
 	(void)session;
-	(void)error;
 	if (frame->hd.type == NGHTTP2_HEADERS)
 		h2->block_since_ms = 0;
+	h2->invalid = nghttp2_strerror(error);
 	count(&h2->client->frontend->state->counters, frontend_request_errors);
 	return 0;
 }
@@ -158,6 +158,14 @@ static void goaway_sent(struct h2 *h2, const nghttp2_goaway *goaway)
 	if (h2->has_failed || goaway->error_code == NGHTTP2_NO_ERROR)
 		return;
 	h2_failed(h2, why.len ? why : str_of(nghttp2_http2_strerror(goaway->error_code)));
+}
+
+/* nghttp2 has found one that ends a stream: malformed, or more streams than there may be. */
+static void reset_sent(struct h2 *h2, const nghttp2_rst_stream *reset)
+{
+	h2_tell(h2, reset->hd.stream_id,
+		h2->invalid ? h2->invalid : nghttp2_http2_strerror(reset->error_code));
+	h2->invalid = NULL;
 }
 
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
@@ -173,8 +181,10 @@ static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, v
 		return 0;
 	stream = stream_of(session, frame->hd.stream_id);
 	/* One that the client's mistake has brought about counts as the client's. */
-	if (frame->hd.type == NGHTTP2_RST_STREAM && (!stream || !stream->is_reset_submitted))
+	if (frame->hd.type == NGHTTP2_RST_STREAM && (!stream || !stream->is_reset_submitted)) {
+		reset_sent(h2, &frame->rst_stream);
 		(void)too_much(h2, h2_limits_reset(&h2->limits, clock_ms()));
+	}
 	if (!stream || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM) ||
 	    (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS))
 		return 0;
@@ -190,10 +200,10 @@ static int on_frame_not_sent(nghttp2_session *session, const nghttp2_frame *fram
 {
 	struct h2_stream *stream = stream_of(session, frame->hd.stream_id);
 
-	(void)error;
-	(void)arg;
-	if (stream && frame->hd.type == NGHTTP2_HEADERS)
-		h2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR);
+	if (!stream || frame->hd.type != NGHTTP2_HEADERS)
+		return 0;
+	h2_tell(arg, stream->id, nghttp2_strerror(error));
+	h2_stream_reset(stream, NGHTTP2_INTERNAL_ERROR);
 	return 0;
 }
 

@@ -204,8 +204,10 @@ void h2_stream_run(struct h2_stream *stream)
 	struct h2 *h2 = stream->h2;
 
 	list_remove(&stream->news_link);
-	if (stream->is_bad)
+	if (stream->is_bad) {
+		h2_tell(h2, stream->id, "bad trailers");
 		h2_stream_reset(stream, NGHTTP2_PROTOCOL_ERROR);
+	}
 	if (stream->is_broken || stream->is_bad || stream->is_over) {
 		stream->is_broken = true;
 		if (stream->client)
@@ -312,6 +314,7 @@ static void stream_close(struct conn *conn, bool is_reset)
 	hand_kept(client, client_carrier(client));
 	stream->client = NULL;
 	conn->stream = NULL;
+	stream->moved_at_ms = clock_ms(); /* one without a body has not set it */
 	h2_response_end(stream, is_reset);
 	if (!stream->is_closed) {
 		/* The end was sent: whatever the client still has to say is not awaited. */

@@ -276,6 +276,18 @@ def _(t):
         check(h2.was_reset(stream) in (CANCEL, INTERNAL_ERROR), "given up")
 
 
+@case("the rest of a response that nobody takes is given up in time, which the log says; one that was taken is not")
+def _(t):
+    start(t, lambda m, p: ok(b"x" * 60000 if m.target == "/big" else b""), frontend="timeouts: {client: 1s}")
+    h2 = H2(t, settings=[(4, 1000)])
+    h2.gives_window = False
+    stuck = h2.get("/big")
+    same(h2.response(h2.get("/none")).status, 200, "one without a body")
+    same(h2.was_reset(stuck), CANCEL, "the one that is stuck")
+    t.limpets[0].wait_log(r"HTTP/2 stream %d of .* reset: the client takes nothing of its response" % stuck)
+    same(h2.response(h2.get("/none")).status, 200, "and the connection serves")
+
+
 @case("100 Continue, and an interim response before the last")
 def _(t):
     def run(peer):
@@ -384,7 +396,9 @@ def _(t):
     h2 = H2(t, is_quiet=True)
     h2.peer.send(PREFACE + frame(SETTINGS))     # and no word yet of what the other side says
     streams = [h2.get("/") for _ in range(3)]
-    same(h2.was_reset(h2.get("/")), REFUSED_STREAM, "the fourth")
+    refused = h2.get("/")
+    same(h2.was_reset(refused), REFUSED_STREAM, "the fourth")
+    t.limpets[0].wait_log("HTTP/2 stream %d of .* reset: .*refused" % refused)
     same(h2.settings[3], 3, "SETTINGS_MAX_CONCURRENT_STREAMS")
     gate.set()
     for stream in streams:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """HTTP/2 clients that mean harm: each is ended, says the log why, and nobody else notices."""
+import re
 import socket
 import struct
 import threading
@@ -273,6 +274,7 @@ def _(t):
     until(lambda: "cD" in limpet.log(), "the streams are given up", 20)
     check(limpet.rss() - rss < 100 << 20, "memory %d" % (limpet.rss() - rss))
     limpet.wait_log("cD")
+    limpet.wait_log("HTTP/2 connection from .* closed: the client takes nothing of what it is sent")
 
 
 @case("frames that are wrong end the connection with the right code")
@@ -301,12 +303,14 @@ def _(t):
 
 @case("more of a body than was announced, and less, and more than the window")
 def _(t):
-    start(t)
+    limpet = start(t)
     h2 = H2(t)
     for length, body in (("3", b"abcdef"), ("9", b"abc")):
         stream = h2.open(h2.head("POST", "/", [("content-length", length)]), 0)
         h2.data(stream, body, END)
         same(h2.was_reset(stream), PROTOCOL_ERROR, "reset")
+    limpet.wait_log("HTTP/2 stream 1 of .* reset: ")
+    same(len(re.findall("HTTP/2 stream", limpet.log())), 1, "lines of one connection")
     is_served(t)
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """HTTP/2 over TLS by ALPN, and clients that others have written: curl, nghttp, h2load."""
+import os
 import re
 import shutil
 import subprocess
@@ -58,6 +59,16 @@ def _(t):
     peer.send(get("/"))
     peer.read_all()
     t.limpets[0].wait_log("HTTP/2 connection from .* closed")
+
+
+@case("a connection whose records are broken is closed, and the log says why")
+def _(t):
+    start(t)
+    peer, _ = by_alpn(t)
+    h2 = H2(t, sock=peer.sock, scheme="https")
+    same(h2.response(h2.get("/")).status, 200, "a good request")
+    os.write(peer.sock.fileno(), b"\x17\x03\x03\0\x20" + b"x" * 32)
+    t.limpets[0].wait_log("HTTP/2 connection from .* closed: .*bad record mac")
 
 
 @case("large bodies both ways over TLS")
