@@ -13,6 +13,7 @@
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -107,6 +108,11 @@ static inline void buf_cut(struct buf *buf, size_t length)
 void buf_pack(struct buf *buf);
 /* Blocks of BUF_SIZE that the calling thread has spare. */
 unsigned buf_pool_spare(void);
+/* As slab_age() and slab_trim(), for the calling thread's spare blocks. */
+void buf_pool_age(void);
+bool buf_pool_trim(unsigned max);
+/* Blocks of BUF_SIZE that the calling thread has given back to malloc so far; it may wrap. */
+unsigned buf_pool_freed(void);
 /* Gives the calling thread's spare storage back to the system. */
 void buf_pool_fini(void);
 

@@ -7,6 +7,8 @@
  *
  * struct slab hands out objects of one size from a free list.  It belongs to one thread; an
  * object goes back to the slab it came from, on the same thread.  Objects are not zeroed.
+ * What a peak has left in the list is given back by slab_age() and slab_trim(): aged objects are
+ * those that nobody has needed since they were set aside, and that costs the others nothing.
  *
  * struct arena is a bump allocator that is emptied as a whole; it keeps its first block.  What may
  * grow large takes its later blocks from mmap(): freed, they go back to the kernel at once,
@@ -39,15 +41,22 @@ struct slab {
 	const char *name;   /* (const) for the memory report */
 	size_t object_size; /* (const) bytes */
 	void *free_list;    /* (own) objects not in use */
+	void *aged;         /* (own) those that were not in use at slab_age() nor since */
 	uint32_t used;      /* objects handed out now */
-	uint32_t idle;      /* objects in free_list */
-	uint32_t idle_max;  /* objects kept in free_list; more are given back to malloc */
+	uint32_t idle;      /* objects in both lists */
+	uint32_t idle_max;  /* objects kept there; more are given back to malloc */
+	uint32_t freed_n;   /* objects given back to malloc since slab_init(); it may wrap */
 };
+#define SLAB_KEPT 16 /* objects that slab_trim() leaves */
 
 void slab_init(struct slab *slab, const char *name, size_t object_size, uint32_t idle_max);
 void slab_fini(struct slab *slab); /* everything must have been put back */
 void *slab_get(struct slab *slab) __attribute__((returns_nonnull));
 void slab_put(struct slab *slab, void *object); /* NULL is fine */
+/* All that are idle now are aged from now on.  No effect while there are aged ones. */
+void slab_age(struct slab *slab);
+/* Gives up to MAX aged objects back to malloc; true when there are more. */
+bool slab_trim(struct slab *slab, uint32_t max);
 
 struct arena_block;
 

@@ -10,26 +10,75 @@
 char buf_nothing[1];
 
 /* The thread's spare blocks of BUF_SIZE, linked through their first bytes: the last is warm. */
-#define POOL_MAX 256
+#define POOL_MAX  256
+#define POOL_KEPT 8 /* that buf_pool_trim() leaves */
 static __thread void *pool;
-static __thread unsigned pool_n;
+static __thread void *aged;      /* as in struct slab */
+static __thread unsigned pool_n; /* in both */
+static __thread unsigned freed_n;
+
+/*
+ * Those of twice that size and more, which bulk takes and gives back for each send: malloc would
+ * give their pages back to the kernel, to have each of them faulted in again.
+ */
+#define LARGER_N   3 /* 32, 64 and 128 KiB */
+#define LARGER_MAX 4 /* of each */
+static __thread void *larger_pool[LARGER_N];
+static __thread unsigned larger_pool_n[LARGER_N];
+
+/* LARGER_N: none of those sizes. */
+static unsigned larger_of(uint32_t size)
+{
+	unsigned which = 0;
+
+	while (which < LARGER_N && size != BUF_SIZE << (which + 1))
+		which++;
+	return which;
+}
 
 static struct buf_block *block_new(uint32_t size)
 {
-	return xmalloc(sizeof(struct buf_block) + size);
+	unsigned which = larger_of(size);
+	struct buf_block *block;
+
+	if (which == LARGER_N || !larger_pool[which])
+		return xmalloc(sizeof(struct buf_block) + size);
+	block = larger_pool[which];
+	memcpy(&larger_pool[which], block, sizeof(larger_pool[which]));
+	larger_pool_n[which]--;
+	return block;
+}
+
+static void larger_put(struct buf_block *block)
+{
+	unsigned which = larger_of(block->size);
+
+	if (which == LARGER_N || larger_pool_n[which] >= LARGER_MAX) {
+		free(block);
+		return;
+	}
+	memcpy(block, &larger_pool[which], sizeof(larger_pool[which]));
+	larger_pool[which] = block;
+	larger_pool_n[which]++;
+}
+
+/* One of LIST, which is not empty. */
+static struct buf_block *take(void **list)
+{
+	struct buf_block *block = *list;
+
+	memcpy(list, block, sizeof(*list));
+	pool_n--;
+	return block;
 }
 
 /* Of BUF_SIZE, empty. */
 static struct buf_block *block_get(void)
 {
-	struct buf_block *block = pool;
+	struct buf_block *block = likely(pool != NULL) ? take(&pool)
+				  : aged               ? take(&aged)
+						       : block_new(BUF_SIZE);
 
-	if (block) {
-		memcpy(&pool, block, sizeof(pool));
-		pool_n--;
-	} else {
-		block = block_new(BUF_SIZE);
-	}
 	block->start = block->end = 0;
 	block->size = BUF_SIZE;
 	return block;
@@ -38,6 +87,7 @@ static struct buf_block *block_get(void)
 static void block_put(struct buf_block *block)
 {
 	if (block->size != BUF_SIZE || pool_n >= POOL_MAX) {
+		freed_n += block->size == BUF_SIZE;
 		free(block);
 		return;
 	}
@@ -51,9 +101,33 @@ unsigned buf_pool_spare(void)
 	return pool_n;
 }
 
+unsigned buf_pool_freed(void)
+{
+	return freed_n;
+}
+
+void buf_pool_age(void)
+{
+	if (aged)
+		return;
+	aged = pool;
+	pool = NULL;
+}
+
+bool buf_pool_trim(unsigned max)
+{
+	while (aged && pool_n > POOL_KEPT) {
+		if (!max--)
+			return true;
+		free(take(&aged));
+		freed_n++;
+	}
+	return false;
+}
+
 void buf_pool_fini(void)
 {
-	while (pool)
+	while (pool || aged)
 		free(block_get());
 }
 

@@ -96,28 +96,42 @@ void slab_init(struct slab *slab, const char *name, size_t object_size, uint32_t
 	};
 }
 
+static void free_all(void *list)
+{
+	while (list) {
+		void *next = *(void **)list;
+
+		free(list);
+		list = next;
+	}
+}
+
 void slab_fini(struct slab *slab)
 {
 	bug_on(slab->used != 0);
-	while (slab->free_list) {
-		void *object = slab->free_list;
-
-		slab->free_list = *(void **)object;
-		free(object);
-	}
+	free_all(slab->free_list);
+	free_all(slab->aged);
+	slab->free_list = slab->aged = NULL;
 	slab->idle = 0;
+}
+
+/* One of LIST, which is not empty. */
+static void *take(struct slab *slab, void **list)
+{
+	void *object = *list;
+
+	*list = *(void **)object;
+	slab->idle--;
+	return object;
 }
 
 void *slab_get(struct slab *slab)
 {
-	void *object = slab->free_list;
-
 	slab->used++;
-	if (likely(object != NULL)) {
-		slab->free_list = *(void **)object;
-		slab->idle--;
-		return object;
-	}
+	if (likely(slab->free_list != NULL))
+		return take(slab, &slab->free_list);
+	if (slab->aged)
+		return take(slab, &slab->aged);
 	return xmalloc(slab->object_size);
 }
 
@@ -128,12 +142,32 @@ void slab_put(struct slab *slab, void *object)
 	bug_on(slab->used == 0);
 	slab->used--;
 	if (slab->idle >= slab->idle_max) {
+		slab->freed_n++;
 		free(object);
 		return;
 	}
 	*(void **)object = slab->free_list;
 	slab->free_list = object;
 	slab->idle++;
+}
+
+void slab_age(struct slab *slab)
+{
+	if (slab->aged)
+		return;
+	slab->aged = slab->free_list;
+	slab->free_list = NULL;
+}
+
+bool slab_trim(struct slab *slab, uint32_t max)
+{
+	while (slab->aged && slab->idle > SLAB_KEPT) {
+		if (!max--)
+			return true;
+		free(take(slab, &slab->aged));
+		slab->freed_n++;
+	}
+	return false;
 }
 
 void arena_init(struct arena *arena, size_t block_size)

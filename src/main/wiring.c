@@ -17,6 +17,8 @@
 
 #include "main/wiring.h"
 
+#include <malloc.h>
+
 #include "balance/stick.h"
 #include "base/log.h"
 #include "control/control.h"
@@ -30,6 +32,7 @@
 #include "mirror/mirror.h"
 #include "main/state_keep.h"
 #include "session/traffic.h"
+#include "session/trim.h"
 
 static const char *config_file;
 static struct timer second;
@@ -67,6 +70,8 @@ static int on_reload(char **report)
 static void on_second(struct timer *timer)
 {
 	stick_expire();
+	if (trim_is_wanted())
+		malloc_trim(0);
 	loop_timer_in(&control_loop, timer, SEC(1));
 }
 

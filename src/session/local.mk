@@ -34,3 +34,4 @@ liblimpet_a_SOURCES += \
 	src/session/response.c \
 	src/session/route.c \
 	src/session/txn_tcp.c
+liblimpet_a_SOURCES += include/session/trim.h src/session/trim.c

@@ -15,6 +15,7 @@
 #include "session/ending.h"
 #include "session/h2.h"
 #include "session/h2_mem.h"
+#include "session/trim.h"
 #include "session/tunnel.h"
 #include "session/txn.h"
 #include "session/upstream.h"
@@ -66,6 +67,7 @@ int traffic_init(struct traffic *traffic, unsigned index)
 	slab_init(&traffic->head_slab, "head", sizeof(struct http_head), 64);
 	traffic->h2_mem = xcalloc(1, sizeof(*traffic->h2_mem));
 	slab_init(&traffic->replay_slab, "replay", sizeof(struct replay), 1024);
+	trim_init(traffic);
 	atomic_store(&traffics[index], traffic);
 	return 0;
 }

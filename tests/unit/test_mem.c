@@ -28,6 +28,59 @@ static void sizes_of_nothing_give_memory(void **state)
 	free(text);
 }
 
+static void put_many(struct slab *slab, uint32_t n)
+{
+	void *objects[100];
+
+	for (uint32_t i = 0; i < n; i++)
+		objects[i] = slab_get(slab);
+	for (uint32_t i = 0; i < n; i++)
+		slab_put(slab, objects[i]);
+}
+
+static void slab_gives_back_what_nobody_needed_since_it_aged(void **state)
+{
+	struct slab slab;
+
+	(void)state;
+	slab_init(&slab, "test", 64, 1000);
+	put_many(&slab, 100);
+	assert_false(slab_trim(&slab, 1000)); /* nothing is aged */
+	assert_int_equal(slab.idle, 100);
+	slab_age(&slab);
+	put_many(&slab, 40); /* needed: those are not aged any more */
+	assert_int_equal(slab.idle, 100);
+	assert_true(slab_trim(&slab, 10));
+	assert_int_equal(slab.idle, 90);
+	assert_int_equal(slab.freed_n, 10);
+	slab_age(&slab); /* while there are aged ones nothing else becomes it */
+	assert_false(slab_trim(&slab, 1000));
+	assert_int_equal(slab.idle, 40);
+	slab_age(&slab);
+	assert_false(slab_trim(&slab, 1000));
+	assert_int_equal(slab.idle, SLAB_KEPT);
+	put_many(&slab, 20);
+	assert_int_equal(slab.idle, 20);
+	slab_fini(&slab);
+}
+
+static void slab_that_is_used_as_before_keeps_all(void **state)
+{
+	struct slab slab;
+
+	(void)state;
+	slab_init(&slab, "test", 64, 1000);
+	put_many(&slab, 100);
+	for (int tick = 0; tick < 5; tick++) {
+		slab_age(&slab);
+		put_many(&slab, 100);
+		assert_false(slab_trim(&slab, 1000));
+		assert_int_equal(slab.idle, 100);
+		assert_int_equal(slab.freed_n, 0);
+	}
+	slab_fini(&slab);
+}
+
 static void slab_gives_an_object_again(void **state)
 {
 	struct slab slab;
@@ -141,6 +194,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_of_nothing_give_memory),
 		cmocka_unit_test(slab_gives_an_object_again),
+		cmocka_unit_test(slab_gives_back_what_nobody_needed_since_it_aged),
+		cmocka_unit_test(slab_that_is_used_as_before_keeps_all),
 		cmocka_unit_test(arena_pieces_are_aligned_and_apart),
 		cmocka_unit_test(arena_reset_keeps_one_block_of_normal_size),
 		cmocka_unit_test(arena_texts_are_terminated_copies),
