@@ -17,49 +17,9 @@ static __thread void *aged;      /* as in struct slab */
 static __thread unsigned pool_n; /* in both */
 static __thread unsigned freed_n;
 
-/*
- * Those of twice that size and more, which bulk takes and gives back for each send: malloc would
- * give their pages back to the kernel, to have each of them faulted in again.
- */
-#define LARGER_N   3 /* 32, 64 and 128 KiB */
-#define LARGER_MAX 4 /* of each */
-static __thread void *larger_pool[LARGER_N];
-static __thread unsigned larger_pool_n[LARGER_N];
-
-/* LARGER_N: none of those sizes. */
-static unsigned larger_of(uint32_t size)
-{
-	unsigned which = 0;
-
-	while (which < LARGER_N && size != BUF_SIZE << (which + 1))
-		which++;
-	return which;
-}
-
 static struct buf_block *block_new(uint32_t size)
 {
-	unsigned which = larger_of(size);
-	struct buf_block *block;
-
-	if (which == LARGER_N || !larger_pool[which])
-		return xmalloc(sizeof(struct buf_block) + size);
-	block = larger_pool[which];
-	memcpy(&larger_pool[which], block, sizeof(larger_pool[which]));
-	larger_pool_n[which]--;
-	return block;
-}
-
-static void larger_put(struct buf_block *block)
-{
-	unsigned which = larger_of(block->size);
-
-	if (which == LARGER_N || larger_pool_n[which] >= LARGER_MAX) {
-		free(block);
-		return;
-	}
-	memcpy(block, &larger_pool[which], sizeof(larger_pool[which]));
-	larger_pool[which] = block;
-	larger_pool_n[which]++;
+	return xmalloc(sizeof(struct buf_block) + size);
 }
 
 /* One of LIST, which is not empty. */
