@@ -55,29 +55,27 @@ static void many_at_once(void *arg, uint64_t n)
 
 static char piece[1024];
 
-static void append_16k(void *arg, uint64_t n)
+/* N times SIZE bytes, a piece at a time, into a buf that has no storage yet. */
+static void append(struct buf *buf, size_t size, uint64_t n)
 {
-	struct buf *buf = arg;
-
 	while (n--) {
-		for (unsigned i = 0; i < BUF_SIZE / sizeof(piece); i++)
+		for (size_t i = 0; i < size / sizeof(piece); i++)
 			buf_append(buf, piece, sizeof(piece));
-		failures += buf_length(buf) != BUF_SIZE || buf->block->size != BUF_SIZE;
+		failures += buf_length(buf) != size || buf->block->size != size;
 		buf_release(buf);
 	}
 }
 
 #define GROWN (256u * 1024)
+
+static void append_16k(void *arg, uint64_t n)
+{
+	append(arg, BUF_SIZE, n);
+}
+
 static void grow_256k(void *arg, uint64_t n)
 {
-	struct buf *buf = arg;
-
-	while (n--) {
-		for (unsigned i = 0; i < GROWN / sizeof(piece); i++)
-			buf_append(buf, piece, sizeof(piece));
-		failures += buf_length(buf) != GROWN || buf->block->size != GROWN;
-		buf_release(buf);
-	}
+	append(arg, GROWN, n);
 }
 
 static void copy_16k(void *arg, uint64_t n)

@@ -15,7 +15,7 @@
 
 #define HUGE_SIZE    (2u << 20)      /* of x86-64 and of ARM with pages of 4 KiB */
 #define INDEX_MIN    (2 * HUGE_SIZE) /* an index below is not worth a map */
-#define INDEX_MAPPED 16384u
+#define INDEX_MAPPED 4096u           /* smaller ones are malloc's */
 
 struct region {
 	struct list link;      /* among all */

@@ -154,7 +154,7 @@ static void larger_parts_come_from_a_new_map_beside_the_old_one(void **state)
 
 static void an_index_on_its_own_is_zeroes(void **state)
 {
-	static const size_t sizes[] = { 8, 4096, 16383, 16384, 16385, 1000000 };
+	static const size_t sizes[] = { 8, 4095, 4096, 4097, 16384, 1000000 };
 
 	(void)state;
 	index_free(NULL, 0);
