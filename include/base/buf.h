@@ -108,7 +108,10 @@ static inline void buf_cut(struct buf *buf, size_t length)
 void buf_pack(struct buf *buf);
 /* Blocks of BUF_SIZE that the calling thread has spare. */
 unsigned buf_pool_spare(void);
-/* As slab_age() and slab_trim(), for the calling thread's spare blocks. */
+/* Larger ones: at most four each of 32, 64, 128 and 256 KiB. */
+unsigned buf_larger_spare(void);
+/* As slab_age() and slab_trim(), for the calling thread's spare blocks.  Of larger ones age()
+ * gives all back when none was used since the last time. */
 void buf_pool_age(void);
 bool buf_pool_trim(unsigned max);
 /* Blocks of BUF_SIZE that the calling thread has given back to malloc so far; it may wrap. */

@@ -17,9 +17,59 @@ static __thread void *aged;      /* as in struct slab */
 static __thread unsigned pool_n; /* in both */
 static __thread unsigned freed_n;
 
+/*
+ * Spare ones of twice that size and more, which bulk takes and gives back for each send: malloc
+ * would give their pages back to the kernel, to have each of them faulted in again.
+ */
+#define LARGER_N   4 /* 32 to 256 KiB */
+#define LARGER_MAX 4 /* of each */
+static __thread void *larger_pool[LARGER_N];
+static __thread unsigned larger_pool_n[LARGER_N];
+static __thread bool larger_was_used; /* since buf_pool_age() */
+
+/* LARGER_N: it is none of those sizes. */
+static unsigned larger_of(uint32_t size)
+{
+	unsigned which = 0;
+
+	while (which < LARGER_N && size != BUF_SIZE << (which + 1))
+		which++;
+	return which;
+}
+
 static struct buf_block *block_new(uint32_t size)
 {
-	return xmalloc(sizeof(struct buf_block) + size);
+	unsigned which = larger_of(size);
+	struct buf_block *block;
+
+	if (which == LARGER_N || !larger_pool[which])
+		return xmalloc(sizeof(struct buf_block) + size);
+	block = larger_pool[which];
+	memcpy(&larger_pool[which], block, sizeof(larger_pool[which]));
+	larger_pool_n[which]--;
+	larger_was_used = true;
+	return block;
+}
+
+static void larger_put(struct buf_block *block)
+{
+	unsigned which = larger_of(block->size);
+
+	if (which == LARGER_N || larger_pool_n[which] >= LARGER_MAX) {
+		free(block);
+		return;
+	}
+	memcpy(block, &larger_pool[which], sizeof(larger_pool[which]));
+	larger_pool[which] = block;
+	larger_pool_n[which]++;
+}
+
+static void larger_fini(void)
+{
+	for (unsigned which = 0; which < LARGER_N; which++)
+		while (larger_pool[which])
+			free(block_new(BUF_SIZE << (which + 1)));
+	larger_was_used = false;
 }
 
 /* One of LIST, which is not empty. */
@@ -46,14 +96,27 @@ static struct buf_block *block_get(void)
 
 static void block_put(struct buf_block *block)
 {
-	if (block->size != BUF_SIZE || pool_n >= POOL_MAX) {
-		freed_n += block->size == BUF_SIZE;
+	if (block->size != BUF_SIZE) {
+		larger_put(block);
+		return;
+	}
+	if (pool_n >= POOL_MAX) {
+		freed_n++;
 		free(block);
 		return;
 	}
 	memcpy(block, &pool, sizeof(pool));
 	pool = block;
 	pool_n++;
+}
+
+unsigned buf_larger_spare(void)
+{
+	unsigned n = 0;
+
+	for (unsigned which = 0; which < LARGER_N; which++)
+		n += larger_pool_n[which];
+	return n;
 }
 
 unsigned buf_pool_spare(void)
@@ -68,6 +131,9 @@ unsigned buf_pool_freed(void)
 
 void buf_pool_age(void)
 {
+	if (!larger_was_used)
+		larger_fini();
+	larger_was_used = false;
 	if (aged)
 		return;
 	aged = pool;
@@ -89,6 +155,7 @@ void buf_pool_fini(void)
 {
 	while (pool || aged)
 		free(block_get());
+	larger_fini();
 }
 
 void buf_pack(struct buf *buf)
@@ -107,7 +174,7 @@ static struct buf_block *block_grow(struct buf_block *block, uint32_t size)
 {
 	struct buf_block *larger;
 
-	if (block->size != BUF_SIZE) {
+	if (larger_of(block->size) == LARGER_N && block->size != BUF_SIZE) {
 		larger = xrealloc(block, sizeof(*block) + size);
 	} else {
 		larger = block_new(size);

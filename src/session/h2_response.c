@@ -347,7 +347,9 @@ int h2_response_send_out(nghttp2_session *session, nghttp2_frame *frame, const u
 	(void)frame; /* there is no padding */
 	check_magic(stream, H2_STREAM_MAGIC);
 	bug_on(n > buf_length(&stream->out));
-	buf_reserve(to, H2_FRAME_HEAD_SIZE + n);
+	/* When more is to follow, for all that is gathered: so it need not grow on the way. */
+	buf_reserve(to, h2->out_sum > BUF_SIZE && !buf_length(to) ? H2_OUT_MAX + BUF_SIZE
+								  : H2_FRAME_HEAD_SIZE + n);
 	buf_append(to, head, H2_FRAME_HEAD_SIZE);
 	if (n) {
 		buf_append(to, buf_bytes(&stream->out), n);

@@ -53,6 +53,41 @@ static void storage_goes_back_to_the_pool_and_is_used_again(void **state)
 	buf_release(&b);
 }
 
+static void large_storage_is_kept_for_the_next_that_needs_it_until_nobody_does(void **state)
+{
+	struct buf bufs[5] = { 0 };
+	struct buf again = { 0 };
+	struct buf_block *block;
+
+	(void)state;
+	for (unsigned i = 0; i < 5; i++) {
+		buf_append(&bufs[i], "abc", 3);
+		buf_make_room(&bufs[i], 3 * BUF_SIZE); /* its bytes go with it */
+		assert_int_equal(bufs[i].block->size, 4 * BUF_SIZE);
+		assert_memory_equal(buf_bytes(&bufs[i]), "abc", 3);
+	}
+	block = bufs[3].block;
+	for (unsigned i = 0; i < 5; i++)
+		buf_release(&bufs[i]); /* the fifth goes back to malloc */
+	buf_make_room(&again, 3 * BUF_SIZE);
+	assert_ptr_equal(again.block, block);
+	assert_int_equal(buf_length(&again), 0);
+	assert_int_equal(buf_room(&again), 4 * BUF_SIZE);
+	buf_append(&again, "abc", 3);
+	buf_make_room(&again, 7 * BUF_SIZE);
+	assert_int_equal(again.block->size, 8 * BUF_SIZE);
+	assert_memory_equal(buf_bytes(&again), "abc", 3);
+	buf_make_room(&again, 40 * BUF_SIZE); /* of a size that is not kept */
+	buf_make_room(&again, 70 * BUF_SIZE);
+	assert_memory_equal(buf_bytes(&again), "abc", 3);
+	buf_release(&again);
+	assert_int_equal(buf_larger_spare(), 5);
+	buf_pool_age(); /* some was used since the last time */
+	assert_int_equal(buf_larger_spare(), 5);
+	buf_pool_age();
+	assert_int_equal(buf_larger_spare(), 0);
+}
+
 static void reserve_moves_bytes_to_the_front_before_it_grows(void **state)
 {
 	struct buf buf = { 0 };
@@ -152,6 +187,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(empty_buf_owns_nothing),
 		cmocka_unit_test(storage_goes_back_to_the_pool_and_is_used_again),
+		cmocka_unit_test(
+			large_storage_is_kept_for_the_next_that_needs_it_until_nobody_does),
 		cmocka_unit_test(reserve_moves_bytes_to_the_front_before_it_grows),
 		cmocka_unit_test(first_reserve_may_be_larger_than_a_block),
 		cmocka_unit_test(spare_blocks_that_nobody_needed_are_given_back),
