@@ -27,5 +27,5 @@ EXTRA_DIST += \
 	doc/tls.md doc/decisions/0020-certificates-by-name.md doc/decisions/0021-ticket-keys.md doc/decisions/0022-splice.md \
 	doc/decisions/0024-source-limits.md doc/decisions/0025-kernel-tls.md doc/decisions/0026-idle-memory.md \
 	doc/decisions/0028-tls-flights.md doc/decisions/0029-what-an-http2-stream-costs.md \
-	doc/decisions/0027-connection-calls.md doc/decisions/0030-what-a-server-costs.md doc/decisions/0031-what-a-request-costs-us.md doc/decisions/0032-io-uring.md doc/decisions/0033-bursts-of-connections.md doc/decisions/0034-large-buffers-are-kept.md \
+	doc/decisions/0027-connection-calls.md doc/decisions/0030-what-a-server-costs.md doc/decisions/0031-what-a-request-costs-us.md doc/decisions/0032-io-uring.md doc/decisions/0035-memory-of-tables-and-after-peaks.md doc/decisions/0033-bursts-of-connections.md doc/decisions/0034-large-buffers-are-kept.md \
 	doc/decisions/0013-changes-at-run-time-outlive-reloads.md

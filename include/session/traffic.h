@@ -47,9 +47,9 @@ struct traffic {
 	uint32_t pools_n;
 	struct endings *endings; /* (own) ending.c; NULL = there was none yet */
 	uint32_t upstreams_idle;
-	struct timer trim;      /* trim.c */
-	uint32_t clients_peak;  /* seen by it since it last asked malloc */
-	uint64_t trimmed_bytes; /* freed when it did */
+	struct timer trim;              /* trim.c */
+	uint32_t clients_peak;          /* seen by it since it last asked malloc */
+	uint64_t trimmed_bytes;         /* freed when it did */
 	bool is_draining;               /* shutting down: answers carry Connection: close */
 	bool is_handed_over;            /* draining, and idle clients may send one more request */
 	struct http_head response_head; /* scratch: valid within one call chain */
