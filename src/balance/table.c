@@ -32,6 +32,7 @@ struct table *table_new(const struct table_options *options)
 {
 	struct table *table = xcalloc(1, sizeof(*table));
 
+	index_maps_init(&table->index_maps);
 	table->magic = TABLE_MAGIC;
 	table->name = options->name;
 	table->on_gone = options->on_gone;
@@ -42,7 +43,6 @@ struct table *table_new(const struct table_options *options)
 	table->shards_n = shards_for(options->max_entries);
 	table->shards = aligned_alloc(64, table->shards_n * sizeof(*table->shards));
 	bug_on(!table->shards);
-	index_maps_init(&table->index_maps);
 	for (uint32_t i = 0; i < table->shards_n; i++)
 		shard_init(&table->shards[i], &(struct shard_place){
 						      .is_secret = options->is_secret,
