@@ -5,8 +5,8 @@
  * give it to the system.
  *
  *   tick (5 s)   what is idle is set aside (slab_age)
- *   tick         of what is still aside TRIM_OBJECTS of each pool are freed; more to do: again
- * after TRIM_AGAIN_MS, else what is idle now is set aside
+ *   tick         of what is still aside TRIM_OBJECTS of each pool are freed;
+ *                more to do: again after TRIM_AGAIN_MS; else what is idle now is set aside
  *
  * A few objects of each pool stay.  A pool that is used as much as before keeps all it has.
  */
@@ -26,8 +26,7 @@ struct traffic;
 
 /* On the traffic thread, once; traffic_fini() ends it. */
 void trim_init(struct traffic *traffic);
-/* On the control thread, every second: is it time for malloc_trim()?  Says so once for each peak.
- */
+/* On the control thread, every second: is it time for malloc_trim()?  True once for each peak. */
 bool trim_is_wanted(void);
 
 #endif
