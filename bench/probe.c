@@ -3,15 +3,20 @@
  * probe - the clients and servers of latency.py.
  *
  *	probe rate TARGET CONNS RATE SECONDS FILE ORIGIN
- *		RATE requests of 1 KiB a second, evenly, whatever becomes of them (open loop); FILE
- *		gets for each the instant it was due and its time from then on, two numbers of 64
- *		bits, nanoseconds of CLOCK_MONOTONIC.  Serves ORIGIN in the same loop.
- *	probe full TARGET CONNS PATH	as fast as they go, until SIGTERM; prints how many
- *	probe burst TARGET N	N connections at once with a request each, held until SIGTERM;
- *prints "ready" when all are answered
- *	probe hold TARGET N	N WebSockets, held until SIGTERM; prints "ready", at the end how
- *many were closed by the other side probe origin ADDRESS	GET /N is answered with N bytes, an
- *Upgrade with 101 and silence
+ *		RATE requests of 1 KiB a second, evenly, whatever becomes of them (open loop);
+ *		FILE gets for each the instant it was due and its time from then on, two
+ *		numbers of 64 bits, nanoseconds of CLOCK_MONOTONIC.  Serves ORIGIN in the same
+ *		loop.
+ *	probe full TARGET CONNS PATH
+ *		as fast as they go, until SIGTERM; prints how many
+ *	probe burst TARGET N
+ *		N connections at once with a request each, held until SIGTERM; prints "ready"
+ *		when all are answered
+ *	probe hold TARGET N
+ *		N WebSockets, held until SIGTERM; prints "ready", at the end how many were
+ *		closed by the other side
+ *	probe origin ADDRESS
+ *		GET /N is answered with N bytes, an Upgrade with 101 and silence
  *
  * Addresses are 127.0.0.1:PORT or unix:PATH.  One thread; one epoll set; nothing spins.
  */

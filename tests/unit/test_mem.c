@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -166,6 +168,14 @@ static void arena_texts_are_terminated_copies(void **state)
 	arena_fini(&arena);
 }
 
+/* Whether there is memory at AT: malloc keeps that of a small block, munmap() does not. */
+static bool is_there(const void *at)
+{
+	uintptr_t page = (uintptr_t)at & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+
+	return msync((void *)page, 1, MS_ASYNC) == 0;
+}
+
 static void arena_maps_all_blocks_but_the_first(void **state)
 {
 	struct arena arena;
@@ -183,7 +193,9 @@ static void arena_maps_all_blocks_but_the_first(void **state)
 		assert_int_equal(first[199], 1);
 		assert_int_equal(second[199], 2);
 		assert_int_equal((uintptr_t)large % 16, 0);
+		assert_true(is_there(second) && is_there(large));
 		arena_reset(&arena);
+		assert_false(is_there(second) || is_there(large));
 		assert_ptr_equal(arena_alloc(&arena, 200), first);
 	}
 	arena_fini(&arena);
