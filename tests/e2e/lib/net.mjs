@@ -35,6 +35,9 @@ export async function add_machine(name, address)
 {
 	const hub = fs.readlinkSync('/proc/self/ns/net');
 	const child = watch_child(spawn('unshare', ['--net', 'cat'], { stdio: ['pipe', 'ignore', 'ignore'] }));
+	/* It lives as long as we do, but we need not live for it: node 18 waits for what is open. */
+	child.unref();
+	child.stdin.unref();
 	const there = () => fs.readlinkSync(`/proc/${child.pid}/ns/net`);
 	await wait_for(() => there() !== hub, `the namespace of ${name}`, 5000, 5);
 	const enter = ['nsenter', '--target', String(child.pid), '--net'];
