@@ -196,8 +196,10 @@ static void send_all(void)
 		up.has_packet = rc == -EAGAIN;
 		if (rc == -EAGAIN)
 			return; /* on_event() */
-		if (rc != 0 && up.state != ST_HANDED_OVER)
+		if (rc != 0 && up.state != ST_HANDED_OVER) {
+			up.has_given_up = rc == -EPIPE || rc == -ECONNRESET;
 			fail("it cannot be told more: %s", strerror(-rc));
+		}
 		if (rc != 0)
 			return;
 	}
