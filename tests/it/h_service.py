@@ -248,8 +248,7 @@ def _(t):
     os.mkdir(t.directory + "/root")
     limpet = t.limpet((DROPPED % '"127.0.0.1:${PORT}"').replace("user: nobody", "user: nobody\n  chroot: ${RUN}/root"),
                       ASAN_OPTIONS=NO_LEAKS)
-    # It listens first: whoever may connect by then may see it before it has changed its root.
-    until(lambda: os.readlink("/proc/%d/root" % limpet.pid) == t.directory + "/root", "its root directory")
+    same(os.readlink("/proc/%d/root" % limpet.pid), t.directory + "/root", "root directory")
     same(t.ask(get()).body, b"A", "body")
     limpet.signal(signal.SIGUSR2)
     limpet.wait_log("upgrade refused: .* cannot be reached from inside the chroot")

@@ -20,7 +20,7 @@ struct rig {
 	struct table_key key;             /* of "k" */
 };
 
-static unsigned woken;
+static _Atomic unsigned woken; /* any thread */
 
 static inline void on_dirty(struct table *table)
 {

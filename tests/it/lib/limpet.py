@@ -129,6 +129,16 @@ class Limpet:
         if self.max_fds:
             resource.setrlimit(resource.RLIMIT_NOFILE, (self.max_fds, self.max_fds))
 
+    def _has_threads(self):
+        try:
+            for tid in os.listdir("/proc/%d/task" % self.process.pid):
+                with open("/proc/%d/task/%s/comm" % (self.process.pid, tid)) as f:
+                    if f.read().startswith("traffic-"):
+                        return True
+        except OSError:
+            pass
+        return False
+
     def start(self, wait_for=None):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -139,7 +149,8 @@ class Limpet:
             if self.process.poll() is not None:
                 raise Fail("%s ended at start with %s: %s" % (
                     self.name, self.process.returncode, self.log()[-1500:]))
-            return all(is_listening(p) for p in self.ports) and (
+            # It listens before it drops its privileges and has its threads and descriptors.
+            return all(is_listening(p) for p in self.ports) and self._has_threads() and (
                 wait_for is None or os.path.exists(wait_for))
         until(is_up, "%s listens on %s" % (self.name, self.ports or wait_for), 10 * SLOW)
         return self
