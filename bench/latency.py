@@ -36,7 +36,7 @@ import sys
 import time
 
 from arena import cpu_seconds, family, own_network
-from stage import Redis, Stage, ask, free_port, mirror, until
+from stage import Redis, Stage, ask, free_port, listens, mirror, until
 
 LIMPET = """\
 global:
@@ -225,7 +225,7 @@ class Bench:
 
     def origin(self, path):
         process = self.probe("origin", "unix:" + path)
-        until(lambda: os.path.exists(path), "the server listens")
+        until(lambda: listens(path), "the server listens")
         return process
 
     def saturation(self, proxy):

@@ -30,6 +30,12 @@ def until(condition, what, limit=120, every=0.005):
         time.sleep(every)
 
 
+def listens(path):
+    """Whether somebody takes connections at PATH: its socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(path) == 0
+
+
 def ask(path, command):
     """One command to a stats socket; its answer, "" while nobody listens there."""
     with socket.socket(socket.AF_UNIX) as s:
@@ -113,7 +119,7 @@ class Redis:
         self.path = directory + "/redis.sock"
         self.process = stage.start(["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--dir",
                                     directory], cpu, stdout=subprocess.DEVNULL)
-        until(lambda: os.path.exists(self.path), "redis-server")
+        until(lambda: listens(self.path), "redis-server")
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self.path)
 
