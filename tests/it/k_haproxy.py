@@ -308,7 +308,10 @@ def _(t):
     try:
         requests(haproxy.port)
         requests(t.port)
-        until(lambda: [stat(t, w)[0]["req_tot"] for w in ("ha", "limpet")] == ["15", "15"], "both have counted")
+        def counted(who):
+            front = stat(t, who)[0]
+            return (front["req_tot"], front["scur"]) == ("15", "0")
+        until(lambda: counted("ha") and counted("limpet"), "both have counted, and nobody is connected")
         wrong = []
         for theirs, ours in zip(stat(t, "ha"), stat(t, "limpet")):
             same((ours["pxname"], ours["svname"]), (theirs["pxname"], theirs["svname"]), "order of rows")
