@@ -106,10 +106,10 @@ static inline void buf_cut(struct buf *buf, size_t length)
 }
 /* Moves the bytes to the front of the storage, so that all room is behind them. */
 void buf_pack(struct buf *buf);
-/* Blocks of BUF_SIZE that the calling thread has spare. */
-unsigned buf_pool_spare(void);
-/* Larger ones: at most four each of 32, 64, 128 and 256 KiB. */
-unsigned buf_larger_spare(void);
+/* Blocks of SIZE that the calling thread has spare: BUF_SIZE, or twice that and so on (at most four
+ * of each) up to BUF_SPARE_SIZE_MAX. */
+#define BUF_SPARE_SIZE_MAX (16 * BUF_SIZE)
+unsigned buf_pool_spare(uint32_t size);
 /* As slab_age() and slab_trim(), for the calling thread's spare blocks.  Of larger ones age()
  * gives all back when none was used since the last time. */
 void buf_pool_age(void);

@@ -91,6 +91,9 @@ extern server_outcome_fn *server_outcome_hook;
 struct traffic *traffic_by_index(unsigned index); /* NULL when there is none; any thread */
 
 int traffic_init(struct traffic *traffic, unsigned index) must_check;
+/* All slabs of the thread: I < TRAFFIC_SLABS. */
+#define TRAFFIC_SLABS 5
+struct slab *traffic_slab(struct traffic *traffic, unsigned i);
 /* On its thread, when its loop has stopped: closes everything. */
 void traffic_quit(struct traffic *traffic);
 /* When all traffic threads have ended. */

@@ -23,6 +23,7 @@ static __thread unsigned freed_n;
  */
 #define LARGER_N   4 /* 32 to 256 KiB */
 #define LARGER_MAX 4 /* of each */
+_Static_assert(BUF_SIZE << LARGER_N == BUF_SPARE_SIZE_MAX, "the header says so");
 static __thread void *larger_pool[LARGER_N];
 static __thread unsigned larger_pool_n[LARGER_N];
 static __thread bool larger_was_used; /* since buf_pool_age() */
@@ -110,18 +111,13 @@ static void block_put(struct buf_block *block)
 	pool_n++;
 }
 
-unsigned buf_larger_spare(void)
+unsigned buf_pool_spare(uint32_t size)
 {
-	unsigned n = 0;
+	unsigned which = larger_of(size);
 
-	for (unsigned which = 0; which < LARGER_N; which++)
-		n += larger_pool_n[which];
-	return n;
-}
-
-unsigned buf_pool_spare(void)
-{
-	return pool_n;
+	if (size == BUF_SIZE)
+		return pool_n;
+	return which < LARGER_N ? larger_pool_n[which] : 0;
 }
 
 unsigned buf_pool_freed(void)

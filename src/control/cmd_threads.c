@@ -137,7 +137,7 @@ enum run_step command_show_activity(struct run *run)
 	return RUN_DONE;
 }
 
-#define POOLS_N 6
+#define POOLS_N (TRAFFIC_SLABS + 5) /* and spare buffers by size */
 
 struct pool {
 	const char *name; /* constant */
@@ -163,15 +163,17 @@ static void pools_free(struct gather *gather)
 static void ask_pools(struct gather *gather, struct traffic *traffic)
 {
 	struct pools_gather *pools = container_of(gather, struct pools_gather, gather);
-	const struct slab *slabs[] = { &traffic->client_slab, &traffic->txn_slab,
-				       &traffic->upstream_slab, &traffic->head_slab,
-				       &traffic->replay_slab };
-	size_t n = 0;
+	unsigned n = 0;
 
-	for (; n < ARRAY_N(slabs); n++)
-		pools->pools[n] = (struct pool){ slabs[n]->name, slabs[n]->object_size,
-						 slabs[n]->used, slabs[n]->idle };
-	pools->pools[n] = (struct pool){ "spare_buffer", BUF_SIZE, 0, buf_pool_spare() };
+	for (; n < TRAFFIC_SLABS; n++) {
+		const struct slab *slab = traffic_slab(traffic, n);
+
+		pools->pools[n] =
+			(struct pool){ slab->name, slab->object_size, slab->used, slab->idle };
+	}
+	for (uint32_t size = BUF_SIZE; size <= BUF_SPARE_SIZE_MAX; size *= 2)
+		pools->pools[n++] = (struct pool){ "spare_buffer", size, 0, buf_pool_spare(size) };
+	bug_on(n != POOLS_N);
 	pools->is_filled = true;
 }
 

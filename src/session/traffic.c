@@ -47,6 +47,15 @@ struct traffic *traffic_by_index(unsigned index)
 	return index < THREADS_MAX ? atomic_load(&traffics[index]) : NULL;
 }
 
+struct slab *traffic_slab(struct traffic *traffic, unsigned i)
+{
+	struct slab *slabs[TRAFFIC_SLABS] = { &traffic->client_slab, &traffic->txn_slab,
+					      &traffic->upstream_slab, &traffic->head_slab,
+					      &traffic->replay_slab };
+
+	return slabs[i];
+}
+
 int traffic_init(struct traffic *traffic, unsigned index)
 {
 	int rc = loop_init(&traffic->loop);
@@ -92,11 +101,8 @@ void traffic_fini(struct traffic *traffic)
 	upstream_pool_fini(traffic);
 	atomic_store(&traffics[traffic->index], NULL);
 	config_unref(traffic->config);
-	slab_fini(&traffic->client_slab);
-	slab_fini(&traffic->txn_slab);
-	slab_fini(&traffic->upstream_slab);
-	slab_fini(&traffic->head_slab);
-	slab_fini(&traffic->replay_slab);
+	for (unsigned i = 0; i < TRAFFIC_SLABS; i++)
+		slab_fini(traffic_slab(traffic, i));
 	h2_mem_fini(traffic->h2_mem);
 	free(traffic->h2_mem);
 }

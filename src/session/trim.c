@@ -11,24 +11,16 @@
 
 static _Atomic bool is_wanted; /* a thread has given much back to malloc */
 
-#define SLABS_N 5
-
-static struct slab *slab_at(struct traffic *traffic, unsigned i)
-{
-	struct slab *slabs[SLABS_N] = { &traffic->client_slab, &traffic->txn_slab,
-					&traffic->upstream_slab, &traffic->head_slab,
-					&traffic->replay_slab };
-
-	return slabs[i];
-}
-
 /* What the thread's pools have given to malloc so far, modulo 2^32 objects of each size. */
 static uint64_t freed_bytes(struct traffic *traffic)
 {
 	uint64_t bytes = (uint64_t)buf_pool_freed() * BUF_SIZE;
 
-	for (unsigned i = 0; i < SLABS_N; i++)
-		bytes += (uint64_t)slab_at(traffic, i)->freed_n * slab_at(traffic, i)->object_size;
+	for (unsigned i = 0; i < TRAFFIC_SLABS; i++) {
+		const struct slab *slab = traffic_slab(traffic, i);
+
+		bytes += (uint64_t)slab->freed_n * slab->object_size;
+	}
 	return bytes;
 }
 
@@ -52,8 +44,8 @@ static void on_tick(struct timer *timer)
 	uint32_t clients = atomic_load_explicit(&traffic->clients_n, memory_order_relaxed);
 	bool has_more = buf_pool_trim(TRIM_OBJECTS);
 
-	for (unsigned i = 0; i < SLABS_N; i++)
-		has_more |= slab_trim(slab_at(traffic, i), TRIM_OBJECTS);
+	for (unsigned i = 0; i < TRAFFIC_SLABS; i++)
+		has_more |= slab_trim(traffic_slab(traffic, i), TRIM_OBJECTS);
 	if (has_more) {
 		timer_set(&traffic->loop.wheel, timer, clock_ms() + TRIM_AGAIN_MS);
 		return;
@@ -62,8 +54,8 @@ static void on_tick(struct timer *timer)
 		traffic->clients_peak = clients;
 	ask_malloc(traffic);
 	buf_pool_age();
-	for (unsigned i = 0; i < SLABS_N; i++)
-		slab_age(slab_at(traffic, i));
+	for (unsigned i = 0; i < TRAFFIC_SLABS; i++)
+		slab_age(traffic_slab(traffic, i));
 	timer_set(&traffic->loop.wheel, timer, clock_ms() + TRIM_TICK_MS);
 }
 

@@ -344,7 +344,11 @@ def _(t):
     same(sum(int(p[3]) for p in pools), 6, "clients in use")
     for p in pools:
         same(int(p[0]) * int(p[1]), int(p[2]), "bytes")
-    check(re.search(r"^Total: 1\d pools, \d+ bytes allocated, \d+ used\.$", limpet.ask_stats("show pools"), re.M), "sum")
+    text = limpet.ask_stats("show pools")
+    same([int(size) >> 10 for size in re.findall(r"^  - Pool spare_buffer \((\d+) bytes\)", text, re.M)],
+         [16, 32, 64, 128, 256] * 2, "KiB of spare buffers")
+    same(int(re.search(r"^Total: (\d+) pools, \d+ bytes allocated, \d+ used\.$", text, re.M).group(1)),
+         len(re.findall("^  - Pool ", text, re.M)), "their number")
     activity = limpet.ask_stats("show activity")
     numbers = [int(n) for n in re.search(r"^accepted: (\d+) \[ (\d+) (\d+) \]$", activity, re.M).groups()]
     same((numbers[0], numbers[1] + numbers[2]), (6, 6), activity)
