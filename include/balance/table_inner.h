@@ -22,7 +22,7 @@ struct table {
 	_Atomic bool is_shared;
 	int64_t base_ms;      /* (const) clock when made */
 	struct shard *shards; /* (own) */
-	struct index_maps index_maps;
+	struct table_index_maps index_maps;
 	_Atomic uint32_t max_entries;
 	_Atomic uint32_t cells_final; /* per shard; see shard_insert() */
 	_Atomic uint32_t count;       /* entries and tombstones */

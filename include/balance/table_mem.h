@@ -38,27 +38,30 @@ void *table_chunk_get(void) __attribute__((malloc, returns_nonnull));
 void table_chunk_put(void *chunk);
 
 /* SIZE bytes, all zeroes, for the index of one shard. */
-void *index_new(size_t size) __attribute__((malloc, returns_nonnull));
-void index_free(void *at, size_t size); /* NULL of size 0 is fine */
+void *table_index_new(size_t size) __attribute__((malloc, returns_nonnull));
+void table_index_free(void *at, size_t size); /* NULL of size 0 is fine */
 
-struct index_map;
+struct table_index_map;
 
 /* Of one table. */
-struct index_maps {
+struct table_index_maps {
 	pthread_mutex_t mutex;
-	struct index_map *newest; /* (ref) NULL = none; what a shard takes comes from here */
+	struct table_index_map
+		*newest; /* (view) parts are taken of it; NULL = none.  Who has parts owns it */
 };
 
-void index_maps_init(struct index_maps *maps);
-void index_maps_fini(struct index_maps *maps); /* all parts must have been given back */
+void table_index_maps_init(struct table_index_maps *maps);
+void table_index_maps_fini(struct table_index_maps *maps); /* all parts must have been given back */
 /*
  * SIZE bytes, all zeroes, as part number PART of PARTS_N: those of the parts lie side by side.
  * NULL: they are too small together, or the caller already HAS the part of the newest map (NULL =
- * none).  *MAP (ref) is what index_part_give() wants to know.
+ * none).  *MAP (ref) is what table_index_part_give() wants to know.
  */
-void *index_part_take(struct index_maps *maps, const struct index_map *has, uint32_t part,
-		      uint32_t parts_n, size_t size, struct index_map **map);
-void index_part_give(struct index_maps *maps, struct index_map *map, void *at, size_t size);
+void *table_index_part_take(struct table_index_maps *maps, const struct table_index_map *has,
+			    uint32_t part, uint32_t parts_n, size_t size,
+			    struct table_index_map **map);
+void table_index_part_give(struct table_index_maps *maps, struct table_index_map *map, void *at,
+			   size_t size);
 
 /* For tests: regions of chunks, and how many of them are marked for huge pages. */
 void table_mem_regions(uint32_t *regions_n, uint32_t *huge_n);

@@ -80,10 +80,10 @@ struct shard_cell {
 
 /* Where a shard is at home: what it has of its table. */
 struct shard_place {
-	bool is_secret;              /* keys are digests */
-	uint32_t part, parts_n;      /* which of the shards it is */
-	struct index_maps *maps;     /* (view) */
-	_Atomic uint32_t *dirty_all; /* (view) of all shards */
+	bool is_secret;                /* keys are digests */
+	uint32_t part, parts_n;        /* which of the shards it is */
+	struct table_index_maps *maps; /* (view) */
+	_Atomic uint32_t *dirty_all;   /* (view) of all shards */
 	_Atomic uint32_t *urgent_all;
 };
 
@@ -102,16 +102,16 @@ struct shard {
 	uint32_t numbers_n; /* numbers ever given out of chunks[] */
 	bool is_shared;     /* changes are marked */
 
-	struct index_map *map;     /* (ref) cells[] are a part of it; NULL = they are malloc's */
-	struct shard_place place;  /* (const) */
-	uint64_t *dirty, *urgent;  /* (own) one word for each chunk */
-	_Atomic uint32_t dirty_n;  /* bits there; written under the mutex */
-	_Atomic uint32_t urgent_n; /* likewise */
-	uint32_t dirty_at;         /* chunk where table_collect() goes on */
-	uint32_t tombs_n;          /* of entries_n */
-	struct shard_link *links;  /* (own) NULL until the first entry */
-	int64_t tick;              /* slots up to this second have been emptied */
-	uint64_t size_bytes;       /* all that is owned but for the shard itself */
+	struct table_index_map *map; /* (ref) cells[] are a part of it; NULL = on their own */
+	struct shard_place place;    /* (const) */
+	uint64_t *dirty, *urgent;    /* (own) one word for each chunk */
+	_Atomic uint32_t dirty_n;    /* bits there; written under the mutex */
+	_Atomic uint32_t urgent_n;   /* likewise */
+	uint32_t dirty_at;           /* chunk where table_collect() goes on */
+	uint32_t tombs_n;            /* of entries_n */
+	struct shard_link *links;    /* (own) NULL until the first entry */
+	int64_t tick;                /* slots up to this second have been emptied */
+	uint64_t size_bytes;         /* all that is owned but for the shard itself */
 } __attribute__((aligned(64)));
 
 #define shard_cells(shard)     atomic_load_explicit(&(shard)->cells, memory_order_relaxed)

@@ -32,7 +32,7 @@ struct table *table_new(const struct table_options *options)
 {
 	struct table *table = xcalloc(1, sizeof(*table));
 
-	index_maps_init(&table->index_maps);
+	table_index_maps_init(&table->index_maps);
 	table->magic = TABLE_MAGIC;
 	table->name = options->name;
 	table->on_gone = options->on_gone;
@@ -63,7 +63,7 @@ void table_free(struct table *table)
 	check_magic(table, TABLE_MAGIC);
 	for (uint32_t i = 0; i < table->shards_n; i++)
 		shard_fini(&table->shards[i]);
-	index_maps_fini(&table->index_maps);
+	table_index_maps_fini(&table->index_maps);
 	free(table->shards);
 	table->magic = 0;
 	free(table);

@@ -157,7 +157,7 @@ void table_mem_regions(uint32_t *n, uint32_t *huge_n)
 /*
  * Indexes.
  */
-void *index_new(size_t size)
+void *table_index_new(size_t size)
 {
 	void *at = size < INDEX_MAPPED ? xcalloc(1, size)
 				       : mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -168,7 +168,7 @@ void *index_new(size_t size)
 	return at;
 }
 
-void index_free(void *at, size_t size)
+void table_index_free(void *at, size_t size)
 {
 	if (size < INDEX_MAPPED)
 		free(at);
@@ -176,37 +176,38 @@ void index_free(void *at, size_t size)
 		munmap(at, size);
 }
 
-struct index_map {
+struct table_index_map {
 	char *at;         /* (own) */
 	size_t size;      /* of all parts */
 	size_t part_size; /* of one, at least what is asked for */
 	uint32_t taken_n; /* parts */
 };
 
-void index_maps_init(struct index_maps *maps)
+void table_index_maps_init(struct table_index_maps *maps)
 {
 	pthread_mutex_init(&maps->mutex, NULL);
 	maps->newest = NULL;
 }
 
-void index_maps_fini(struct index_maps *maps)
+void table_index_maps_fini(struct table_index_maps *maps)
 {
 	bug_on(maps->newest != NULL);
 	pthread_mutex_destroy(&maps->mutex);
 }
 
-static struct index_map *map_new(uint32_t parts_n, size_t part_size)
+static struct table_index_map *map_new(uint32_t parts_n, size_t part_size)
 {
-	struct index_map *map = xmalloc(sizeof(*map));
+	struct table_index_map *map = xmalloc(sizeof(*map));
 
-	*map = (struct index_map){ .part_size = part_size };
+	*map = (struct table_index_map){ .part_size = part_size };
 	map->size = ((size_t)parts_n * part_size + page_size() - 1) & ~(page_size() - 1);
 	map->at = map_aligned(map->size);
 	return map;
 }
 
-void *index_part_take(struct index_maps *maps, const struct index_map *has, uint32_t part,
-		      uint32_t parts_n, size_t size, struct index_map **map)
+void *table_index_part_take(struct table_index_maps *maps, const struct table_index_map *has,
+			    uint32_t part, uint32_t parts_n, size_t size,
+			    struct table_index_map **map)
 {
 	size_t part_size = (size + 63) & ~(size_t)63;
 	bool is_full = false;
@@ -242,7 +243,8 @@ static void give_pages(char *at, size_t size)
 		(void)madvise(at + before, (size - before) & ~(page - 1), MADV_DONTNEED);
 }
 
-void index_part_give(struct index_maps *maps, struct index_map *map, void *at, size_t size)
+void table_index_part_give(struct table_index_maps *maps, struct table_index_map *map, void *at,
+			   size_t size)
 {
 	bool is_last;
 

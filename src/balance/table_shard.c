@@ -27,9 +27,9 @@ static void cells_free(struct shard *shard)
 	size_t size = shard_cells_n(shard) * sizeof(*cells);
 
 	if (shard->map)
-		index_part_give(shard->place.maps, shard->map, cells, size);
+		table_index_part_give(shard->place.maps, shard->map, cells, size);
 	else
-		index_free(cells, size);
+		table_index_free(cells, size);
 	shard->map = NULL;
 }
 
@@ -181,14 +181,14 @@ static void shard_grow_cells(struct shard *shard, uint32_t cells_final)
 		return;
 	if (old_n < cells_final && n > cells_final / 4 * 3)
 		n = cells_final < CELLS_MIN ? CELLS_MIN : cells_final;
-	struct index_map *map = NULL;
+	struct table_index_map *map = NULL;
 	struct shard_cell *cells = NULL;
 
 	if (n == cells_final) /* it will stay this large for long */
-		cells = index_part_take(shard->place.maps, shard->map, shard->place.part,
-					shard->place.parts_n, n * sizeof(*cells), &map);
+		cells = table_index_part_take(shard->place.maps, shard->map, shard->place.part,
+					      shard->place.parts_n, n * sizeof(*cells), &map);
 	if (!cells)
-		cells = index_new(n * sizeof(*cells));
+		cells = table_index_new(n * sizeof(*cells));
 	for (uint32_t i = 0; i < old_n; i++)
 		if (old_cells[i].entry)
 			cells_put(cells, n, old_cells[i]);

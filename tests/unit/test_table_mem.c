@@ -90,14 +90,14 @@ static void a_used_chunk_is_handed_out_again_as_zeroes(void **state)
 
 static void parts_of_an_index_lie_side_by_side(void **state)
 {
-	struct index_maps maps;
-	struct index_map *map[PARTS];
+	struct table_index_maps maps;
+	struct table_index_map *map[PARTS];
 	char *at[PARTS];
 
 	(void)state;
-	index_maps_init(&maps);
+	table_index_maps_init(&maps);
 	for (uint32_t i = 0; i < PARTS; i++) {
-		at[i] = index_part_take(&maps, NULL, i, PARTS, PART_SIZE, &map[i]);
+		at[i] = table_index_part_take(&maps, NULL, i, PARTS, PART_SIZE, &map[i]);
 		assert_non_null(at[i]);
 		assert_true(is_zero(at[i], PART_SIZE));
 		memset(at[i], (int)(i + 1), PART_SIZE);
@@ -108,48 +108,48 @@ static void parts_of_an_index_lie_side_by_side(void **state)
 		assert_true(at[i][0] == (char)(i + 1) && at[i][PART_SIZE - 1] == (char)(i + 1));
 	}
 	/* One that comes back leaves its neighbours as they are, and is zeroes when taken again. */
-	index_part_give(&maps, map[7], at[7], PART_SIZE);
+	table_index_part_give(&maps, map[7], at[7], PART_SIZE);
 	assert_true(at[6][PART_SIZE - 1] == 7 && at[8][0] == 9);
-	assert_ptr_equal(index_part_take(&maps, NULL, 7, PARTS, PART_SIZE, &map[7]), at[7]);
+	assert_ptr_equal(table_index_part_take(&maps, NULL, 7, PARTS, PART_SIZE, &map[7]), at[7]);
 	assert_true(is_zero(at[7], PART_SIZE));
 	for (uint32_t i = 0; i < PARTS; i++)
-		index_part_give(&maps, map[i], at[i], PART_SIZE);
-	index_maps_fini(&maps);
+		table_index_part_give(&maps, map[i], at[i], PART_SIZE);
+	table_index_maps_fini(&maps);
 }
 
 static void a_small_index_has_no_map(void **state)
 {
-	struct index_maps maps;
-	struct index_map *map;
+	struct table_index_maps maps;
+	struct table_index_map *map;
 
 	(void)state;
-	index_maps_init(&maps);
-	assert_null(index_part_take(&maps, NULL, 0, 64, 65472, &map));
+	table_index_maps_init(&maps);
+	assert_null(table_index_part_take(&maps, NULL, 0, 64, 65472, &map));
 	assert_null(map);
-	index_maps_fini(&maps);
+	table_index_maps_fini(&maps);
 }
 
 static void larger_parts_come_from_a_new_map_beside_the_old_one(void **state)
 {
-	struct index_map *old, *map, *again;
-	struct index_maps maps;
+	struct table_index_map *old, *map, *again;
+	struct table_index_maps maps;
 	char *before, *after;
 
 	(void)state;
-	index_maps_init(&maps);
-	before = index_part_take(&maps, NULL, 3, PARTS, PART_SIZE, &old);
+	table_index_maps_init(&maps);
+	before = table_index_part_take(&maps, NULL, 3, PARTS, PART_SIZE, &old);
 	memset(before, 5, PART_SIZE);
 	/* The same part of the same map twice would be two owners of one memory. */
-	assert_null(index_part_take(&maps, old, 3, PARTS, PART_SIZE, &again));
-	assert_null(index_part_take(&maps, old, 3, PARTS, PART_SIZE / 2 + 50000, &again));
-	after = index_part_take(&maps, old, 3, PARTS, PART_SIZE * 2, &map);
+	assert_null(table_index_part_take(&maps, old, 3, PARTS, PART_SIZE, &again));
+	assert_null(table_index_part_take(&maps, old, 3, PARTS, PART_SIZE / 2 + 50000, &again));
+	after = table_index_part_take(&maps, old, 3, PARTS, PART_SIZE * 2, &map);
 	assert_non_null(after);
 	assert_ptr_not_equal(map, old);
 	memset(after, 6, PART_SIZE * 2);
 	assert_int_equal(before[PART_SIZE - 1], 5);
-	index_part_give(&maps, old, before, PART_SIZE);
-	index_part_give(&maps, map, after, PART_SIZE * 2);
-	index_maps_fini(&maps);
+	table_index_part_give(&maps, old, before, PART_SIZE);
+	table_index_part_give(&maps, map, after, PART_SIZE * 2);
+	table_index_maps_fini(&maps);
 }
 
 static void an_index_on_its_own_is_zeroes(void **state)
@@ -157,13 +157,13 @@ static void an_index_on_its_own_is_zeroes(void **state)
 	static const size_t sizes[] = { 8, 4095, 4096, 4097, 16384, 1000000 };
 
 	(void)state;
-	index_free(NULL, 0);
+	table_index_free(NULL, 0);
 	for (size_t i = 0; i < ARRAY_N(sizes); i++) {
-		char *at = index_new(sizes[i]);
+		char *at = table_index_new(sizes[i]);
 
 		assert_true(is_zero(at, sizes[i]));
 		memset(at, 1, sizes[i]);
-		index_free(at, sizes[i]);
+		table_index_free(at, sizes[i]);
 	}
 }
 
