@@ -88,8 +88,7 @@ class Outcome:
         """To HAProxy that does what LIKE (by default LABEL itself) does."""
         other = self.like("haproxy", like or label)
         noises = [self.of(each, "noise") for each in (label, other)] if self.row.quiet else []
-        mine = verdict.undisturbed(self.of(label), noises, verdict.NOISE_MOST) if noises else self.of(label)
-        return verdict.ratio(mine, self.of(other))
+        return verdict.ratio(verdict.undisturbed(self.of(label), noises, verdict.NOISE_MOST), self.of(other))
 
     def left(self, label):
         return verdict.left(self.ratio(label), self.ratio(self.like("floor", label), label))

@@ -72,25 +72,46 @@ def learn(arena, row, slot, running, entries):
         raise place.Failed("%s learned %d of %d" % (slot.label, figures["requests"], entries))
 
 
-def measure_load(arena, row, slots, rounds, say, entries):
+def side_by_side(arena, slots, rounds, say, figures_of, prepare=None):
+    """Processes that run all the time, in turn round by round; what FIGURES_OF says of each (slot, running).  PREPARE is
+    called with all of them first; what it returns are processes to be stopped in the end."""
     samples = {slot.label: [] for slot in slots}
-    ready = started(arena, slots, say)
+    ready, helpers = started(arena, slots, say), []
     try:
-        for slot, running in list(ready):
-            if slot.v["stick"] == "table":
-                learn(arena, row, slot, running, entries)
+        if prepare:
+            helpers = prepare(ready) or []
         for _ in range(rounds):
             for slot, running in ready:
-                options = slot.options(row, entries, running.sids)
+                figures = None
                 try:
-                    samples[slot.label].append(arena.slot(running, options, row.quiet))
-                except place.Failed as failure:
+                    figures = figures_of(slot, running)
+                except (ValueError, place.Failed) as failure:
                     say("# %s" % failure)
-                    samples[slot.label].append(None)
+                samples[slot.label].append(figures)
     finally:
+        for process in helpers:
+            arena.stop(process)
         for _, running in ready:
             running.stop()
     return samples
+
+
+def has_tool(name, package, say):
+    if not shutil.which(name):
+        say("# %s (%s) is not installed" % (name, package))
+        return False
+    return True
+
+
+def measure_load(arena, row, slots, rounds, say, entries):
+    def fill(ready):
+        for slot, running in ready:
+            if slot.v["stick"] == "table":
+                learn(arena, row, slot, running, entries)
+
+    def figures_of(slot, running):
+        return arena.slot(running, slot.options(row, entries, running.sids), row.quiet)
+    return side_by_side(arena, slots, rounds, say, figures_of, fill)
 
 
 def settled(pid):
@@ -159,34 +180,22 @@ def measure_table(arena, row, slots, rounds, say, entries):
 
 def measure_h2(arena, row, slots, rounds, say, entries):
     """h2load makes the load, our origin answers, both on the load's processor."""
-    samples = {slot.label: [] for slot in slots}
-    if not shutil.which("h2load"):
-        say("# h2load (nghttp2-client) is not installed")
-        return samples
-    ready = started(arena, slots, say)
-    origins = []
-    try:
-        for at in sorted({at for _, running in ready for at in running.servers}):
-            origins.append(arena.spawn([arena.load_binary, "-m", "origin", "-o", at], False, subprocess.DEVNULL, False))
-        for _ in range(rounds):
-            for slot, running in ready:
-                command = ["h2load"] + row.load.split() + ["https://127.0.0.1:%d/1024" % running.place.port]
-                before = place.cpu_seconds(running.process.pid)
-                figures = None
-                try:
-                    _, text = arena.run(running, command)
-                    spent = place.cpu_seconds(running.process.pid) - before
-                    figures = verdict.parse_h2load(text)
-                    figures["cpu_us"] = spent * 1e6 / max(figures["requests"], 1)
-                except (ValueError, place.Failed) as failure:
-                    say("# %s" % failure)
-                samples[slot.label].append(figures)
-    finally:
-        for process in origins:
-            arena.stop(process)
-        for _, running in ready:
-            running.stop()
-    return samples
+    if not has_tool("h2load", "nghttp2-client", say):
+        return {slot.label: [] for slot in slots}
+
+    def origins(ready):
+        return [arena.spawn([arena.load_binary, "-m", "origin", "-o", at], False, subprocess.DEVNULL, False)
+                for at in sorted({at for _, running in ready for at in running.servers})]
+
+    def figures_of(_, running):
+        command = ["h2load"] + row.load.split() + ["https://127.0.0.1:%d/1024" % running.place.port]
+        before = place.cpu_seconds(running.process.pid)
+        _, text = arena.run(running, command)
+        spent = place.cpu_seconds(running.process.pid) - before
+        figures = verdict.parse_h2load(text)
+        figures["cpu_us"] = spent * 1e6 / max(figures["requests"], 1)
+        return figures
+    return side_by_side(arena, slots, rounds, say, figures_of, origins)
 
 
 def generation(port):
@@ -305,34 +314,23 @@ def user_share(path):
 
 def measure_user(arena, row, slots, rounds, say, entries):
     """Processor time outside of the kernel, by perf's samples."""
-    samples = {slot.label: [] for slot in slots}
-    if not shutil.which("perf"):
-        say("# perf (linux-perf) is not installed")
-        return samples
-    ready = started(arena, slots, say)
-    try:
-        for _ in range(rounds):
-            for slot, running in ready:
-                path = running.place.path("perf")
-                command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "3999", "-o", path, "-p",
-                           ",".join(map(str, place.family(running.process.pid)))]
-                with open(running.place.path("perf.log"), "w", encoding="utf-8") as log:
-                    process = arena.spawn(command, False, log, peer=False)
-                    time.sleep(0.2)
-                    figures = arena.slot(running, slot.options(row, entries, running.sids), row.quiet)
-                    process.send_signal(signal.SIGINT)
-                    process.wait(20)
-                    arena.stop(process)
-                try:
-                    figures["user_us"] = user_share(path) * figures["cpu_us"]
-                except ValueError as error:
-                    say("# perf: %s" % error)
-                    figures = None
-                samples[slot.label].append(figures)
-    finally:
-        for _, running in ready:
-            running.stop()
-    return samples
+    if not has_tool("perf", "linux-perf", say):
+        return {slot.label: [] for slot in slots}
+
+    def figures_of(slot, running):
+        path = running.place.path("perf")
+        command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", "3999", "-o", path, "-p",
+                   ",".join(map(str, place.family(running.process.pid)))]
+        with open(running.place.path("perf.log"), "w", encoding="utf-8") as log:
+            process = arena.spawn(command, False, log, peer=False)
+            time.sleep(0.2)
+            figures = arena.slot(running, slot.options(row, entries, running.sids), row.quiet)
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
+            arena.stop(process)
+        figures["user_us"] = user_share(path) * figures["cpu_us"]
+        return figures
+    return side_by_side(arena, slots, rounds, say, figures_of)
 
 
 KINDS = {"load": measure_load, "user": measure_user, "memory": measure_memory, "table": measure_table, "h2": measure_h2,

@@ -87,7 +87,7 @@ backend other
 """
 BIG = 1000
 CONNS = 512
-MORE_SECONDS = {"burst": 4, "resync": 12, "load": 12} # until it is over, or nearly
+MORE_SECONDS = {"burst": 4, "resync": 12, "load": 12}  # until it is over, or nearly
 EVENTS = ("half", "reload", "reload-1000", "resync", "load", "burst", "bulk", "bulk-100", "upgrade", "drain")
 
 
