@@ -4,7 +4,7 @@
  *
  * The kernel doubles that table when a descriptor does not fit.  In a process with several threads
  * the one that needs the larger table then sleeps until every processor has left the old one (an
- * RCU grace period): 15 to 30 ms in which a traffic thread serves nobody, at 256, 512, 1,024
+ * RCU grace period): 14 to 29 ms in which a traffic thread serves nobody, at 256, 512, 1,024
  * descriptors and so on.  So the table gets its size before there are threads, or on a thread that
  * may wait.
  */

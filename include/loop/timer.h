@@ -48,7 +48,7 @@ _Static_assert(sizeof(struct timer) == 32, "every connection pays for one");
 struct wheel {
 	int64_t now_ms;
 	uint32_t levels;  /* bit L: level L has timers */
-	uint32_t moved_n; /* timers moved down by the last wheel_advance() */
+	uint32_t moved_n; /* timers moved down by the last wheel_advance(); for tests */
 	uint64_t used[WHEEL_LEVELS][WHEEL_SLOTS / 64]; /* bit: the slot has timers */
 	struct timer *slots[WHEEL_LEVELS][WHEEL_SLOTS];
 };

@@ -225,6 +225,7 @@ void http1_chunked_skip(struct http1_chunked *chunked, uint64_t n);
 
 /* Writes the chunk-size line ("1a2b\r\n") for SIZE > 0 to OUT (at least 20 bytes); its length. */
 size_t http1_chunk_line(char *out, uint64_t size);
+/* Appends it to TO. */
 void http1_put_chunk_line(struct buf *to, uint64_t size);
 
 /* Why a head or body was refused: compared by address, shown in logs, tests and counters. */

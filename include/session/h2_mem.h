@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * h2_mem - the memory of a thread's HTTP/2 sessions, and of what few clients have beside streams.
+ * h2_mem - the memory of a thread's HTTP/2 sessions, and of `rare` of a client, which each stream
+ * has.
  *
  * nghttp2 allocates five or six small pieces for every stream and frees them with it.  Here they
  * come from lists of spare blocks, one list for each size of 64 bytes more than the last; what is

@@ -197,7 +197,8 @@ static void send_all(void)
 		if (rc == -EAGAIN)
 			return; /* on_event() */
 		if (rc != 0 && up.state != ST_HANDED_OVER) {
-			up.has_given_up = rc == -EPIPE || rc == -ECONNRESET;
+			if (rc == -EPIPE || rc == -ECONNRESET)
+				up.has_given_up = true;
 			fail("it cannot be told more: %s", strerror(-rc));
 		}
 		if (rc != 0)
