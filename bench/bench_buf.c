@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 	micro_run_object(is_full, "arena: 8 x 48 bytes, reset", arena_few, &arena, 0);
 	arena_fini(&arena);
 	must(failures == 0);
-	must(buf_pool_spare() > 0);
+	must(buf_pool_spare(BUF_SIZE) > 0);
 	buf_pool_fini();
 	return 0;
 }
